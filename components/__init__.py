@@ -1,0 +1,42 @@
+"""Every Hallmark component, by its name: `from kfp_hallmark.components import train_model`.
+
+A component is loaded when it is first asked for, so that a step that runs one component's logic imports no other.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kfp_hallmark.components.data.load_dataset.component import load_dataset as load_dataset
+    from kfp_hallmark.components.data.split_dataset.component import split_dataset as split_dataset
+    from kfp_hallmark.components.data.validate_dataset.component import validate_dataset as validate_dataset
+    from kfp_hallmark.components.evaluation.evaluate_model.component import evaluate_model as evaluate_model
+    from kfp_hallmark.components.evaluation.explain_model.component import explain_model as explain_model
+    from kfp_hallmark.components.evaluation.fairness_gate.component import fairness_gate as fairness_gate
+    from kfp_hallmark.components.evaluation.performance_gate.component import performance_gate as performance_gate
+    from kfp_hallmark.components.governance.decide_release.component import decide_release as decide_release
+    from kfp_hallmark.components.governance.enforce_decision.component import enforce_decision as enforce_decision
+    from kfp_hallmark.components.governance.record_run.component import record_run as record_run
+    from kfp_hallmark.components.release.deploy_model.component import deploy_model as deploy_model
+    from kfp_hallmark.components.release.register_model.component import register_model as register_model
+    from kfp_hallmark.components.training.train_model.component import train_model as train_model
+
+STAGES = {path.parent.name: path.parent.parent.name for path in sorted(Path(__file__).parent.glob("*/*/component.py"))}
+"""The stage of a model's life that each component belongs to, by the component's name."""
+
+__all__ = list(STAGES)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in STAGES:
+        raise AttributeError(f"module {__name__!r} has no component {name!r}")
+    module = importlib.import_module(f"{__name__}.{STAGES[name]}.{name}.component")
+    globals()[name] = getattr(module, name)
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,34 @@
+from typing import NamedTuple, Optional
+
+from kfp.dsl import Dataset, Output
+
+from kfp_hallmark.component import component
+
+
+@component(environment="ml")
+def load_dataset(
+    uri: str,
+    dataset: Output[Dataset],
+    expected_digest: Optional[str] = None,
+    max_age_hours: Optional[float] = None,
+) -> NamedTuple("Outputs", [("digest", str), ("rows", int)]):
+    """Load a CSV or Parquet source into a dataset that is bound to its digest.
+
+    Args:
+        uri: Path or fsspec URI (local, gs, s3) of a CSV file, a Parquet file, or a folder of Parquet files.
+        expected_digest: SHA-256 that the source must have, `sha256:<hex>`: of the file's bytes, as sha256sum prints it,
+            or of a folder's manifest. Anything else is refused.
+        max_age_hours: Greatest age of the source in hours, by its time of last change. An older source is refused.
+
+    Returns:
+        dataset: One Parquet file. Metadata: digest, rows, columns, source, source_digest, snapshot_time.
+        digest: The dataset's digest.
+        rows: Number of rows.
+
+    Raises:
+        InputError: If the source is missing, empty, not whole, too old, or has duplicate columns.
+        IntegrityError: If the source does not have the expected digest.
+    """
+    from kfp_hallmark.components.data.load_dataset.load import load
+
+    return load(uri, dataset, expected_digest, max_age_hours)

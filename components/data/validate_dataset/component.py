@@ -1,0 +1,48 @@
+from typing import NamedTuple, Optional
+
+from kfp.dsl import HTML, Artifact, Dataset, Input, Output
+
+from kfp_hallmark.component import component
+
+
+@component(environment="data")
+def validate_dataset(
+    dataset: Input[Dataset],
+    verdict: Output[Artifact],
+    report: Output[HTML],
+    statistics: Output[Artifact],
+    schema: Output[Artifact],
+    baseline: Input[Dataset] = None,
+    schema_uri: Optional[str] = None,
+    max_stable_psi: float = 0.10,
+    max_psi: float = 0.25,
+    min_rows: int = 100,
+) -> NamedTuple("Outputs", [("status", str)]):
+    """Judge a dataset by its schema and, when there is a baseline, by how far each feature has moved from it.
+
+    Drift is the population stability index, sum((p - q) * ln(p / q)), over 10 equal-frequency bins of the baseline for
+    numbers and over the categories as they are (Siddiqi 2006, Credit Risk Scorecards).
+
+    Args:
+        dataset: What to judge.
+        baseline: What to compare with; the schema is inferred from it when none is given.
+        schema_uri: Path or URI of a TFDV schema in text format. Default: inferred.
+        max_stable_psi: Greatest PSI of a stable feature; above it the feature warns.
+        max_psi: Greatest PSI that does not fail.
+        min_rows: Fewest rows that can be judged; with fewer the verdict is inconclusive.
+
+    Returns:
+        verdict: JSON, hallmark/verdict/v1.
+        report: HTML page with a colour band for each feature.
+        statistics: TFDV DatasetFeatureStatisticsList, binary protobuf.
+        schema: TFDV schema that was applied, text protobuf.
+        status: pass, warn, inconclusive or fail.
+
+    Raises:
+        InputError: If the dataset or the schema cannot be read, or a limit is out of range.
+    """
+    from kfp_hallmark.components.data.validate_dataset.validate import validate
+
+    return validate(
+        dataset, baseline, schema_uri, max_stable_psi, max_psi, min_rows, verdict, report, statistics, schema
+    )

@@ -1,0 +1,57 @@
+from typing import List
+
+from kfp.dsl import HTML, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
+
+from kfp_hallmark.component import component
+
+
+@component(environment="ml", pure=True)
+def evaluate_model(
+    model: Input[Model],
+    dataset: Input[Dataset],
+    predictions: Output[Dataset],
+    metrics: Output[Metrics],
+    classification: Output[ClassificationMetrics],
+    report: Output[HTML],
+    target: str,
+    slices: List[str] = [],
+    bootstrap_samples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+):
+    """Measure a model on data it was not trained on, overall and by slice, with confidence intervals.
+
+    Args:
+        model: MLflow model folder.
+        dataset: Data with the label.
+        target: Label column.
+        slices: Columns by whose values to measure separately.
+        bootstrap_samples: Number of resamples behind each interval.
+        confidence: Confidence level of the intervals, between 0 and 1.
+        seed: Seed of the resampling.
+
+    Returns:
+        predictions: One Parquet file: label, prediction and, for a classifier, score; rows as in the dataset; bound to
+            the digests of model and dataset. What the gates judge.
+        metrics: The metrics as numbers.
+        classification: Confusion matrix and ROC curve.
+        report: HTML page with metrics, slices, confusion matrix, ROC and calibration.
+
+    Raises:
+        InputError: If the target or a slice is absent, or the data holds fewer than two classes.
+    """
+    from kfp_hallmark.components.evaluation.evaluate_model.evaluate import evaluate
+
+    evaluate(
+        model,
+        dataset,
+        predictions,
+        metrics,
+        classification,
+        report,
+        target,
+        slices,
+        bootstrap_samples,
+        confidence,
+        seed,
+    )

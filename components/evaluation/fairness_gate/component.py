@@ -1,0 +1,59 @@
+from typing import Dict, List, NamedTuple
+
+from kfp.dsl import HTML, Artifact, Dataset, Input, Output
+
+from kfp_hallmark.component import component
+
+
+@component(environment="ml")
+def fairness_gate(
+    predictions: Input[Dataset],
+    dataset: Input[Dataset],
+    verdict: Output[Artifact],
+    report: Output[HTML],
+    sensitive_features: List[str],
+    limits: Dict,
+    min_group_size: int = 100,
+    intersection: bool = True,
+    bootstrap_samples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> NamedTuple("Outputs", [("status", str)]):
+    """Judge whether a model treats groups alike, by Fairlearn's definitions, with bootstrap intervals.
+
+    Args:
+        predictions: What evaluate_model wrote.
+        dataset: The data that was predicted; it holds the sensitive features, whether or not the model uses them.
+        sensitive_features: Columns whose values are the groups.
+        limits: Limit to value; any of max_demographic_parity_difference, min_demographic_parity_ratio,
+            max_equalized_odds_difference, max_equal_opportunity_difference, max_false_positive_rate_difference.
+        min_group_size: Fewest rows (and, for a rate among one class, rows of that class) by which a group is judged; a
+            smaller group is named and makes the verdict inconclusive.
+        intersection: Whether to judge the combinations of several sensitive features too.
+        bootstrap_samples: Number of resamples behind each interval.
+        confidence: Confidence level of the intervals, between 0 and 1.
+        seed: Seed of the resampling.
+
+    Returns:
+        verdict: JSON, hallmark/verdict/v1.
+        report: HTML page.
+        status: pass, warn, inconclusive or fail.
+
+    Raises:
+        InputError: If a sensitive feature is absent, a limit is unknown, or the predictions are not of this dataset.
+    """
+    from kfp_hallmark.components.evaluation.fairness_gate.fairness import judge_fairness
+
+    return judge_fairness(
+        predictions,
+        dataset,
+        verdict,
+        report,
+        sensitive_features,
+        limits,
+        min_group_size,
+        intersection,
+        bootstrap_samples,
+        confidence,
+        seed,
+    )

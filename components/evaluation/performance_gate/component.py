@@ -1,0 +1,60 @@
+from typing import Dict, NamedTuple, Optional
+
+from kfp.dsl import HTML, Artifact, Dataset, Input, Output
+
+from kfp_hallmark.component import component
+
+
+@component(environment="ml")
+def performance_gate(
+    predictions: Input[Dataset],
+    dataset: Input[Dataset],
+    verdict: Output[Artifact],
+    report: Output[HTML],
+    limits: Dict,
+    model_name: Optional[str] = None,
+    champion_metric: str = "roc_auc",
+    max_champion_loss: float = 0.01,
+    bootstrap_samples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    tracking_uri: Optional[str] = None,
+) -> NamedTuple("Outputs", [("status", str)]):
+    """Judge a model by limits on its metrics and, when a champion is registered, against it on the same rows.
+
+    Args:
+        predictions: What evaluate_model wrote.
+        dataset: The data that was predicted.
+        limits: Limit to value, such as {"min_roc_auc": 0.8, "max_log_loss": 0.5}.
+        model_name: Registered model whose champion to compare with. Default: no comparison.
+        champion_metric: Metric that is compared.
+        max_champion_loss: How much worse than the champion the model may be; the whole interval must keep to it.
+        bootstrap_samples: Number of paired resamples behind each interval.
+        confidence: Confidence level of the intervals, between 0 and 1.
+        seed: Seed of the resampling.
+        tracking_uri: MLflow registry. Default: MLFLOW_TRACKING_URI.
+
+    Returns:
+        verdict: JSON, hallmark/verdict/v1.
+        report: HTML page.
+        status: pass, warn, inconclusive or fail.
+
+    Raises:
+        InputError: If a limit or metric is unknown, or the predictions are not of this dataset.
+    """
+    from kfp_hallmark.components.evaluation.performance_gate.performance import judge_performance
+
+    return judge_performance(
+        predictions,
+        dataset,
+        verdict,
+        report,
+        limits,
+        model_name,
+        champion_metric,
+        max_champion_loss,
+        bootstrap_samples,
+        confidence,
+        seed,
+        tracking_uri,
+    )

@@ -1,0 +1,31 @@
+from typing import Dict, Optional
+
+from kfp.dsl import PipelineTaskFinalStatus
+
+from kfp_hallmark.component import component
+
+
+@component(environment="release")
+def record_run(
+    status: PipelineTaskFinalStatus,
+    pipeline: str,
+    run_id: str,
+    parameters: Dict = {},
+    audit_log: Optional[str] = None,
+):
+    """Append the end of a run to the hash-chained audit log; an exit handler, so it runs in success and failure alike.
+
+    Args:
+        status: How the run ended; KFP gives it.
+        pipeline: The pipeline's name.
+        run_id: The run, as the platform names it.
+        parameters: What else to record: names and values.
+        audit_log: Path of the log on this machine or a mounted volume. Default: HALLMARK_AUDIT_LOG.
+
+    Raises:
+        InputError: If there is no path, or it is a URI.
+        IntegrityError: If the log's chain is broken; nothing is appended to it.
+    """
+    from kfp_hallmark.components.governance.record_run.record import record
+
+    record(status, pipeline, run_id, parameters, audit_log)

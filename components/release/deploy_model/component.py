@@ -1,0 +1,41 @@
+from typing import NamedTuple, Optional
+
+from kfp.dsl import Artifact, Input, Model, Output
+
+from kfp_hallmark.component import component
+
+
+@component(environment="release")
+def deploy_model(
+    model: Input[Model],
+    decision: Input[Artifact],
+    registration: Input[Artifact],
+    release: Output[Artifact],
+    target: str = "local",
+    serving_dir: Optional[str] = None,
+    alias: str = "champion",
+    tracking_uri: Optional[str] = None,
+) -> NamedTuple("Outputs", [("uri", str)]):
+    """Deploy a registered model that has a decision to release, and make it the champion.
+
+    Args:
+        model: The model that was decided on and registered.
+        decision: What decide_release wrote.
+        registration: What register_model wrote.
+        target: Where to: local, a serving folder.
+        serving_dir: Folder that is served from; the model goes to <serving_dir>/<name>. Default: HALLMARK_SERVING_DIR.
+        alias: Alias that the version gets.
+        tracking_uri: MLflow registry. Default: MLFLOW_TRACKING_URI.
+
+    Returns:
+        release: JSON, hallmark/release/v1: what was deployed, where, and on what evidence.
+        uri: Where the model is served from.
+
+    Raises:
+        ReleaseRefused: If the decision is not a release, or no longer one.
+        IntegrityError: If model, evidence or registration is not what was decided on.
+        InputError: If the target is unknown or there is no serving folder.
+    """
+    from kfp_hallmark.components.release.deploy_model.deploy import deploy
+
+    return deploy(model, decision, registration, release, target, serving_dir, alias, tracking_uri)

@@ -1,0 +1,39 @@
+from typing import NamedTuple, Optional
+
+from kfp.dsl import Artifact, Input, Model, Output
+
+from kfp_hallmark.component import component
+
+
+@component(environment="release")
+def register_model(
+    model: Input[Model],
+    decision: Input[Artifact],
+    registration: Output[Artifact],
+    model_name: str,
+    alias: str = "challenger",
+    tracking_uri: Optional[str] = None,
+) -> NamedTuple("Outputs", [("version", str), ("uri", str)]):
+    """Register a model that has a decision to release, with its evidence, as a version in the MLflow registry.
+
+    The same model twice does not make two versions.
+
+    Args:
+        model: The model that was decided on.
+        decision: What decide_release wrote.
+        model_name: Name of the registered model.
+        alias: Alias that the version gets.
+        tracking_uri: MLflow registry. Default: MLFLOW_TRACKING_URI.
+
+    Returns:
+        registration: JSON, hallmark/registration/v1: name, version, URI and digest.
+        version: The version's number.
+        uri: The version as models:/<name>/<version>.
+
+    Raises:
+        ReleaseRefused: If the decision is not a release, or no longer one.
+        IntegrityError: If model or evidence is not what was decided on.
+    """
+    from kfp_hallmark.components.release.register_model.register import register
+
+    return register(model, decision, registration, model_name, alias, tracking_uri)

@@ -1,0 +1,61 @@
+from typing import Dict, List, NamedTuple, Optional
+
+from kfp.dsl import Dataset, Input, Metrics, Model, Output
+
+from kfp_hallmark.component import component
+
+
+@component(environment="ml", pure=True)
+def train_model(
+    dataset: Input[Dataset],
+    model: Output[Model],
+    metrics: Output[Metrics],
+    target: str,
+    estimator: str = "sklearn.ensemble.HistGradientBoostingClassifier",
+    estimator_parameters: Dict = {},
+    excluded_columns: List[str] = [],
+    positive_class: Optional[str] = None,
+    seed: int = 0,
+    experiment: str = "hallmark",
+    tracking_uri: Optional[str] = None,
+) -> NamedTuple("Outputs", [("digest", str), ("experiment_hash", str), ("run_id", str)]):
+    """Train an estimator with preprocessing that fits the column types, and log the run to MLflow.
+
+    The same data, configuration, seed and environment give the same model, to the digest.
+
+    Args:
+        dataset: Training data.
+        target: Label column.
+        estimator: Import path of a class with the scikit-learn API: sklearn, xgboost.XGBClassifier, lightgbm.LGBMClassifier.
+        estimator_parameters: Arguments of the estimator.
+        excluded_columns: Columns that are not features: identifiers, sensitive features that must not be used.
+        positive_class: The class that a score is the probability of. Default: the greater of two.
+        seed: Seed of everything random.
+        experiment: MLflow experiment.
+        tracking_uri: MLflow tracking server or store. Default: MLFLOW_TRACKING_URI.
+
+    Returns:
+        model: MLflow model folder with signature, input example and lineage.
+        metrics: Training time in seconds, rows, features.
+        digest: The model's digest.
+        experiment_hash: SHA-256 over data, environment, code, seed and configuration.
+        run_id: MLflow run.
+
+    Raises:
+        InputError: If the target is absent or constant, a feature holds infinities, or the estimator is unknown.
+    """
+    from kfp_hallmark.components.training.train_model.train import train
+
+    return train(
+        dataset,
+        model,
+        metrics,
+        target,
+        estimator,
+        estimator_parameters,
+        excluded_columns,
+        positive_class,
+        seed,
+        experiment,
+        tracking_uri,
+    )

@@ -1,0 +1,1 @@
+"""The documents and artifacts that components hand to one another."""

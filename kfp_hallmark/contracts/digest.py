@@ -1,0 +1,79 @@
+"""The digest of an artifact: SHA-256 over a manifest of its files.
+
+The root is the one that OpenSSF model signing computes: the SHA-256 digests of the files, as raw bytes, joined in the
+order of their relative paths and hashed once more. Unlike it, no file is left out (not even below `.git`), and the
+manifest is kept wherever the digest is, because a renamed file need not change the root.
+Source: https://github.com/sigstore/model-transparency, the `files` serialization.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from kfp_hallmark.errors import IntegrityError, MissingInputError
+
+PREFIX = "sha256:"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The files of an artifact with their digests.
+
+    Attributes:
+        files: Relative POSIX path to `sha256:<64 hex digits>`; a single file is named `.`.
+    """
+
+    files: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """The artifact's digest, `sha256:<64 hex digits>`."""
+        root = hashlib.sha256()
+        for name in sorted(self.files, key=PurePosixPath):
+            root.update(bytes.fromhex(self.files[name].removeprefix(PREFIX)))
+        return PREFIX + root.hexdigest()
+
+    @classmethod
+    def of(cls, path: str | Path) -> Manifest:
+        """Read a file, or every file below a folder, and return the manifest.
+
+        Raises:
+            MissingInputError: If the path is not there, or a folder holds no file.
+            IntegrityError: If the folder holds a symbolic link, whose target no digest would cover.
+        """
+        path = Path(path)
+        if path.is_file():
+            return cls({".": file_digest(path)})
+        if not path.is_dir():
+            raise MissingInputError(f"An artifact must be a file or a folder; got {str(path)!r}.")
+        files = {}
+        for entry in sorted(path.rglob("*")):
+            if entry.is_symlink():
+                raise IntegrityError(f"An artifact must hold no symbolic links; got {str(entry)!r}.")
+            if entry.is_file():
+                files[entry.relative_to(path).as_posix()] = file_digest(entry)
+        if not files:
+            raise MissingInputError(f"An artifact must hold at least one file; got the empty folder {str(path)!r}.")
+        return cls(files)
+
+
+def file_digest(path: str | Path) -> str:
+    """Return the SHA-256 of one file's bytes, as `sha256:<64 hex digits>`; what `sha256sum` prints."""
+    with Path(path).open("rb") as file:
+        return PREFIX + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def artifact_digest(path: str | Path) -> str:
+    """Return the digest of a file or folder; see `Manifest`."""
+    return Manifest.of(path).digest
+
+
+def is_digest(value: object) -> bool:
+    """Return whether a value is written as a digest: `sha256:` and 64 lower-case hexadecimal digits."""
+    if not isinstance(value, str) or not value.startswith(PREFIX):
+        return False
+    digits = value.removeprefix(PREFIX)
+    return len(digits) == 64 and set(digits) <= set("0123456789abcdef")

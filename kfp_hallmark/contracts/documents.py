@@ -1,0 +1,103 @@
+"""What the JSON documents have in common: how they are written, read and hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
+
+
+def now() -> str:
+    """Return the present time in UTC, as `2026-11-21T05:40:00Z`."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_time(value: str) -> datetime:
+    """Return an ISO 8601 time as a datetime with a time zone; a time without one is taken as UTC.
+
+    Raises:
+        InputError: If the value is not such a time.
+    """
+    try:
+        time = datetime.fromisoformat(value)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"A time must be written as in ISO 8601; got {value!r}.") from error
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def finite(value: Any) -> Any:
+    """Return a value with every NaN and infinity in it, at any depth, replaced by None, as JSON and KFP need it."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(entry) for entry in value]
+    return value
+
+
+def canonical(value: Any) -> bytes:
+    """Return a JSON value as bytes that are the same for equal values: sorted keys, no spaces, ASCII."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def value_digest(value: Any) -> str:
+    """Return the SHA-256 of a JSON value's canonical form, as `sha256:<64 hex digits>`."""
+    return f"sha256:{hashlib.sha256(canonical(value)).hexdigest()}"
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path to write a file or folder at, and move it to `path` when the block ends well.
+
+    When the block raises, nothing is left: a killed step leaves nothing that looks whole.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        if path.is_dir():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write a JSON value, indented, by a temporary name and a rename."""
+    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    with writing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read_json(path: str | Path, schema: str) -> dict[str, Any]:
+    """Read a JSON document and check which schema it says it follows.
+
+    Raises:
+        MissingInputError: If there is no such file.
+        IntegrityError: If it is not JSON, or follows another schema.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingInputError(f"A {schema} document must be a file; got {str(path)!r}.")
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise IntegrityError(f"A {schema} document must be JSON; {str(path)!r} is not.") from error
+    if not isinstance(value, dict) or value.get("schema") != schema:
+        found = value.get("schema") if isinstance(value, dict) else type(value).__name__
+        raise IntegrityError(f"The document {str(path)!r} must have the schema {schema!r}; got {found!r}.")
+    return value

@@ -1,0 +1,5 @@
+"""Every Hallmark pipeline, by its name: `from kfp_hallmark.pipelines import governed_training`."""
+
+from kfp_hallmark.pipelines.governed_training import governed_training
+
+__all__ = ["governed_training"]

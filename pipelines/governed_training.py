@@ -1,0 +1,146 @@
+"""From data to a deployed model, or to a halt with the evidence of why."""
+
+from typing import Dict, List, Optional
+
+from kfp import dsl
+
+from kfp_hallmark import components
+
+OUTCOME_RELEASE = "release"
+
+
+@dsl.pipeline(name="governed-training")
+def governed_training(
+    data_uri: str,
+    target: str,
+    model_name: str,
+    sensitive_features: List[str],
+    performance_limits: Dict,
+    fairness_limits: Dict,
+    estimator: str = "sklearn.ensemble.HistGradientBoostingClassifier",
+    estimator_parameters: Dict = {},
+    excluded_columns: List[str] = [],
+    positive_class: Optional[str] = None,
+    test_fraction: float = 0.3,
+    key_column: Optional[str] = None,
+    group_column: Optional[str] = None,
+    time_column: Optional[str] = None,
+    slices: List[str] = [],
+    schema_uri: Optional[str] = None,
+    data_digest: Optional[str] = None,
+    max_data_age_hours: Optional[float] = None,
+    min_group_size: int = 100,
+    max_champion_loss: float = 0.01,
+    seed: int = 0,
+    experiment: str = "hallmark",
+    tracking_uri: Optional[str] = None,
+    serving_dir: Optional[str] = None,
+    audit_log: Optional[str] = None,
+):
+    """Train a model on tabular data, judge it, and release it only with evidence.
+
+    Args:
+        data_uri: Path or fsspec URI of a CSV file, a Parquet file, or a folder of Parquet files.
+        target: Label column.
+        model_name: Name under which the model is registered and served.
+        sensitive_features: Columns whose values are the groups that must be treated alike.
+        performance_limits: Limits of performance_gate, such as {"min_roc_auc": 0.8}.
+        fairness_limits: Limits of fairness_gate, such as {"max_demographic_parity_difference": 0.1}.
+        estimator: Import path of a class with the scikit-learn API.
+        estimator_parameters: Arguments of the estimator.
+        excluded_columns: Columns that are not features.
+        positive_class: The class that a score is the probability of. Default: the greater of two.
+        test_fraction: Share of the rows for the test, above 0 and below 1.
+        key_column: Column that identifies a row, whose hash decides the split. Default: all columns.
+        group_column: Column whose rows with the same value stay on one side of the split.
+        time_column: Column by which the latest rows are the test.
+        slices: Columns by whose values to evaluate separately.
+        schema_uri: TFDV schema in text format that the data must fit. Default: inferred from the training side.
+        data_digest: SHA-256 that the source must have.
+        max_data_age_hours: Greatest age of the source in hours.
+        min_group_size: Fewest rows by which a group is judged.
+        max_champion_loss: How much worse than the champion the model may be.
+        seed: Seed of everything random.
+        experiment: MLflow experiment.
+        tracking_uri: MLflow tracking server or store. Default: MLFLOW_TRACKING_URI.
+        serving_dir: Folder that models are served from. Default: HALLMARK_SERVING_DIR.
+        audit_log: Path of the audit log. Default: HALLMARK_AUDIT_LOG.
+    """
+    record = components.record_run(
+        pipeline="governed-training",
+        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        parameters={"data_uri": data_uri, "model_name": model_name},
+        audit_log=audit_log,
+    )
+    with dsl.ExitHandler(record, name="governed"):
+        load = components.load_dataset(uri=data_uri, expected_digest=data_digest, max_age_hours=max_data_age_hours)
+        split = components.split_dataset(
+            dataset=load.outputs["dataset"],
+            target=target,
+            test_fraction=test_fraction,
+            key_column=key_column,
+            group_column=group_column,
+            time_column=time_column,
+            seed=seed,
+        )
+        validate = components.validate_dataset(
+            dataset=split.outputs["test"], baseline=split.outputs["train"], schema_uri=schema_uri
+        )
+        train = components.train_model(
+            dataset=split.outputs["train"],
+            target=target,
+            estimator=estimator,
+            estimator_parameters=estimator_parameters,
+            excluded_columns=excluded_columns,
+            positive_class=positive_class,
+            seed=seed,
+            experiment=experiment,
+            tracking_uri=tracking_uri,
+        )
+        evaluate = components.evaluate_model(
+            model=train.outputs["model"],
+            dataset=split.outputs["test"],
+            target=target,
+            slices=slices,
+            seed=seed,
+        )
+        performance = components.performance_gate(
+            predictions=evaluate.outputs["predictions"],
+            dataset=split.outputs["test"],
+            limits=performance_limits,
+            model_name=model_name,
+            max_champion_loss=max_champion_loss,
+            seed=seed,
+            tracking_uri=tracking_uri,
+        )
+        fairness = components.fairness_gate(
+            predictions=evaluate.outputs["predictions"],
+            dataset=split.outputs["test"],
+            sensitive_features=sensitive_features,
+            limits=fairness_limits,
+            min_group_size=min_group_size,
+            seed=seed,
+        )
+        components.explain_model(model=train.outputs["model"], dataset=split.outputs["test"], target=target, seed=seed)
+        decide = components.decide_release(
+            model=train.outputs["model"],
+            dataset_verdict=validate.outputs["verdict"],
+            performance_verdict=performance.outputs["verdict"],
+            fairness_verdict=fairness.outputs["verdict"],
+        )
+        with dsl.If(decide.outputs["outcome"] == OUTCOME_RELEASE, name="release"):
+            register = components.register_model(
+                model=train.outputs["model"],
+                decision=decide.outputs["decision"],
+                model_name=model_name,
+                tracking_uri=tracking_uri,
+            )
+            components.deploy_model(
+                model=train.outputs["model"],
+                decision=decide.outputs["decision"],
+                registration=register.outputs["registration"],
+                serving_dir=serving_dir,
+                tracking_uri=tracking_uri,
+            )
+        with dsl.Else(name="halt"):
+            components.enforce_decision(decision=decide.outputs["decision"])
