@@ -81,7 +81,7 @@ class Check:
 
 
 def judge(observed: float | None, *, minimum: float | None = None, maximum: float | None = None) -> Status:
-    """Return `pass` when a value keeps its limits (a value at a limit does), `fail` when not, `inconclusive` without one.
+    """Return `pass` when a value keeps its limits, `fail` when not, `inconclusive` without a value; limits are inclusive.
 
     Raises:
         InputError: If neither limit is given: a check without a limit judges nothing.
@@ -187,6 +187,6 @@ class Verdict:
             raise IntegrityError(f"The verdict {str(path)!r} must have every field of {SCHEMA}; {error}.") from error
         if stated is not verdict.status:
             raise IntegrityError(
-                f"The verdict of {verdict.gate!r} must have the status of its worst check, {verdict.status}; got {stated}."
+                f"The verdict of {verdict.gate!r} must have its worst check's status, {verdict.status}; got {stated}."
             )
         return verdict

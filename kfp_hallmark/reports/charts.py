@@ -115,7 +115,8 @@ def intervals(
         if span and span[0] is not None and span[1] is not None:
             right = max(right, place(span[1]))
             body.append(
-                f'<line class="whisker {status}" x1="{place(span[0]):.1f}" x2="{place(span[1]):.1f}" y1="{y}" y2="{y}"/>'
+                f'<line class="whisker {status}" x1="{place(span[0]):.1f}" x2="{place(span[1]):.1f}" '
+                f'y1="{y}" y2="{y}"/>'
             )
         body.append(f'<circle class="mark {status}" cx="{place(value):.1f}" cy="{y}" r="4.5"/>')
         body.append(f'<text class="soft" x="{right + 9:.1f}" y="{y + 4}">{number(value, 3)}</text>')
@@ -176,7 +177,8 @@ def lines(
         f'<text class="soft" x="{left + size / 2}" y="{top + size + 38}" text-anchor="middle">{escape(x_label)}</text>'
     )
     body.append(
-        f'<text class="soft" transform="translate(14 {top + size / 2}) rotate(-90)" text-anchor="middle">{escape(y_label)}</text>'
+        f'<text class="soft" transform="translate(14 {top + size / 2}) rotate(-90)" text-anchor="middle">'
+        f"{escape(y_label)}</text>"
     )
     return _svg(WIDTH, top + size + 48, title, body)
 
@@ -203,8 +205,8 @@ def points(title: str, items: Sequence[tuple[str, Sequence[tuple[float, float]]]
             column = round(place(x) / 4)
             height = stacked.get(column, 0)
             stacked[column] = height + 1
-            offset = ((height + 1) // 2) * (3 if height % 2 else -3)
-            offset = max(-row / 2 + 3, min(row / 2 - 3, offset))
+            wanted = ((height + 1) // 2) * (3 if height % 2 else -3)
+            offset = max(-row / 2 + 3, min(row / 2 - 3, wanted))
             mix = f"color-mix(in oklab, var(--fail) {100 * value:.0f}%, var(--accent))"
             body.append(
                 f'<circle cx="{place(x):.1f}" cy="{y + offset:.1f}" r="2" style="fill:{mix}" fill-opacity="0.75"/>'
