@@ -7,6 +7,7 @@ from typing import Any
 
 from kfp import dsl
 from kfp.dsl import pipeline_task, python_component
+from kfp.pipeline_spec import pipeline_spec_pb2
 
 from kfp_hallmark.environments import ENVIRONMENTS, image
 from kfp_hallmark.errors import InputError, nearest
@@ -31,6 +32,15 @@ class Component(python_component.PythonComponent):
         if not self.pure and task.state is not pipeline_task.TaskState.FINAL:
             task.set_caching_options(False)
         return task
+
+    @property
+    def pipeline_spec(self) -> pipeline_spec_pb2.PipelineSpec:
+        """The component as a pipeline of one step, as a backend runs its YAML."""
+        spec = super().pipeline_spec
+        if not self.pure:
+            for task in spec.root.dag.tasks.values():
+                task.ClearField("caching_options")
+        return spec
 
 
 def component(*, environment: str, pure: bool = False) -> Callable[[Callable[..., Any]], Component]:

@@ -1,0 +1,130 @@
+"""The command `hallmark`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from kfp_hallmark import __version__
+from kfp_hallmark.cli import audit, env, image, new, run
+from kfp_hallmark.errors import HallmarkError, InputError, nearest
+from kfp_hallmark.resources import checkout
+
+ERROR = 1
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Governed machine learning on Kubeflow Pipelines: every model leaves with evidence.",
+)
+app.command("run")(run.run)
+app.add_typer(env.app, name="env")
+app.add_typer(image.app, name="image")
+app.add_typer(audit.app, name="audit")
+app.add_typer(new.app, name="new")
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command("list")
+def list_all() -> None:
+    """List the components, by stage, and the pipelines."""
+    from rich.table import Table
+
+    from kfp_hallmark import components, pipelines
+
+    console = Console()
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("stage", "component", "environment", "what it does"):
+        table.add_column(column, no_wrap=column != "what it does")
+    previous = None
+    for name in components.__all__:
+        component = getattr(components, name)
+        stage = components.STAGES[name]
+        table.add_row(stage if stage != previous else "", name, component.environment, component.description)
+        previous = stage
+    console.print(table)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("pipeline", "what it does"):
+        table.add_column(column, no_wrap=column == "pipeline")
+    for name in pipelines.__all__:
+        table.add_row(name, getattr(pipelines, name).description)
+    console.print()
+    console.print(table)
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="A component or a pipeline.")]) -> None:
+    """Show what a component or a pipeline takes and gives."""
+    from rich.table import Table
+
+    from kfp_hallmark import components, pipelines
+    from kfp_hallmark.signature import signature
+
+    if name in components.__all__:
+        found = getattr(components, name)
+    elif name in pipelines.__all__:
+        found = getattr(pipelines, name)
+    else:
+        known = [*components.__all__, *pipelines.__all__]
+        raise InputError(f"NAME must be a component or a pipeline; got {name!r}.", nearest(name, known))
+    console = Console()
+    console.print(f"[bold]{name}[/bold]  {found.description or ''}")
+    spec = found.pipeline_spec
+    for title, definitions in (("inputs", spec.root.input_definitions), ("outputs", spec.root.output_definitions)):
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for column in (title, "type", "default", "what it is"):
+            table.add_column(column, no_wrap=column != "what it is")
+        for entry in signature(definitions):
+            default = "" if title == "outputs" else "required" if entry.required else entry.shown_default
+            table.add_row(entry.name, entry.type, default, entry.description)
+        if table.row_count:
+            console.print()
+            console.print(table)
+
+
+@app.command("compile")
+def compile_all(
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; fail if a file is out of date.")] = False,
+) -> None:
+    """Write the YAML of every component and pipeline, and the components' pages, into this checkout."""
+    from kfp_hallmark import compiling
+
+    root = checkout()
+    if check:
+        files = compiling.stale(root)
+        for path in files:
+            print(f"out of date: {path.relative_to(root)}")
+        if files:
+            raise HallmarkError(f"Generated files must be up to date; {len(files)} are not.", "Run `hallmark compile`.")
+        print("Generated files are up to date.")
+        return
+    for path in compiling.write(root):
+        print(f"{'wrote' if path.exists() else 'removed'} {path.relative_to(root)}")
+
+
+def main() -> None:
+    """Run the command; an error that Hallmark raises on purpose is told without a traceback."""
+    try:
+        app()
+    except HallmarkError as error:
+        console = Console(stderr=True, highlight=False)
+        console.print(f"[bold red]Error:[/bold red] {_escape(error.message)}", soft_wrap=True)
+        if error.hint:
+            console.print(f"[dim]Hint:[/dim] {_escape(error.hint)}", soft_wrap=True)
+        sys.exit(ERROR)
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
