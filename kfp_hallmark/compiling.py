@@ -19,8 +19,8 @@ from kfp.compiler import pipeline_spec_builder
 from kfp.dsl.base_component import BaseComponent
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from kfp_hallmark.signature import Field, signature
 from kfp_hallmark.errors import HallmarkError
+from kfp_hallmark.signature import Field, signature
 
 KUBEFLOW, VERTEX = "kubeflow", "vertex"
 FLAVOURS = (KUBEFLOW, VERTEX)

@@ -65,7 +65,7 @@ def component(
     )
     for path in (folder / "component.py", folder / f"{logic}.py", tests / f"test_{logic}.py"):
         print(f"wrote {path.relative_to(root)}")
-    print("Now run `pip install --editable .`, `hallmark compile` and `make test`.")
+    print("Now run `hallmark compile` and `make test`.")
 
 
 def _fill(template: str, words: dict[str, str]) -> str:
