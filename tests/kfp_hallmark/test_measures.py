@@ -1,0 +1,368 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import sklearn.calibration
+import sklearn.metrics as reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kfp_hallmark import measures
+from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION, TASKS, Predictions
+from kfp_hallmark.errors import InputError
+
+MODEL, DATASET = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+
+
+def binary(label, score, threshold=0.5, classes=("no", "yes"), positive="yes"):
+    """Predictions of a binary task from 0/1 labels and scores."""
+    label, score = np.asarray(label), np.asarray(score, dtype=float)
+    negative = next(value for value in classes if value != positive)
+    return Predictions(
+        task=BINARY,
+        target="target",
+        label=np.where(label == 1, positive, negative),
+        prediction=np.where(score >= threshold, positive, negative),
+        score=score,
+        classes=classes,
+        positive_class=positive,
+        threshold=threshold,
+        model=MODEL,
+        dataset=DATASET,
+    )
+
+
+def multiclass(label, score, classes=("a", "b", "c")):
+    names = np.asarray(classes)
+    return Predictions(
+        MULTICLASS, "target", names[label], names[score.argmax(axis=1)], score, classes, None, None, MODEL, DATASET
+    )
+
+
+def regression(label, prediction):
+    label, prediction = np.asarray(label, dtype=float), np.asarray(prediction, dtype=float)
+    return Predictions(REGRESSION, "target", label, prediction, None, (), None, None, MODEL, DATASET)
+
+
+def noisy(seed, rows=400, prevalence=0.3, noise=0.25, digits=None):
+    """Labels and scores that go with them, with ties when `digits` is given."""
+    random = np.random.default_rng(seed)
+    label = (random.random(rows) < prevalence).astype(int)
+    score = (0.3 + 0.3 * label + random.normal(0, noise, rows)).clip(0.02, 0.98)
+    return label, score if digits is None else score.round(digits)
+
+
+@pytest.mark.parametrize(("seed", "digits"), [(0, None), (1, 1), (2, 2), (3, None)])
+def test_binary_metrics_are_those_of_scikit_learn(seed, digits):
+    label, score = noisy(seed, digits=digits)
+    hard = score >= 0.5
+    expected = {
+        "roc_auc": reference.roc_auc_score(label, score),
+        "average_precision": reference.average_precision_score(label, score),
+        "accuracy": reference.accuracy_score(label, hard),
+        "balanced_accuracy": reference.balanced_accuracy_score(label, hard),
+        "precision": reference.precision_score(label, hard),
+        "recall": reference.recall_score(label, hard),
+        "f1": reference.f1_score(label, hard),
+        "log_loss": reference.log_loss(label, score),
+        "brier_score": reference.brier_score_loss(label, score),
+    }
+    assert measures.measure(binary(label, score)) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_multiclass_metrics_are_those_of_scikit_learn(seed):
+    random = np.random.default_rng(seed)
+    label = random.choice(3, size=300, p=[0.6, 0.3, 0.1])
+    score = random.dirichlet([1, 1, 1], size=300) + 0.5 * np.eye(3)[label]
+    score /= score.sum(axis=1, keepdims=True)
+    hard = score.argmax(axis=1)
+    expected = {
+        "roc_auc_ovr": reference.roc_auc_score(label, score, multi_class="ovr"),
+        "accuracy": reference.accuracy_score(label, hard),
+        "balanced_accuracy": reference.balanced_accuracy_score(label, hard),
+        "f1_macro": reference.f1_score(label, hard, average="macro"),
+        "log_loss": reference.log_loss(label, score),
+    }
+    assert measures.measure(multiclass(label, score)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_regression_metrics_are_those_of_scikit_learn():
+    random = np.random.default_rng(0)
+    label = random.gamma(2, 3, 200)
+    prediction = label + random.normal(0.5, 2, 200)
+    expected = {
+        "r2": reference.r2_score(label, prediction),
+        "mean_absolute_error": reference.mean_absolute_error(label, prediction),
+        "root_mean_squared_error": reference.root_mean_squared_error(label, prediction),
+    }
+    assert measures.measure(regression(label, prediction)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_positive_class_may_come_first_and_be_of_any_type():
+    label, score = noisy(0)
+    plain = measures.measure(binary(label, score))
+    assert measures.measure(binary(label, score, classes=("yes", "no"))) == plain
+    assert measures.measure(binary(label, score, classes=(False, True), positive=True)) == plain
+    assert measures.measure(binary(label, score, classes=(1, 2), positive=1)) == plain
+
+
+def test_a_metric_that_is_undefined_is_none():
+    found = measures.measure(binary([1, 1, 1], [0.1, 0.2, 0.9]))
+    assert found["roc_auc"] is found["average_precision"] is found["balanced_accuracy"] is None
+    assert found["recall"] == pytest.approx(1 / 3)
+    assert measures.measure(binary([0, 1], [0.1, 0.2]))["precision"] is None
+    assert measures.measure(binary([0, 0], [0.1, 0.9]))["recall"] is None
+    assert measures.measure(binary([0, 0], [0.1, 0.2]))["f1"] is None
+    assert measures.measure(regression([2, 2], [1, 3]))["r2"] is None
+    assert set(measures.measure(binary([], [])).values()) == {None}
+
+
+def test_without_scores_what_needs_them_is_none():
+    found = measures.measure(replace(binary(*noisy(0)), score=None))
+    needy = {name for name, value in found.items() if value is None}
+    assert needy == {"roc_auc", "average_precision", "log_loss", "brier_score"}
+
+
+def test_multiclass_with_a_label_the_model_never_saw():
+    predictions = multiclass(np.array([0, 1, 2, 2]), np.eye(3)[[0, 1, 2, 0]])
+    predictions.label[3] = "d"
+    found = measures.measure(predictions)
+    assert found["accuracy"] == 0.75
+    assert found["balanced_accuracy"] == pytest.approx(3 / 4)
+    assert found["f1_macro"] == pytest.approx((2 / 3 + 1 + 1 + 0) / 4)
+    assert found["log_loss"] > 5
+    assert measures.confusion_matrix(predictions)[0] == ["a", "b", "c", "d"]
+
+
+def test_rows_select_by_mask_and_by_position():
+    label, score = noisy(0)
+    mask = score > 0.4
+    expected = measures.measure(binary(label[mask], score[mask]))
+    assert measures.measure(binary(label, score), mask) == expected
+    assert measures.measure(binary(label, score), np.flatnonzero(mask)) == expected
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_an_unknown_metric_is_refused_with_the_nearest(task):
+    name = measures.metrics_for(task)[0].name
+    with pytest.raises(InputError, match=rf"A metric must be a metric of a {task} task; got '{name}x'\."):
+        measures.require_metric(name + "x", task)
+    with pytest.raises(InputError, match=f"Did you mean '{name}'"):
+        measures.require_metric(name + "x", task)
+
+
+@pytest.mark.parametrize(("samples", "confidence"), [(99, 0.95), (1000, 0.0), (1000, 1.0), (1000, 95.0)])
+def test_resampling_that_cannot_be_used_is_refused(samples, confidence):
+    with pytest.raises(InputError, match=r"must be at least 100|must be above 0 and below 1"):
+        measures.bootstrap_intervals(binary(*noisy(0)), ["accuracy"], samples, confidence)
+
+
+def delong(label, scores):
+    """DeLong's covariance of several areas, straight from the definition: pairwise comparison of the classes."""
+    areas, by_positive, by_negative = [], [], []
+    for score in scores:
+        above, below = score[label == 1][:, None], score[label == 0][None, :]
+        kernel = (above > below) + 0.5 * (above == below)
+        areas.append(kernel.mean())
+        by_positive.append(kernel.mean(axis=1))
+        by_negative.append(kernel.mean(axis=0))
+    covariance = np.cov(by_positive) / (label == 1).sum() + np.cov(by_negative) / (label == 0).sum()
+    return np.array(areas), np.atleast_2d(covariance)
+
+
+@pytest.mark.parametrize("digits", [None, 1])
+def test_the_interval_of_roc_auc_is_that_of_delong_on_the_logit_scale(digits):
+    label, score = noisy(5, rows=150, digits=digits)
+    (area,), ((variance,),) = delong(label, [score])
+    logit = math.log(area / (1 - area))
+    reach = 1.959963984540054 * math.sqrt(variance) / (area * (1 - area))
+    expected = [1 / (1 + math.exp(-end)) for end in (logit - reach, logit + reach)]
+    found = measures.bootstrap_intervals(binary(label, score), ["roc_auc"])["roc_auc"]
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_paired_difference_of_roc_auc_is_that_of_delong():
+    label, first = noisy(6, rows=150, noise=0.2)
+    second = (first + np.random.default_rng(7).normal(0, 0.3, 150)).clip(0, 1)
+    areas, covariance = delong(label, [first, second])
+    reach = 1.959963984540054 * math.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+    difference, interval = measures.advantage(binary(label, first), binary(label, second), "roc_auc")
+    assert difference == pytest.approx(areas[0] - areas[1], abs=1e-12)
+    assert interval == pytest.approx((difference - reach, difference + reach), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name, metric in measures.METRICS.items() if metric.influences])
+def test_influences_are_the_derivatives_by_the_weight_of_a_row(name):
+    """A row counted twice changes the metric by about its influence."""
+    metric = measures.METRICS[name]
+    if BINARY in metric.tasks:
+        label, score = noisy(3, rows=2000, digits=2)
+        predictions = binary(label, score.clip(0.01, 0.99))
+    elif MULTICLASS in metric.tasks:
+        random = np.random.default_rng(3)
+        label = random.choice(3, size=2000, p=[0.6, 0.3, 0.1])
+        predictions = multiclass(label, random.dirichlet([1, 1, 1], size=2000) * (1 + np.eye(3)[label]))
+    else:
+        random = np.random.default_rng(3)
+        label = random.gamma(2, 3, 2000)
+        predictions = regression(label, label + random.normal(0.5, 2, 2000))
+    value, influence = metric.influences(predictions)
+    rows = np.random.default_rng(4).choice(2000, 25, replace=False)
+    doubled = [metric.influences(measures.select(predictions, np.append(np.arange(2000), row)))[0] for row in rows]
+    assert np.array(doubled) - value == pytest.approx(influence[rows], rel=0.01, abs=2e-6)
+    assert influence.sum() == pytest.approx(0, abs=1e-9)
+
+
+def coverage(make, name, truth, runs=300):
+    """Share of simulated data sets whose interval holds the truth."""
+    hits = 0
+    for seed in range(runs):
+        low, high = measures.bootstrap_intervals(make(seed), [name], samples=300, seed=seed)[name]
+        hits += low <= truth <= high
+    return hits / runs
+
+
+@pytest.mark.parametrize("name", [metric.name for metric in measures.metrics_for(BINARY)])
+def test_intervals_hold_the_truth_about_as_often_as_they_say(name):
+    truth = measures.measure(binary(*noisy(99, rows=400_000)))[name]
+    assert 0.91 <= coverage(lambda seed: binary(*noisy(seed, rows=250)), name, truth) <= 0.985
+
+
+def test_an_interval_without_errors_is_not_a_point():
+    perfect = binary([0] * 30 + [1] * 10, [0.1] * 30 + [0.9] * 10)
+    found = measures.bootstrap_intervals(perfect, ["roc_auc", "average_precision", "recall", "precision", "f1"])
+    assert all(0.6 < low < 0.97 and high == 1.0 for low, high in found.values())
+
+
+def test_intervals_repeat_by_seed_and_differ_by_it():
+    predictions = binary(*noisy(0))
+    first, again = (measures.bootstrap_intervals(predictions, ["f1"], seed=1) for _ in range(2))
+    assert first == again != measures.bootstrap_intervals(predictions, ["f1"], seed=2)
+
+
+def test_an_interval_of_an_undefined_metric_is_none():
+    found = measures.bootstrap_intervals(binary([1, 1], [0.1, 0.9]), ["roc_auc", "balanced_accuracy", "recall"])
+    assert found["roc_auc"] is found["balanced_accuracy"] is None
+    assert found["recall"] is not None
+
+
+@pytest.mark.parametrize("name", [metric.name for metric in measures.metrics_for(BINARY)])
+def test_the_better_model_has_the_advantage_whichever_way_the_metric_runs(name):
+    label, score = noisy(1, rows=3000, noise=0.15)
+    worse = (score + np.random.default_rng(2).normal(0, 0.5, 3000)).clip(0.001, 0.999)
+    good, bad = binary(label, score.clip(0.001, 0.999)), binary(label, worse)
+    difference, (low, high) = measures.advantage(good, bad, name)
+    assert 0 < low < difference < high
+    turned, (turned_low, turned_high) = measures.advantage(bad, good, name)
+    assert turned == pytest.approx(-difference)
+    assert turned_low < turned < turned_high < 0
+
+
+@pytest.mark.parametrize("name", ["accuracy", "f1", "roc_auc", "log_loss"])
+def test_paired_intervals_hold_the_truth_about_as_often_as_they_say(name):
+    def pair(seed, rows):
+        label, score = noisy(seed, rows=rows)
+        other = score + np.random.default_rng(seed + 10_000).normal(0, 0.2, rows)
+        return binary(label, score.clip(0.01, 0.99)), binary(label, other.clip(0.01, 0.99))
+
+    truth = measures.advantage(*pair(99, 400_000), name)[0]
+    hits = 0
+    for seed in range(300):
+        low, high = measures.advantage(*pair(seed, 250), name, samples=300, seed=seed)[1]
+        hits += low <= truth <= high
+    assert 0.91 <= hits / 300 <= 0.985
+
+
+def test_pairs_are_tighter_than_two_separate_intervals():
+    label, score = noisy(1, rows=1000)
+    close = binary(label, (score + np.random.default_rng(2).normal(0, 0.02, 1000)).clip(0, 1))
+    predictions = binary(label, score)
+    for name in ("accuracy", "roc_auc"):
+        low, high = measures.advantage(predictions, close, name)[1]
+        alone = measures.bootstrap_intervals(predictions, [name])[name]
+        assert high - low < 0.5 * (alone[1] - alone[0])
+
+
+def test_advantage_of_an_undefined_metric_is_none():
+    one_class = binary([1, 1], [0.1, 0.9])
+    assert measures.advantage(one_class, one_class, "roc_auc") is None
+
+
+@pytest.mark.parametrize(("hits", "trials"), [(0, 10), (3, 10), (10, 10), (57, 200)])
+def test_wilson_intervals_solve_the_score_equation(hits, trials):
+    share = hits / trials
+    low, high = measures.wilson_interval(hits, trials)
+    for end in (low, high):
+        if end not in (0.0, 1.0):
+            score = (share - end) / math.sqrt(end * (1 - end) / trials)
+            assert abs(score) == pytest.approx(1.959963984540054)
+    assert 0 <= low <= share <= high <= 1
+    assert (low == 0) == (hits == 0)
+    assert (high == 1) == (hits == trials)
+    assert measures.wilson_interval(0, 0) is None
+
+
+def test_the_confusion_matrix_is_that_of_scikit_learn():
+    label, score = noisy(2)
+    names, counts = measures.confusion_matrix(binary(label, score))
+    assert names == ["no", "yes"]
+    assert counts == reference.confusion_matrix(label, score >= 0.5).tolist()
+    assert measures.confusion_matrix(binary(label, score, classes=("yes", "no"))) == (names, counts)
+
+
+def test_a_short_roc_curve_is_that_of_scikit_learn():
+    label, score = noisy(2, digits=1)
+    false, true, thresholds = measures.roc_curve(binary(label, score))
+    expected = reference.roc_curve(label, score, drop_intermediate=False)
+    assert false == pytest.approx(expected[0])
+    assert true == pytest.approx(expected[1])
+    assert thresholds[1:] == pytest.approx(expected[2][1:])
+    assert thresholds[0] > score.max()
+
+
+def test_a_long_roc_curve_is_thinned_and_keeps_its_area():
+    label, score = noisy(2, rows=20_000)
+    false, true, thresholds = measures.roc_curve(binary(label, score))
+    assert 100 < len(false) == len(true) == len(thresholds) <= 200
+    assert (false[0], true[0], false[-1], true[-1]) == (0, 0, 1, 1)
+    assert all(np.diff(thresholds) < 0)
+    assert np.isfinite(thresholds).all()
+    assert np.trapezoid(true, false) == pytest.approx(reference.roc_auc_score(label, score), abs=1e-3)
+
+
+def test_curves_that_are_undefined_are_empty():
+    assert measures.roc_curve(binary([1, 1], [0.1, 0.9])) == ([], [], [])
+    assert measures.calibration_curve(binary([], [])) == ([], [], [])
+
+
+def test_the_calibration_curve_is_that_of_scikit_learn():
+    label, score = noisy(2, rows=1000)
+    mean, share, rows = measures.calibration_curve(binary(label, score), bins=7)
+    expected = sklearn.calibration.calibration_curve(label, score, n_bins=7, strategy="quantile")
+    assert share == pytest.approx(expected[0])
+    assert mean == pytest.approx(expected[1])
+    assert sum(rows) == 1000
+
+
+def test_calibration_of_a_score_with_few_values_has_fewer_bins():
+    mean, share, rows = measures.calibration_curve(binary([0, 1, 1, 0, 1, 1], [0.2, 0.2, 0.2, 0.2, 0.8, 0.8]))
+    assert mean == pytest.approx([0.2, 0.8])
+    assert share == pytest.approx([0.5, 1.0])
+    assert rows == [4, 2]
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.booleans(), st.sampled_from([0.0, 0.1, 0.5, 0.5, 0.9, 1.0])), min_size=1, max_size=40),
+    st.integers(0, 5),
+)
+def test_every_interval_is_finite_and_ordered(rows, seed):
+    label, score = zip(*rows, strict=True)
+    predictions = binary(np.array(label).astype(int), score)
+    values = measures.measure(predictions)
+    for name, interval in measures.bootstrap_intervals(predictions, list(values), samples=100, seed=seed).items():
+        assert (interval is None) == (values[name] is None)
+        if interval is not None:
+            assert math.isfinite(interval[0]) and interval[0] <= interval[1] < math.inf
