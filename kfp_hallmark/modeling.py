@@ -1,0 +1,338 @@
+"""Load an MLflow model and let it predict a dataset: what evaluation, explanation and the gates share.
+
+A model folder of Hallmark's own, and any other that holds a pickled scikit-learn estimator, is loaded without importing
+MLflow, which costs seconds; every other folder is loaded as MLflow's `python_function`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kfp_hallmark.contracts.dataset import dataset_lineage, read_schema, read_table, require_column
+from kfp_hallmark.contracts.digest import artifact_digest
+from kfp_hallmark.contracts.model import model_metadata, read_model_file
+from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION, Predictions
+from kfp_hallmark.errors import HallmarkError, InputError, IntegrityError
+
+if TYPE_CHECKING:
+    import numpy
+    import pandas
+    import pyarrow
+
+BATCH_ROWS = 100_000
+"""How many rows a model is given at once, which bounds memory."""
+
+THRESHOLD = 0.5
+"""The threshold of a binary model that does not name its own."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One input column of a model's signature.
+
+    Attributes:
+        name: The column's name.
+        type: Its MLflow type: boolean, integer, long, float, double, string, datetime or another.
+        required: Whether the data must hold it.
+    """
+
+    name: str
+    type: str
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model, ready to predict.
+
+    Attributes:
+        name: How messages call it.
+        digest: Digest of its folder.
+        function: What predicts: a data frame to probabilities, scores, classes or numbers.
+        columns: The inputs that its signature names; empty when it names none.
+        metadata: What it says of itself under `metadata.hallmark`; may be empty.
+        estimator: The scikit-learn estimator, or None when it is not one.
+    """
+
+    name: str
+    digest: str
+    function: Callable[[pandas.DataFrame], Any]
+    columns: tuple[Column, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    estimator: Any = None
+
+
+def load_model(path: str | Path, digest: str | None = None) -> LoadedModel:
+    """Load a model folder; what it holds is code, so it is verified first when its digest is known.
+
+    Args:
+        path: MLflow model folder.
+        digest: The digest that the folder must have; None does not ask.
+
+    Raises:
+        MissingInputError: If the folder is not a model folder.
+        IntegrityError: If its digest is another; nothing in it was loaded then.
+        InputError: If it cannot be loaded.
+    """
+    name = str(path)
+    document = read_model_file(path)
+    found = artifact_digest(path)
+    if digest is not None and digest != found:
+        raise IntegrityError(
+            f"The model {name!r} must have the digest {digest}; got {found}.",
+            "Its files were changed after the digest was taken; train it again.",
+        )
+    try:
+        estimator, function = _load(Path(path), document)
+    except HallmarkError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"The model {name!r} must load as MLflow's python_function; got {type(error).__name__}: {error}.",
+            "The environment must hold the packages that its requirements.txt names.",
+        ) from error
+    return LoadedModel(name, found, function, _signature(document), model_metadata(path), estimator)
+
+
+def _load(path: Path, document: Mapping[str, Any]) -> tuple[Any, Callable[[pandas.DataFrame], Any]]:
+    """Return the estimator, if it is scikit-learn's, and the function that predicts."""
+    flavors = document.get("flavors") or {}
+    general = flavors.get("python_function")
+    if not general:
+        raise InputError(f"The model {str(path)!r} must have MLflow's flavor python_function; it has not.")
+    if not _is_plain_pickle(general, flavors.get("sklearn") or {}):
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        from mlflow import pyfunc
+
+        return None, pyfunc.load_model(str(path), suppress_warnings=True).predict
+    with (path / general["model_path"]).open("rb") as file:
+        estimator = pickle.load(file)
+    return estimator, getattr(estimator, general.get("predict_fn", "predict"))
+
+
+def _is_plain_pickle(general: Mapping[str, Any], native: Mapping[str, Any]) -> bool:
+    """Return whether a model is one pickled scikit-learn estimator without code of its own beside it."""
+    allowed = os.environ.get("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true").lower() in ("true", "1")
+    return (
+        allowed
+        and general.get("loader_module") == "mlflow.sklearn"
+        and native.get("serialization_format") in ("pickle", "cloudpickle")
+        and not general.get("code")
+    )
+
+
+def _signature(document: Mapping[str, Any]) -> tuple[Column, ...]:
+    """Return the named input columns of a model's signature."""
+    inputs = json.loads((document.get("signature") or {}).get("inputs") or "[]")
+    return tuple(
+        Column(entry["name"], str(entry["type"]), entry.get("required", True)) for entry in inputs if entry.get("name")
+    )
+
+
+def feature_frame(table: pyarrow.Table, columns: Sequence[Column]) -> pandas.DataFrame:
+    """Return the columns of a table as a data frame, each in the type that a signature states.
+
+    A missing number is NaN, so an integer column with missing values becomes one of floats; a missing text is NaN.
+
+    Raises:
+        InputError: If a column cannot be had in that type.
+    """
+    import pandas
+
+    return pandas.DataFrame({column.name: _series(table[column.name], column) for column in columns})
+
+
+def _series(values: pyarrow.ChunkedArray, column: Column) -> Any:
+    import pyarrow
+
+    wanted = {
+        "double": pyarrow.float64(),
+        "float": pyarrow.float32(),
+        "long": pyarrow.float64() if values.null_count else pyarrow.int64(),
+        "integer": pyarrow.float64() if values.null_count else pyarrow.int32(),
+        "boolean": pyarrow.bool_(),
+        "string": pyarrow.string(),
+        "datetime": pyarrow.timestamp("ns"),
+    }.get(column.type, values.type)
+    try:
+        return values.cast(wanted, safe=not pyarrow.types.is_floating(wanted)).to_pandas()
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
+        raise InputError(
+            f"The column {column.name!r} must be of the type {column.type}, as the model's signature says; "
+            f"got {values.type}."
+        ) from None
+
+
+def read_label(path: str | Path, target: str) -> numpy.ndarray:
+    """Return the label column of a dataset, shape (rows,).
+
+    Raises:
+        InputError: If it is absent or holds a missing value.
+    """
+    import pyarrow
+    import pyarrow.compute
+
+    require_column(target, read_schema(path).names, "target")
+    values = read_table(path, [target])[target]
+    if pyarrow.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    if pyarrow.types.is_decimal(values.type):
+        values = values.cast(pyarrow.float64())
+    missing = pyarrow.compute.sum(pyarrow.compute.is_null(values, nan_is_null=True)).as_py() or 0
+    if missing:
+        raise InputError(
+            f"target must have a value in every row; the column {target!r} has {missing:,} missing of {len(values):,}."
+        )
+    if not len(values):
+        raise InputError("The dataset must hold at least one row; got none.")
+    return values.to_numpy()
+
+
+def predict(model: LoadedModel, dataset: str | Path, target: str) -> Predictions:
+    """Let a model predict a dataset.
+
+    Args:
+        model: What `load_model` returned.
+        dataset: The dataset; the columns that the model's signature names are its features, or, without a signature,
+            all but the target.
+        target: Label column.
+
+    Raises:
+        InputError: If the target or a feature is absent, a label is missing or no class of the model, or the model
+            fails.
+    """
+    names = read_schema(dataset).names
+    label = read_label(dataset, target)
+    columns = [column for column in model.columns if column.required or column.name in names]
+    for column in columns:
+        require_column(column.name, names, "A feature of the model")
+    columns = columns or [Column(name, "any") for name in names if name != target]
+    table = read_table(dataset, [column.name for column in columns])
+    output = predict_table(model, table, columns)
+    meaning = dict(model.metadata) if model.metadata.get("task") else _infer(model, output, label)
+    digest, *lineage = dataset_lineage(dataset)
+    prediction, score = _interpret(model, output, label, meaning)
+    return Predictions(
+        task=meaning["task"],
+        target=target,
+        label=label,
+        prediction=prediction,
+        score=score,
+        classes=tuple(meaning.get("classes") or ()),
+        positive_class=meaning.get("positive_class"),
+        threshold=_threshold(meaning),
+        model=model.digest,
+        dataset=digest,
+        lineage=tuple(lineage),
+    )
+
+
+def predict_table(model: LoadedModel, table: pyarrow.Table, columns: Sequence[Column]) -> numpy.ndarray:
+    """Return a model's raw output for the columns of a table, shape (rows,) or (rows, classes).
+
+    Raises:
+        InputError: If the model fails, naming the rows.
+    """
+    import numpy
+
+    parts = []
+    for start in range(0, table.num_rows, BATCH_ROWS):
+        batch = feature_frame(table.slice(start, BATCH_ROWS), columns)
+        try:
+            part = numpy.asarray(model.function(batch))
+        except Exception as error:
+            raise InputError(
+                f"The model {model.name!r} must predict every row; it failed on rows {start:,} to "
+                f"{start + len(batch) - 1:,} with {type(error).__name__} {_origin(error)}."
+            ) from None
+        if len(part) != len(batch):
+            raise InputError(
+                f"The model {model.name!r} must return one prediction a row; got {len(part):,} for {len(batch):,}."
+            )
+        parts.append(part)
+    output = numpy.concatenate(parts)
+    return output[:, 0] if output.ndim == 2 and output.shape[1] == 1 else output
+
+
+def _origin(error: BaseException) -> str:
+    """Return where an error was raised; its message may hold a record's values and is not shown."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"in {frame.name} ({Path(frame.filename).name}, line {frame.lineno})"
+
+
+def _infer(model: LoadedModel, output: numpy.ndarray, label: numpy.ndarray) -> dict[str, Any]:
+    """Return what the output of a model that does not say so must mean."""
+    import numpy
+
+    values = numpy.unique(label).tolist()
+    number = output.ndim == 1 and output.dtype.kind in "fiu"
+    if output.ndim == 2 and output.shape[1] == len(values):
+        return _classification(values)
+    if output.ndim == 1 and (output.dtype.kind != "f" or set(numpy.unique(output).tolist()) <= set(values)):
+        classes = sorted(set(values) | set(numpy.unique(output).tolist()))
+        if not number or len(classes) <= max(20, len(values)):
+            return _classification(classes)
+    if number and len(values) <= 2 and bool(((output >= 0) & (output <= 1)).all()):
+        return _classification(values)
+    if number and label.dtype.kind in "fiu":
+        return {"task": REGRESSION}
+    raise InputError(
+        f"The model {model.name!r} must say what it predicts; its output of shape {output.shape} fits no label with "
+        f"{len(values)} values.",
+        "Write task, classes and positive_class under metadata.hallmark in its MLmodel file.",
+    )
+
+
+def _classification(classes: Sequence[Any]) -> dict[str, Any]:
+    if len(classes) > 2:
+        return {"task": MULTICLASS, "classes": list(classes)}
+    return {"task": BINARY, "classes": list(classes), "positive_class": classes[-1], "threshold": THRESHOLD}
+
+
+def _threshold(meaning: Mapping[str, Any]) -> float | None:
+    return float(meaning.get("threshold", THRESHOLD)) if meaning["task"] == BINARY else None
+
+
+def _interpret(
+    model: LoadedModel, output: numpy.ndarray, label: numpy.ndarray, meaning: Mapping[str, Any]
+) -> tuple[numpy.ndarray, numpy.ndarray | None]:
+    """Return predictions and scores from a model's output."""
+    import numpy
+
+    if output.dtype.kind == "f" and not numpy.isfinite(output).all():
+        raise InputError(f"The model {model.name!r} must predict finite numbers; some are NaN or infinite.")
+    if meaning["task"] == REGRESSION:
+        return output.astype(float), None
+    classes = list(meaning["classes"])
+    _require_classes(label, classes, "target")
+    names = numpy.array(classes, dtype=object if isinstance(classes[0], str) else None)
+    if output.ndim == 2 and output.shape[1] != len(classes):
+        raise InputError(
+            f"The model {model.name!r} must give one probability for each of its {len(classes)} classes; "
+            f"got {output.shape[1]}."
+        )
+    if meaning["task"] == MULTICLASS:
+        return (names[output.argmax(axis=1)], output) if output.ndim == 2 else (output, None)
+    positive = classes.index(meaning["positive_class"])
+    if output.ndim == 2:
+        output = output[:, positive]
+    elif set(numpy.unique(output[:1000]).tolist()) <= set(classes):
+        _require_classes(output, classes, f"The prediction of {model.name!r}")
+        return output, None
+    return names[numpy.where(output >= _threshold(meaning), positive, 1 - positive)], output.astype(float)
+
+
+def _require_classes(values: numpy.ndarray, classes: Sequence[Any], what: str) -> None:
+    import numpy
+
+    found, counts = numpy.unique(values, return_counts=True)
+    other = sum(int(count) for value, count in zip(found.tolist(), counts, strict=True) if value not in set(classes))
+    if other:
+        raise InputError(f"{what} must be one of the model's {len(classes)} classes in every row; {other:,} are not.")

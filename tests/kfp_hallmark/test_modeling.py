@@ -1,0 +1,237 @@
+import json
+
+import mlflow.pyfunc
+import mlflow.sklearn
+import numpy
+import pandas
+import pyarrow
+import pyarrow.parquet
+import pytest
+from mlflow.models import infer_signature
+from sklearn.datasets import make_classification
+from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
+
+from kfp_hallmark.contracts.digest import artifact_digest
+from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
+from kfp_hallmark.modeling import BATCH_ROWS, Column, feature_frame, load_model, predict, read_label
+
+
+def write_data(path, frame, label):
+    pyarrow.parquet.write_table(pyarrow.Table.from_pandas(frame.assign(label=label), preserve_index=False), path)
+    return path
+
+
+def features(rows=60, classes=2):
+    values, label = make_classification(rows, n_informative=4, n_redundant=0, n_features=5, n_classes=classes, random_state=3)
+    return pandas.DataFrame(values, columns=[f"x {index}" for index in range(5)]), label
+
+
+def save(path, estimator, frame, label, function="predict_proba", metadata=None, **options):
+    estimator.fit(frame, label)
+    mlflow.sklearn.save_model(
+        estimator,
+        path,
+        signature=infer_signature(frame, getattr(estimator, function)(frame)),
+        pyfunc_predict_fn=function,
+        metadata={"hallmark": metadata} if metadata else None,
+        serialization_format=options.pop("serialization_format", "pickle"),
+        pip_requirements=["scikit-learn"],
+        **options,
+    )
+    return path
+
+
+class Squares(mlflow.pyfunc.PythonModel):
+    """A python_function that is not scikit-learn's: the score is the square of the first column, cut to 0 to 1."""
+
+    def predict(self, context, model_input, params=None):
+        return numpy.clip(model_input.iloc[:, 0].to_numpy() ** 2, 0, 1)
+
+
+class Breaking(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        raise ValueError(f"cannot use {model_input.iloc[0, 0]}")
+
+
+def test_probabilities_are_scored_for_the_positive_class(tmp_path):
+    frame, label = features()
+    text = numpy.where(label == 1, "yes", "no")
+    meaning = {"task": "binary", "target": "label", "classes": ["no", "yes"], "positive_class": "no", "threshold": 0.3}
+    model = load_model(save(tmp_path / "model", LogisticRegression(), frame, text, metadata=meaning))
+    found = predict(model, write_data(tmp_path / "data.parquet", frame, text), "label")
+    wanted = model.estimator.predict_proba(frame)[:, 0]
+    assert found.score == pytest.approx(wanted)
+    assert (found.prediction == numpy.where(wanted >= 0.3, "no", "yes")).all()
+    assert (found.positive_label == (text == "no")).all()
+    assert (found.task, found.positive_class, found.threshold) == ("binary", "no", 0.3)
+    assert found.model == artifact_digest(tmp_path / "model")
+    assert found.dataset == artifact_digest(tmp_path / "data.parquet")
+
+
+def test_a_score_at_the_threshold_is_positive(tmp_path):
+    frame, label = features()
+    model = load_model(save(tmp_path / "model", LogisticRegression(), frame, label))
+    score = predict(model, write_data(tmp_path / "data.parquet", frame, label), "label").score
+    meaning = {"task": "binary", "classes": [0, 1], "positive_class": 1, "threshold": float(score[4])}
+    bound = load_model(save(tmp_path / "bound", LogisticRegression(), frame, label, metadata=meaning))
+    assert predict(bound, tmp_path / "data.parquet", "label").prediction[4] == 1
+
+
+@pytest.mark.parametrize(
+    ("estimator", "function", "classes", "task", "scored"),
+    [
+        (LogisticRegression(), "predict_proba", 2, "binary", True),
+        (LogisticRegression(), "predict_proba", 3, "multiclass", True),
+        (RidgeClassifier(), "predict", 2, "binary", False),
+        (RidgeClassifier(), "predict", 3, "multiclass", False),
+        (LinearRegression(), "predict", 0, "regression", False),
+    ],
+)
+def test_the_meaning_of_an_output_is_inferred(tmp_path, estimator, function, classes, task, scored):
+    frame, label = features(classes=classes or 2)
+    label = label if classes else frame["x 1"] * 2.5
+    model = load_model(save(tmp_path / "model", estimator, frame, label, function))
+    found = predict(model, write_data(tmp_path / "data.parquet", frame, label), "label")
+    assert (found.task, found.score is not None) == (task, scored)
+    assert found.prediction == pytest.approx(model.estimator.predict(frame))
+    assert found.classes == tuple(range(classes))
+
+
+def test_any_python_function_is_loaded(tmp_path):
+    frame, label = features()
+    mlflow.pyfunc.save_model(
+        tmp_path / "model",
+        python_model=Squares(),
+        signature=infer_signature(frame, numpy.zeros(len(frame))),
+        pip_requirements=["numpy"],
+    )
+    found = predict(
+        load_model(tmp_path / "model"), write_data(tmp_path / "data.parquet", frame[::-1], label == 1), "label"
+    )
+    assert found.score == pytest.approx(numpy.clip(frame["x 0"][::-1] ** 2, 0, 1))
+    assert found.positive_class is True
+    assert found.prediction.dtype == bool
+
+
+def test_batches_are_put_together_in_order(tmp_path):
+    frame, label = features()
+    model = load_model(save(tmp_path / "model", LogisticRegression(), frame, label))
+    long = pandas.concat([frame] * (BATCH_ROWS // len(frame) + 2), ignore_index=True)
+    data = write_data(tmp_path / "data.parquet", long, numpy.resize(label, len(long)))
+    found = predict(model, data, "label")
+    assert len(found.score) == len(long) > BATCH_ROWS
+    assert found.score == pytest.approx(model.estimator.predict_proba(long)[:, 1])
+
+
+def test_a_changed_model_is_not_loaded(tmp_path):
+    frame, label = features()
+    path = save(tmp_path / "model", LogisticRegression(), frame, label)
+    digest = artifact_digest(path)
+    load_model(path, digest)
+    (path / "model.pkl").write_bytes(b"cos\nsystem\n(S'touch " + str(tmp_path / "harm").encode() + b"'\ntR.")
+    with pytest.raises(IntegrityError, match=f"must have the digest {digest}; got sha256:"):
+        load_model(path, digest)
+    assert not (tmp_path / "harm").exists()
+
+
+def test_a_broken_model_is_named(tmp_path):
+    frame, label = features()
+    path = save(tmp_path / "model", LogisticRegression(), frame, label)
+    (path / "model.pkl").write_bytes(b"broken")
+    with pytest.raises(InputError, match=r"The model '.*model' must load as MLflow's python_function"):
+        load_model(path)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(MissingInputError, match="must be a folder that holds the file MLmodel"):
+        load_model(tmp_path)
+
+
+def test_a_pickle_is_not_loaded_where_that_is_forbidden(tmp_path, monkeypatch):
+    frame, label = features()
+    path = save(tmp_path / "model", LogisticRegression(), frame, label)
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    with pytest.raises(InputError, match="MLFLOW_ALLOW_PICKLE_DESERIALIZATION"):
+        load_model(path)
+
+
+def test_a_failing_model_names_the_rows_and_no_value(tmp_path):
+    frame, label = features()
+    frame["x 0"] = 417.25
+    mlflow.pyfunc.save_model(
+        tmp_path / "model",
+        python_model=Breaking(),
+        signature=infer_signature(frame, numpy.zeros(len(frame))),
+        pip_requirements=["numpy"],
+    )
+    data = write_data(tmp_path / "data.parquet", frame, label)
+    with pytest.raises(InputError, match=r"failed on rows 0 to 59 with ValueError in predict") as caught:
+        predict(load_model(tmp_path / "model"), data, "label")
+    assert "417" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+def test_an_absent_feature_is_named(tmp_path):
+    frame, label = features()
+    model = load_model(save(tmp_path / "model", LogisticRegression(), frame, label))
+    data = write_data(tmp_path / "data.parquet", frame.rename(columns={"x 1": "x1"}), label)
+    with pytest.raises(InputError, match=r"A feature of the model must be a column of the dataset; got 'x 1'\."):
+        predict(model, data, "label")
+
+
+def test_an_absent_target_is_named(tmp_path):
+    frame, label = features()
+    with pytest.raises(InputError, match=r"target must be a column of the dataset; got 'lable'.*\n.*'label'"):
+        read_label(write_data(tmp_path / "data.parquet", frame, label), "lable")
+
+
+def test_a_missing_label_is_counted(tmp_path):
+    frame, label = features()
+    missing = pandas.array([None, *label[1:]], dtype="Int64")
+    with pytest.raises(InputError, match="must have a value in every row; the column 'label' has 1 missing of 60"):
+        read_label(write_data(tmp_path / "data.parquet", frame, missing), "label")
+
+
+def test_a_label_that_is_no_class_is_counted(tmp_path):
+    frame, label = features()
+    meaning = {"task": "binary", "classes": [0, 1], "positive_class": 1}
+    model = load_model(save(tmp_path / "model", LogisticRegression(), frame, label, metadata=meaning))
+    label[:3] = 2
+    with pytest.raises(InputError, match="target must be one of the model's 2 classes in every row; 3 are not"):
+        predict(model, write_data(tmp_path / "data.parquet", frame, label), "label")
+
+
+@pytest.mark.parametrize(
+    ("values", "type", "dtype", "missing"),
+    [
+        (pyarrow.array([1, 2, 3], pyarrow.int8()), "long", "int64", 0),
+        (pyarrow.array([1, None, 3], pyarrow.int8()), "long", "float64", 1),
+        (pyarrow.array([1, None, 3], pyarrow.int64()), "double", "float64", 1),
+        (pyarrow.array([2**60 + 1, None], pyarrow.int64()), "double", "float64", 1),
+        (pyarrow.array([True, None]), "double", "float64", 1),
+        (pyarrow.array([1.5, None]), "float", "float32", 1),
+        (pyarrow.array(["a", None]), "string", "str", 1),
+        (pyarrow.array(["a", None, "a"]).dictionary_encode(), "string", "str", 1),
+        (pyarrow.nulls(3), "double", "float64", 3),
+        (pyarrow.array([True, False]), "boolean", "bool", 0),
+    ],
+)
+def test_columns_take_the_type_of_the_signature(values, type, dtype, missing):
+    frame = feature_frame(pyarrow.table({"a b": values}), [Column("a b", type)])
+    assert str(frame["a b"].dtype) == dtype
+    assert int(frame["a b"].isna().sum()) == missing
+
+
+def test_a_column_of_another_type_is_named_without_its_values():
+    table = pyarrow.table({"age": ["forty"]})
+    with pytest.raises(InputError, match="The column 'age' must be of the type double") as caught:
+        feature_frame(table, [Column("age", "double")])
+    assert "forty" not in str(caught.value)
+
+
+def test_mlflow_agrees_with_the_direct_path(tmp_path):
+    frame, label = features()
+    path = save(tmp_path / "model", LogisticRegression(), frame, label)
+    reference = mlflow.pyfunc.load_model(str(path)).predict(frame)
+    assert load_model(path).function(frame) == pytest.approx(reference)
+    assert json.loads(mlflow.models.Model.load(path).signature.to_dict()["inputs"])[0]["name"] == "x 0"
