@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,11 +102,11 @@ def reaching(uri: str) -> Iterator[None]:
     except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
         if isinstance(error, InputError):
             raise
-        reason = str(error).splitlines()[0]
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
         raise MissingInputError(
-            f"The tracking store {_without_password(uri)!r} must answer; got {type(error).__name__}: {reason}.",
+            _without_password(f"The tracking store {uri!r} must answer; got {reason}."),
             "Start the MLflow server, or name a local store as sqlite:////folder/mlflow.db.",
-        ) from error
+        ) from None
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -127,6 +128,5 @@ def _locked(file: Path) -> Iterator[None]:
         yield
 
 
-def _without_password(uri: str) -> str:
-    scheme, separator, rest = uri.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}" if "@" in rest else uri
+def _without_password(text: str) -> str:
+    return re.sub(r"//[^/@\s]+@", "//", text)
