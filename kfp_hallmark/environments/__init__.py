@@ -11,7 +11,9 @@ from kfp_hallmark.resources import resource
 ENVIRONMENTS = ("data", "ml", "release")
 
 REGISTRY = "kfp-hallmark"
-"""Where the images live unless `HALLMARK_REGISTRY` says otherwise."""
+"""Where the images live unless `REGISTRY_VARIABLE` says otherwise."""
+
+REGISTRY_VARIABLE = "HALLMARK_REGISTRY"
 
 DIGEST_VARIABLE = "HALLMARK_ENVIRONMENT_DIGEST"
 """The variable in which a running step finds the digest of the lock its environment was made from."""
@@ -19,7 +21,7 @@ DIGEST_VARIABLE = "HALLMARK_ENVIRONMENT_DIGEST"
 
 def image(environment: str) -> str:
     """Return the reference of an environment's image, such as `kfp-hallmark/ml:0.1.0`."""
-    return f"{os.environ.get('HALLMARK_REGISTRY', REGISTRY).rstrip('/')}/{environment}:{__version__}"
+    return f"{os.environ.get(REGISTRY_VARIABLE, REGISTRY).rstrip('/')}/{environment}:{__version__}"
 
 
 def environment_of(image_reference: str) -> str | None:

@@ -151,6 +151,8 @@ def variables(name: str) -> dict[str, str]:
         "VIRTUAL_ENV": str(folder),
         "PYTHONPATH": str(code_path()),
         "PYTHONNOUSERSITE": "1",
+        "PYTHONSAFEPATH": "1",
+        "PYTHONHASHSEED": "0",
         NAME_VARIABLE: name,
         DIGEST_VARIABLE: lock_digest(name),
         "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -234,7 +236,7 @@ def _whole(folder: Path) -> bool:
 
 
 def _runs(python: Path) -> bool:
-    """Tell whether a Python runs; asked once per process, for it takes a hundredth of a second."""
+    """Tell whether a Python runs; tried once per process, for it takes a hundredth of a second."""
     if not os.access(python, os.X_OK):
         return False
     if python not in _ran:
