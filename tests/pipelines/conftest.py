@@ -1,0 +1,87 @@
+"""Runs of `governed_training` by the command line, as a user starts them; each is made once and looked at by many."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples" / "acs_employment"
+HALLMARK = Path(sys.executable).parent / "hallmark"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of the command left behind."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    folder: Path
+    state: Path
+
+    @cached_property
+    def document(self):
+        return json.loads((self.folder / "run.json").read_text())
+
+    def step(self, name):
+        return next(step for step in self.document["steps"] if step["name"] == name)
+
+    def verdicts(self):
+        """Return gate to verdict document, without the time it was written."""
+        found = {}
+        for entry in self.document["verdicts"]:
+            verdict = json.loads((self.folder / entry["path"]).read_text())
+            found[entry["gate"]] = {key: value for key, value in verdict.items() if key != "created"}
+        return found
+
+
+def hallmark(*arguments, state, cwd=None):
+    variables = {**os.environ, "HALLMARK_HOME": str(state), "COLUMNS": "140"}
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "PYTHONPATH"):
+        variables.pop(name, None)
+    command = [str(HALLMARK), *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd or state, env=variables, capture_output=True, text=True)
+
+
+def start(folder, state, *arguments):
+    state.mkdir(parents=True, exist_ok=True)
+    done = hallmark("run", "governed_training", *arguments, "--output", folder, state=state)
+    return Run(done.returncode, done.stdout, done.stderr, folder, state)
+
+
+PLATFORMS = ["local", pytest.param("docker", marks=pytest.mark.docker)]
+
+
+@pytest.fixture(scope="session", params=PLATFORMS)
+def platform(request):
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def state(platform, tmp_path_factory):
+    return tmp_path_factory.mktemp(f"state-{platform}")
+
+
+@pytest.fixture(scope="session")
+def released(platform, state, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("released") / "run"
+    return start(folder, state, "--platform", platform, "--params", EXAMPLES / "released.yaml")
+
+
+@pytest.fixture(scope="session")
+def halted(platform, state, released, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("halted") / "run"
+    return start(folder, state, "--platform", platform, "--params", EXAMPLES / "halted.yaml")
+
+
+@pytest.fixture(scope="session")
+def repeated(platform, state, halted, tmp_path_factory):
+    """Return the released run, made again without reusing any step."""
+    folder = tmp_path_factory.mktemp("repeated") / "run"
+    return start(folder, state, "--platform", platform, "--fresh", "--params", EXAMPLES / "released.yaml")
