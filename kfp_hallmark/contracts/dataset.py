@@ -8,7 +8,7 @@ where it came from, and no orchestrator has to be trusted to carry it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pyarrow
 
 METADATA_KEY = b"hallmark"
+ROW_GROUP = 131_072
+"""How many rows a file that Hallmark writes holds between two marks; it bounds the memory that reading takes."""
 
 
 def parquet_files(path: str | Path) -> list[Path]:
@@ -109,16 +111,69 @@ def bind(schema: pyarrow.Schema, metadata: Mapping[str, Any]) -> pyarrow.Schema:
     return schema.with_metadata({METADATA_KEY: canonical(dict(metadata))})
 
 
+def read_batches(path: str | Path, columns: Sequence[str] | None = None) -> Iterator[pyarrow.RecordBatch]:
+    """Give a dataset piece by piece, so that it need not fit into memory.
+
+    Args:
+        path: The dataset.
+        columns: The columns to read, in this order; None reads all.
+
+    Raises:
+        MissingInputError: If there is no dataset.
+        InputError: If a file is not whole Parquet, or a column is absent.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    names = read_schema(path).names if columns is None else list(columns)
+    for column in names:
+        require_column(column, read_schema(path).names)
+    for file in parquet_files(path):
+        try:
+            for batch in pyarrow.parquet.ParquetFile(file).iter_batches(columns=names):
+                yield pyarrow.RecordBatch.from_arrays([batch.column(name) for name in names], names=names)
+        except (pyarrow.ArrowInvalid, OSError) as error:
+            raise InputError(f"A dataset must be whole Parquet; {str(file)!r} cannot be read ({error}).") from error
+
+
 def write_table(path: str | Path, table: pyarrow.Table, metadata: Mapping[str, Any]) -> str:
-    """Write a table as one Parquet file, zstd-compressed, by a temporary name, and return its digest.
+    """Write a table as one Parquet file; see `write_batches`."""
+    return write_batches(path, table.schema, table.to_batches(), metadata)
+
+
+def write_batches(
+    path: str | Path, schema: pyarrow.Schema, batches: Iterable[pyarrow.RecordBatch], metadata: Mapping[str, Any]
+) -> str:
+    """Write record batches as one Parquet file, zstd-compressed, by a temporary name, and return its digest.
+
+    The bytes depend on the rows and their order, and not on how the rows are cut into batches.
 
     Args:
         path: Where to write.
-        table: What to write.
+        schema: The columns of every batch; its own metadata is left out.
+        batches: What to write.
         metadata: What to bind to it; `lineage` holds the digests of the data it was made from.
     """
     import pyarrow.parquet
 
-    with writing(path) as temporary:
-        pyarrow.parquet.write_table(table.cast(bind(table.schema, metadata)), temporary, compression="zstd")
+    with (
+        writing(path) as temporary,
+        pyarrow.parquet.ParquetWriter(temporary, bind(schema, metadata), compression="zstd") as writer,
+    ):
+        for group in _row_groups(schema, batches):
+            writer.write_table(group)
     return artifact_digest(path)
+
+
+def _row_groups(schema: pyarrow.Schema, batches: Iterable[pyarrow.RecordBatch]) -> Iterator[pyarrow.Table]:
+    """Give the rows as tables of `ROW_GROUP` rows in one piece each; the last may be shorter."""
+    import pyarrow
+
+    waiting = schema.empty_table()
+    for batch in batches:
+        waiting = pyarrow.concat_tables([waiting, pyarrow.Table.from_batches([batch]).cast(schema)])
+        while waiting.num_rows >= ROW_GROUP:
+            yield waiting.slice(0, ROW_GROUP).combine_chunks()
+            waiting = waiting.slice(ROW_GROUP)
+    if waiting.num_rows:
+        yield waiting.combine_chunks()

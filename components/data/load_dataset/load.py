@@ -1,0 +1,392 @@
+"""Load a source into a dataset: one clean Parquet file, bound to the digest of what it was made from."""
+
+from __future__ import annotations
+
+import math
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from kfp_hallmark.contracts.artifacts import Artifact
+from kfp_hallmark.contracts.dataset import parquet_files, write_batches
+from kfp_hallmark.contracts.digest import artifact_digest, file_digest, is_digest
+from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
+
+if TYPE_CHECKING:
+    import pyarrow
+    import pyarrow.csv as csv
+    from fsspec import AbstractFileSystem
+
+CSV_SUFFIXES = (".csv",)
+PARQUET_SUFFIXES = (".parquet", ".pq")
+MISSING_WORDS = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None")
+"""What stands for a missing number, truth value or date in CSV; in a column of text only the empty string does."""
+CSV_BLOCK = 4 << 20
+"""How many bytes of a CSV file are parsed at once; a single row cannot be longer."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source that is on this machine.
+
+    Attributes:
+        name: Its URI without credentials, for messages and metadata.
+        path: The file or folder.
+        changed: When it was last changed; None when its file system does not tell.
+    """
+
+    name: str
+    path: Path
+    changed: datetime | None
+
+
+def load(
+    uri: str, dataset: Artifact, expected_digest: str | None = None, max_age_hours: float | None = None
+) -> tuple[str, int]:
+    """Load a CSV or Parquet source into a dataset.
+
+    The source is read piece by piece and written anew as one Parquet file of numbers, text, truth values, dates and
+    times: nothing else that the source's schema carries comes along.
+
+    Args:
+        uri: Path or fsspec URI of a CSV file, a Parquet file, or a folder of Parquet files.
+        dataset: Where to write.
+        expected_digest: SHA-256 that the source must have: of the file's bytes, or of the folder's manifest.
+        max_age_hours: Greatest age of the source in hours.
+
+    Returns:
+        The dataset's digest and its number of rows.
+
+    Raises:
+        MissingInputError: If there is no such source.
+        InputError: If a parameter is out of range, or the source is empty, unreadable or too old.
+        IntegrityError: If the source does not have the expected digest, or changes while it is read.
+    """
+    if expected_digest is not None and not is_digest(expected_digest):
+        raise InputError(f"expected_digest must be 'sha256:' and 64 hexadecimal digits; got {expected_digest!r}.")
+    if max_age_hours is not None and not (math.isfinite(max_age_hours) and max_age_hours > 0):
+        raise InputError(f"max_age_hours must be above 0; got {max_age_hours}.")
+    with tempfile.TemporaryDirectory(prefix="hallmark-") as folder:
+        source = fetch(uri, Path(folder))
+        check_age(source, max_age_hours)
+        digest = file_digest(source.path) if source.path.is_file() else artifact_digest(source.path)
+        if expected_digest not in (None, digest):
+            raise IntegrityError(f"The source {source.name!r} must have the digest {expected_digest}; got {digest}.")
+        return _write(source, digest, dataset)
+
+
+def _write(source: Source, source_digest: str, dataset: Artifact) -> tuple[str, int]:
+    rows = 0
+
+    def counted(batches: Iterable[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
+        nonlocal rows
+        for batch in batches:
+            rows += batch.num_rows
+            yield batch
+        if rows == 0:
+            raise InputError(f"The source {source.name!r} must hold at least one row; it holds none.")
+        if state != _state(source.path):
+            raise IntegrityError(f"The source {source.name!r} must not change while it is read; it did.")
+
+    state = _state(source.path)
+    schema, batches = read_csv(source) if source.path.suffix.lower() in CSV_SUFFIXES else read_parquet(source)
+    digest = write_batches(dataset.path, schema, counted(batches), {"lineage": [source_digest]})
+    dataset.metadata.update(
+        digest=digest,
+        rows=rows,
+        columns=len(schema.names),
+        source=source.name,
+        source_digest=source_digest,
+        snapshot_time=source.changed.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if source.changed else None,
+    )
+    return digest, rows
+
+
+def _state(path: Path) -> list[tuple[int, int]]:
+    """Return what changes when a file does: size and time of every file."""
+    files = [path] if path.is_file() else sorted(path.rglob("*"))
+    return [(stat.st_size, stat.st_mtime_ns) for stat in map(Path.stat, files)]
+
+
+def fetch(uri: str, folder: Path) -> Source:
+    """Find a source, and copy it into `folder` when it is not on this machine.
+
+    Raises:
+        MissingInputError: If there is no such source.
+        InputError: If the URI's protocol is unknown, or the source is empty or of an unknown kind.
+    """
+    import fsspec
+    from fsspec.implementations.local import LocalFileSystem
+
+    name = re.sub(r"//[^/@]*@", "//", uri).split("?")[0] if "://" in uri else uri
+    try:
+        system, location = fsspec.core.url_to_fs(uri)
+    except (ImportError, ValueError) as error:
+        raise InputError(f"uri must be a path or a URI that fsspec can open; got {name!r} ({error}).") from error
+    if not system.exists(location):
+        raise MissingInputError(f"uri must be a file or folder that is there; got {name!r}.")
+    whole_folder = system.isdir(location)
+    suffix = PurePosixPath(location).suffix.lower()
+    if not whole_folder and suffix not in CSV_SUFFIXES + PARQUET_SUFFIXES:
+        known = ", ".join(CSV_SUFFIXES + PARQUET_SUFFIXES)
+        raise InputError(f"uri must end in one of {known}, or be a folder of Parquet files; got {name!r}.")
+    changed = last_change(system, location)
+    path = Path(location)
+    if not isinstance(system, LocalFileSystem):
+        path = folder / ("source" if whole_folder else f"source{suffix}")
+        system.get(location, str(path), recursive=whole_folder)
+    if not whole_folder and path.stat().st_size == 0:
+        raise InputError(f"The source {name!r} must hold data; it is empty.")
+    return Source(name, path, changed)
+
+
+def last_change(system: AbstractFileSystem, location: str) -> datetime | None:
+    """Return when a file, or the last of a folder's files, was changed; None when the file system does not tell."""
+    files = system.find(location) if system.isdir(location) else [location]
+    try:
+        times = [system.modified(file) for file in files]
+    except (NotImplementedError, KeyError):
+        return None
+    return max((time if time.tzinfo else time.replace(tzinfo=UTC) for time in times), default=None)
+
+
+def check_age(source: Source, max_age_hours: float | None) -> None:
+    """Raise `InputError` if a source is older than it may be, or its age is unknown."""
+    if max_age_hours is None:
+        return
+    if source.changed is None:
+        raise InputError(f"max_age_hours must be unset for {source.name!r}, whose file system tells no time of change.")
+    age = datetime.now(UTC) - source.changed
+    if age > timedelta(hours=max_age_hours):
+        raise InputError(
+            f"The source {source.name!r} must have changed within {max_age_hours:g} hours; "
+            f"it last changed {age / timedelta(hours=1):.1f} hours ago."
+        )
+
+
+def check_names(names: list[str], source: Source) -> None:
+    """Raise `InputError` if a column has no name, or one that another has too."""
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if "" in names:
+        raise InputError(
+            f"Every column of {source.name!r} must have a name; column {names.index('') + 1} has none.",
+            "A table written together with its row numbers has such a column; write it without.",
+        )
+    if repeated:
+        raise InputError(
+            f"The columns of {source.name!r} must have different names; got more than once: "
+            f"{', '.join(map(repr, repeated))}."
+        )
+
+
+def read_parquet(source: Source) -> tuple[pyarrow.Schema, Iterator[pyarrow.RecordBatch]]:
+    """Return the plain schema of Parquet files, and their rows.
+
+    Raises:
+        InputError: If a file is not whole, a column is of a type that is not tabular, or the files' columns differ.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    files = parquet_files(source.path)
+    if any("=" in part for file in files for part in file.relative_to(source.path).parent.parts):
+        raise InputError(
+            f"The folder {source.name!r} must hold every column in its files; it holds some in the names of folders.",
+            "Write the partitioned dataset out as plain Parquet files first.",
+        )
+    schemas = []
+    for file in files:
+        try:
+            schemas.append(pyarrow.parquet.read_schema(file))
+        except (pyarrow.ArrowInvalid, OSError) as error:
+            raise InputError(f"The source {source.name!r} must be whole Parquet; {file.name!r} is not.") from error
+        check_names(schemas[-1].names, source)
+    schema, *others = [plain_schema(schema) for schema in schemas]
+    for file, other in zip(files[1:], others, strict=True):
+        if other != schema:
+            differing = sorted({field.name for field in set(schema) ^ set(other)}) or schema.names
+            raise InputError(
+                f"The files of {source.name!r} must have the same columns and types in the same order; "
+                f"{file.name!r} differs from {files[0].name!r} in {', '.join(map(repr, differing))}."
+            )
+    return schema, _parquet_batches(files, schema, source)
+
+
+def _parquet_batches(files: list[Path], schema: pyarrow.Schema, source: Source) -> Iterator[pyarrow.RecordBatch]:
+    import pyarrow
+    import pyarrow.parquet
+
+    for file in files:
+        try:
+            for batch in pyarrow.parquet.ParquetFile(file).iter_batches():
+                columns = [plain_array(array, field.type) for array, field in zip(batch.columns, schema, strict=True)]
+                yield pyarrow.RecordBatch.from_arrays(columns, schema=schema)
+        except (pyarrow.ArrowInvalid, OSError) as error:
+            raise InputError(f"The source {source.name!r} must be whole Parquet; {file.name!r} is not.") from error
+
+
+def plain_schema(schema: pyarrow.Schema) -> pyarrow.Schema:
+    """Return a schema's columns as plain types, without metadata; see `plain_type`."""
+    import pyarrow
+
+    return pyarrow.schema([(field.name, plain_type(field.type, field.name)) for field in schema])
+
+
+def plain_type(kind: pyarrow.DataType, column: str) -> pyarrow.DataType:
+    """Return the plain type that holds a type's values.
+
+    Plain are booleans, integers, float32, float64, strings, dates, and times in micro- or nanoseconds, without a zone
+    or in UTC. Decimals become float64; a column without any type is all missing, and float64.
+
+    Raises:
+        InputError: If there is none: the type is nested, binary, or a time of day.
+    """
+    import pyarrow
+    from pyarrow import types
+
+    if isinstance(kind, pyarrow.BaseExtensionType):
+        return plain_type(kind.storage_type, column)
+    if types.is_dictionary(kind):
+        return plain_type(kind.value_type, column)
+    if types.is_timestamp(kind):
+        return pyarrow.timestamp("ns" if kind.unit == "ns" else "us", None if kind.tz is None else "UTC")
+    for plain, holds in (
+        (kind, types.is_boolean(kind) or types.is_integer(kind)),
+        (pyarrow.float32(), types.is_float16(kind) or types.is_float32(kind)),
+        (pyarrow.float64(), types.is_float64(kind) or types.is_decimal(kind) or types.is_null(kind)),
+        (pyarrow.string(), types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)),
+        (pyarrow.date32(), types.is_date(kind)),
+    ):
+        if holds:
+            return plain
+    raise InputError(
+        f"The column {column!r} must hold numbers, text, booleans, dates or times; got {kind}.",
+        "Flatten or drop it first.",
+    )
+
+
+def plain_array(array: pyarrow.Array, plain: pyarrow.DataType) -> pyarrow.Array:
+    """Return an array's values as its plain type."""
+    import pyarrow
+
+    if isinstance(array, pyarrow.ExtensionArray):
+        return plain_array(array.storage, plain)
+    if isinstance(array, pyarrow.DictionaryArray):
+        return plain_array(array.dictionary_decode(), plain)
+    return array.cast(plain)
+
+
+def read_csv(source: Source) -> tuple[pyarrow.Schema, Iterator[pyarrow.RecordBatch]]:
+    """Return the schema of a CSV file, found out from all of its rows, and the rows.
+
+    A column is of the first kind that holds all of its values: whole numbers, numbers, booleans (true and false),
+    dates, times (ISO 8601), text. A column without values is float64.
+
+    Raises:
+        InputError: If the file is not CSV in UTF-8 with a header, or its columns' names are not.
+    """
+    import pyarrow
+
+    names = _csv_header(source)
+    check_names(names, source)
+    found: dict[str, pyarrow.DataType | None] = dict.fromkeys(names)
+    for batch in _csv_text(source, names):
+        for name in names:
+            found[name] = widened(found[name], batch.column(name))
+    schema = pyarrow.schema([(name, kind or pyarrow.float64()) for name, kind in found.items()])
+
+    def batches() -> Iterator[pyarrow.RecordBatch]:
+        for batch in _csv_text(source, names):
+            columns = [from_text(batch.column(field.name), field.type) for field in schema]
+            yield pyarrow.RecordBatch.from_arrays(columns, schema=schema)
+
+    return schema, batches()
+
+
+def widened(kind: pyarrow.DataType | None, text: pyarrow.Array) -> pyarrow.DataType | None:
+    """Return the type that holds what was seen so far and the new values; None while no value was seen."""
+    import pyarrow
+
+    if kind == pyarrow.string() or _without_missing(text).null_count == len(text):
+        return kind
+    whole, number, date, time = pyarrow.int64(), pyarrow.float64(), pyarrow.date32(), pyarrow.timestamp("us")
+    wider = {
+        None: (whole, number, pyarrow.bool_(), date, time, pyarrow.timestamp("us", "UTC")),
+        whole: (whole, number),
+        date: (date, time),
+    }
+    for candidate in wider.get(kind, (kind,)):
+        try:
+            from_text(text, candidate)
+        except pyarrow.ArrowInvalid:
+            continue
+        return candidate
+    return pyarrow.string()
+
+
+def from_text(text: pyarrow.Array, kind: pyarrow.DataType) -> pyarrow.Array:
+    """Return text as another type; the words for a missing value become null.
+
+    Raises:
+        pyarrow.ArrowInvalid: If a value is not of that type.
+    """
+    import pyarrow
+
+    return text if kind == pyarrow.string() else _without_missing(text).cast(kind)
+
+
+def _without_missing(text: pyarrow.Array) -> pyarrow.Array:
+    import pyarrow
+    import pyarrow.compute
+
+    trimmed = pyarrow.compute.utf8_trim_whitespace(text)
+    missing = pyarrow.compute.is_in(trimmed, value_set=pyarrow.array(MISSING_WORDS))
+    return pyarrow.compute.if_else(missing, pyarrow.scalar(None, pyarrow.string()), trimmed)
+
+
+def _csv_header(source: Source) -> list[str]:
+    """Return the column names of a CSV file."""
+    with _csv_reader(source, {}) as reader:
+        return reader.schema.names
+
+
+def _csv_text(source: Source, names: list[str]) -> Iterator[pyarrow.RecordBatch]:
+    """Give the rows of a CSV file with every column as text; empty text is missing."""
+    import pyarrow
+
+    with _csv_reader(source, dict.fromkeys(names, pyarrow.string())) as reader:
+        yield from reader
+
+
+@contextmanager
+def _csv_reader(source: Source, types: dict[str, pyarrow.DataType]) -> Iterator[csv.CSVStreamingReader]:
+    """Open a CSV file; what Arrow says of a row that it cannot read shows the row, so its errors are not passed on."""
+    import pyarrow
+    from pyarrow import csv
+
+    uneven: list[csv.InvalidRow] = []
+
+    def note(row: csv.InvalidRow) -> str:
+        uneven.append(row)
+        return "error"
+
+    try:
+        with csv.open_csv(
+            source.path,
+            read_options=csv.ReadOptions(block_size=CSV_BLOCK),
+            parse_options=csv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
+            convert_options=csv.ConvertOptions(column_types=types, strings_can_be_null=True, null_values=[""]),
+        ) as reader:
+            yield reader
+    except (pyarrow.ArrowInvalid, UnicodeDecodeError) as error:
+        problem = "it cannot be parsed"
+        if uneven:
+            problem = f"a row has {uneven[0].actual_columns} values where the header has {uneven[0].expected_columns}"
+        elif isinstance(error, UnicodeDecodeError) or "UTF8" in str(error):
+            problem = "its encoding is another"
+        raise InputError(f"The source {source.name!r} must be CSV in UTF-8 with a header; {problem}.") from None
