@@ -4,7 +4,8 @@
      "hash": "sha256:..."}
 
 `hash` is the SHA-256 of the line's canonical JSON without `hash`. A changed, moved, added or removed line breaks the
-chain; lines cut off the end do not, so whoever must detect that keeps the last hash elsewhere and gives it to `verify`.
+chain. Two things do not, for no key protects the log: lines cut off the end, and a log rewritten from its first line.
+Whoever must detect these keeps the last hash elsewhere and gives it to `verify`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from kfp_hallmark.contracts.documents import canonical, finite, now, value_diges
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
 
 SCHEMA = "hallmark/audit/v1"
+PATH_VARIABLE = "HALLMARK_AUDIT_LOG"
+"""The environment variable that names the log when no path is given."""
+
 GENESIS = "sha256:" + "0" * 64
 """What the first line names as the hash before it."""
 
@@ -31,7 +35,8 @@ def append(path: str | Path, record: Mapping[str, Any]) -> str:
     broken chain.
 
     Raises:
-        InputError: If the path is a URI: only a local or mounted file can be locked and appended to.
+        InputError: If the path is a URI: only a local or mounted file can be locked and appended to. If the record
+            is no JSON value.
         IntegrityError: If the log is broken.
     """
     if "://" in str(path):
@@ -39,18 +44,22 @@ def append(path: str | Path, record: Mapping[str, Any]) -> str:
             f"The audit log must be a local or mounted file; got {str(path)!r}.",
             "On a cluster, mount a volume and name a path on it.",
         )
+    try:
+        entry = json.loads(canonical(finite(dict(record))))
+    except (RecursionError, TypeError, ValueError) as error:
+        raise InputError(f"A record of the audit log must be a JSON value; {error}.") from error
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
-        index, previous = _follow(file.read(), path)
+        lines = _follow(file.read(), path)
         line = {
             "schema": SCHEMA,
-            "index": index,
+            "index": len(lines),
             "time": now(),
-            "previous": previous,
-            "record": finite(dict(record)),
+            "previous": _last_hash(lines),
+            "record": entry,
         }
         line["hash"] = value_digest(line)
         file.write(canonical(line) + b"\n")
@@ -74,48 +83,51 @@ def verify(path: str | Path, expected_hash: str | None = None) -> tuple[int, str
         MissingInputError: If there is no such file.
         IntegrityError: If a line is broken, naming its number, or no line has the expected hash.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingInputError(f"An audit log must be a file; got {str(path)!r}.")
-    content = path.read_bytes()
-    count, last = _follow(content, path)
-    if expected_hash is not None and expected_hash != GENESIS:
-        hashes = {json.loads(line)["hash"] for line in content.splitlines()}
-        if expected_hash not in hashes:
-            raise IntegrityError(
-                f"The audit log {str(path)!r} must hold the line {expected_hash}; it was cut or replaced."
-            )
-    return count, last
+    lines = records(path)
+    if expected_hash not in (None, GENESIS, *(line["hash"] for line in lines)):
+        raise IntegrityError(f"The audit log {str(path)!r} must hold the line {expected_hash}; it was cut or replaced.")
+    return len(lines), _last_hash(lines)
 
 
 def records(path: str | Path) -> list[dict[str, Any]]:
     """Verify a log and return its lines."""
-    verify(path)
-    return [json.loads(line) for line in Path(path).read_bytes().splitlines()]
+    path = Path(path)
+    if not path.is_file():
+        raise MissingInputError(f"An audit log must be a file; got {str(path)!r}.")
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        return _follow(file.read(), path)
 
 
-def _follow(content: bytes, path: Path) -> tuple[int, str]:
-    """Follow the chain; return the number of lines and the last hash."""
-    previous = GENESIS
+def _last_hash(lines: list[dict[str, Any]]) -> str:
+    return lines[-1]["hash"] if lines else GENESIS
+
+
+def _follow(content: bytes, path: Path) -> list[dict[str, Any]]:
+    """Follow the chain and return the lines."""
     if content and not content.endswith(b"\n"):
         raise IntegrityError(f"The audit log {str(path)!r} must end with a whole line; the last one is cut.")
-    lines = content.splitlines()
-    for index, raw in enumerate(lines):
-        problem = None
+    lines: list[dict[str, Any]] = []
+    for raw in content.split(b"\n")[:-1]:
         try:
             line = json.loads(raw)
-            stated = line.pop("hash")
-            if canonical(line | {"hash": stated}) != raw:
-                problem = "is not in the canonical form"
-            elif line["schema"] != SCHEMA or line["index"] != index:
-                problem = "is not the one that belongs there"
-            elif line["previous"] != previous:
-                problem = "does not follow the line before it"
-            elif value_digest(line) != stated:
-                problem = "was changed"
-        except (AttributeError, KeyError, TypeError, ValueError):
+            problem = _problem(raw, line, len(lines), _last_hash(lines))
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
             problem = "cannot be read"
         if problem:
-            raise IntegrityError(f"The audit log {str(path)!r} must be unbroken; line {index + 1} {problem}.")
-        previous = stated
-    return len(lines), previous
+            raise IntegrityError(f"The audit log {str(path)!r} must be unbroken; line {len(lines) + 1} {problem}.")
+        lines.append(line)
+    return lines
+
+
+def _problem(raw: bytes, line: dict[str, Any], index: int, previous: str) -> str | None:
+    """Return what is wrong with a line, or None."""
+    if canonical(line) != raw:
+        return "is not in the canonical form"
+    if line["schema"] != SCHEMA or line["index"] != index:
+        return "is not the one that belongs there"
+    if line["previous"] != previous:
+        return "does not follow the line before it"
+    if value_digest({key: value for key, value in line.items() if key != "hash"}) != line["hash"]:
+        return "was changed"
+    return None

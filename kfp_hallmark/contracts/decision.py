@@ -6,30 +6,42 @@ A decision is a folder:
     evidence/<gate>.json     every verdict, byte for byte as its gate wrote it
 
 Nobody who acts on a decision takes its outcome on trust: `require_release` reads the evidence again, holds every
-verdict against its digest and the model against its own, and decides anew under the policy.
+verdict against its digest and the model against its own, and decides anew under the policy. The folder is not signed:
+who can rewrite all of it consistently can forge a decision, unless its digest is kept elsewhere, as KFP keeps it in
+the artifact's metadata.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from kfp_hallmark.contracts.digest import Manifest, file_digest, is_digest
 from kfp_hallmark.contracts.documents import now, parse_time, read_json, write_json, writing
 from kfp_hallmark.contracts.model import Lineage, lineage
-from kfp_hallmark.contracts.verdict import Status, Verdict
+from kfp_hallmark.contracts.verdict import Status, Verdict, is_gate_name
 from kfp_hallmark.errors import HallmarkError, InputError, IntegrityError, ReleaseRefused
 
 SCHEMA = "hallmark/decision/v1"
 DECISION_FILE = "decision.json"
 EVIDENCE_FOLDER = "evidence"
 
+DATA_GATES = frozenset({"validate_dataset"})
+"""The gates whose verdict may be about data alone. A verdict of any other gate must be about the model."""
 
-class Outcome:
+CLOCK_SKEW_HOURS = 5 / 60
+"""How far in the future a verdict's time may lie, for clocks that differ."""
+
+NO_VERDICT = "There is no verdict."
+
+
+class Outcome(StrEnum):
     """What a decision comes to."""
 
     RELEASE = "release"
@@ -53,8 +65,13 @@ class Policy:
     def __post_init__(self) -> None:
         if not self.required_gates:
             raise InputError("required_gates must name at least one gate; got none.")
-        if not self.max_age_hours > 0:
-            raise InputError(f"max_age_hours must be above 0; got {self.max_age_hours}.")
+        for gate in self.required_gates:
+            if not is_gate_name(gate):
+                raise InputError(f"required_gates must be names of gates; got {gate!r}.")
+        if not isinstance(self.allow_warnings, bool):
+            raise InputError(f"allow_warnings must be true or false; got {self.allow_warnings!r}.")
+        if not (self.max_age_hours > 0 and math.isfinite(self.max_age_hours)):
+            raise InputError(f"max_age_hours must be above 0 and finite; got {self.max_age_hours}.")
 
 
 @dataclass(frozen=True)
@@ -62,18 +79,25 @@ class Evidence:
     """One verdict as a decision holds it.
 
     Attributes:
-        gate: The gate's name.
-        status: The verdict's status; `inconclusive` when it could not be read.
+        gate: The gate's name, or what the verdict was given as when it could not be read.
+        status: The verdict's status; `inconclusive` when there is none that counts.
         digest: SHA-256 of the verdict's file; None when there is no file.
-        file: Where the verdict is, relative to the decision's folder; None when there is no file.
         reasons: Why it is no pass, or what it warns of; empty when there is nothing to say.
     """
 
     gate: str
-    status: str
+    status: Status
     digest: str | None
-    file: str | None
     reasons: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not is_gate_name(self.gate):
+            raise InputError(f"Evidence must be filed under a gate's name; got {self.gate!r}.")
+
+    @property
+    def file(self) -> str:
+        """Where the verdict is, relative to the decision's folder."""
+        return f"{EVIDENCE_FOLDER}/{self.gate}.json"
 
 
 @dataclass(frozen=True)
@@ -90,7 +114,7 @@ class Decision:
         created: When it was decided, ISO 8601 in UTC.
     """
 
-    outcome: str
+    outcome: Outcome
     reasons: tuple[str, ...]
     model: Manifest
     lineage: Lineage
@@ -98,22 +122,43 @@ class Decision:
     evidence: tuple[Evidence, ...]
     created: str = field(default_factory=now)
 
+    def __post_init__(self) -> None:
+        gates = [entry.gate for entry in self.evidence]
+        if len(set(gates)) < len(gates):
+            raise IntegrityError("A decision must hold one verdict of a gate; it holds several.")
+        if self.released == bool(self.reasons):
+            raise IntegrityError("A decision must have reasons to halt, and none to release.")
+
     @property
     def released(self) -> bool:
         """Whether the outcome is a release."""
-        return self.outcome == Outcome.RELEASE
+        return self.outcome is Outcome.RELEASE
+
+    @property
+    def statuses(self) -> dict[str, str]:
+        """Gate to status."""
+        return {entry.gate: str(entry.status) for entry in self.evidence}
 
     def to_json(self) -> dict[str, Any]:
         """Return the decision as a JSON value."""
         return {
             "schema": SCHEMA,
-            "outcome": self.outcome,
+            "outcome": str(self.outcome),
             "reasons": list(self.reasons),
             "created": self.created,
             "model": {"digest": self.model.digest, "files": dict(self.model.files)},
             "lineage": asdict(self.lineage) | {"datasets": list(self.lineage.datasets)},
             "policy": asdict(self.policy) | {"required_gates": list(self.policy.required_gates)},
-            "evidence": [asdict(entry) | {"reasons": list(entry.reasons)} for entry in self.evidence],
+            "evidence": [
+                {
+                    "gate": entry.gate,
+                    "status": str(entry.status),
+                    "digest": entry.digest,
+                    "file": entry.file if entry.digest else None,
+                    "reasons": list(entry.reasons),
+                }
+                for entry in self.evidence
+            ],
         }
 
     @classmethod
@@ -127,136 +172,159 @@ class Decision:
         value = read_json(Path(path) / DECISION_FILE, SCHEMA)
         try:
             decision = cls(
-                outcome=value["outcome"],
+                outcome=Outcome(value["outcome"]),
                 reasons=tuple(value["reasons"]),
-                model=Manifest(value["model"]["files"]),
+                model=Manifest(dict(value["model"]["files"])),
                 lineage=Lineage(**value["lineage"] | {"datasets": tuple(value["lineage"]["datasets"])}),
                 policy=Policy(**value["policy"] | {"required_gates": tuple(value["policy"]["required_gates"])}),
-                evidence=tuple(Evidence(**entry | {"reasons": tuple(entry["reasons"])}) for entry in value["evidence"]),
+                evidence=tuple(
+                    Evidence(entry["gate"], Status(entry["status"]), entry["digest"], tuple(entry["reasons"]))
+                    for entry in value["evidence"]
+                ),
                 created=value["created"],
             )
-            stated = value["model"]["digest"]
-        except (KeyError, TypeError, ValueError) as error:
-            raise IntegrityError(
-                f"The decision in {str(path)!r} must have every field of {SCHEMA}; {error}."
-            ) from error
-        if stated != decision.model.digest or not all(is_digest(digest) for digest in decision.model.files.values()):
-            raise IntegrityError(
-                f"The decision in {str(path)!r} must state the digest of the model's files; got {stated!r}."
-            )
+            parse_time(decision.created)
+            if value["model"]["digest"] != decision.model.digest or not all(
+                map(is_digest, decision.model.files.values())
+            ):
+                raise ValueError("model.digest is not that of model.files")
+            if value["evidence"] != decision.to_json()["evidence"]:
+                raise ValueError("an entry of evidence is not in its form")
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise IntegrityError(f"The decision in {str(path)!r} must be a whole {SCHEMA}; {error}.") from error
         return decision
 
 
-def decide(model: str | Path, verdicts: Mapping[str, str | Path], policy: Policy) -> tuple[Decision, dict[str, Path]]:
+def decide(model: str | Path, verdicts: Mapping[str, str | Path], policy: Policy) -> Decision:
     """Decide whether a model may be released.
 
-    A verdict counts when it can be read, was written by the gate it is filed under, is bound to this model (or to a
-    dataset that the model was trained from), is not stale, and passed. A required gate without such a verdict, and
-    any verdict that did not pass, required or not, stands against release.
+    A verdict counts when it can be read, was written by the gate it is filed under, is about this model, is neither
+    stale nor from the future, and passed. It is about this model when its subject `model` is this model's digest. A
+    verdict of one of `DATA_GATES` that names no model is about it when its subject `dataset` is data that the model
+    was made from, or that a verdict about this model judged it on.
+
+    A required gate without a verdict that counts, and any verdict that does not count, required or not, stands against
+    release.
 
     Args:
         model: The model folder.
-        verdicts: Gate name to the path of its verdict.
+        verdicts: Gate name, or what a verdict that cannot be read was given as, to the path of the verdict.
         policy: What is asked of the model.
 
-    Returns:
-        The decision, and for every verdict file that is there the place it belongs to inside the decision's folder.
+    Raises:
+        MissingInputError: If the model is not a model folder.
+        InputError: If a verdict is filed under a name that no gate can have.
     """
-    manifest = Manifest.of(model)
-    origin = lineage(model)
-    bound = {manifest.digest, *origin.datasets}
+    manifest, origin = Manifest.of(model), lineage(model)
+    read = {gate: _read(Path(path)) for gate, path in verdicts.items()}
+    found = [verdict for verdict in read.values() if isinstance(verdict, Verdict)]
+    about = [verdict for verdict in found if verdict.subjects.get("model") == manifest.digest]
+    data = {*origin.datasets, *(verdict.subjects["dataset"] for verdict in about if "dataset" in verdict.subjects)}
     moment = datetime.now(UTC)
     reasons: list[str] = []
     evidence: list[Evidence] = []
-    files: dict[str, Path] = {}
     for gate in sorted({*policy.required_gates, *verdicts}):
-        path = Path(verdicts[gate]) if gate in verdicts else None
-        if path is None or not path.is_file():
-            found = Evidence(gate, str(Status.INCONCLUSIVE), None, None, ("There is no verdict.",))
-            against = True
-        else:
-            place = f"{EVIDENCE_FOLDER}/{gate}.json"
-            files[place] = path
-            status, notes, against = _weigh(gate, path, bound, policy, moment)
-            found = Evidence(gate, str(status), file_digest(path), place, tuple(notes))
-        evidence.append(found)
-        if against:
-            reasons += [f"{gate}: {reason}" for reason in found.reasons]
+        status, notes = _weigh(gate, read.get(gate, NO_VERDICT), manifest.digest, data, policy, moment)
+        path = Path(verdicts.get(gate, ""))
+        evidence.append(Evidence(gate, status, file_digest(path) if path.is_file() else None, notes))
+        if not (status is Status.PASS or (status is Status.WARN and policy.allow_warnings)):
+            reasons += [f"{gate}: {note}" for note in notes]
     outcome = Outcome.HALT if reasons else Outcome.RELEASE
-    decision = Decision(outcome, tuple(reasons), manifest, origin, policy, tuple(evidence))
-    return decision, files
+    return Decision(outcome, tuple(reasons), manifest, origin, policy, tuple(evidence))
 
 
-def _weigh(gate: str, path: Path, bound: set[str], policy: Policy, moment: datetime) -> tuple[Status, list[str], bool]:
-    """Return a verdict's status, what there is to say of it, and whether it stands against release."""
+def _read(path: Path) -> Verdict | str:
+    """Return a verdict, or why there is none."""
+    if not path.is_file():
+        return NO_VERDICT
     try:
-        verdict = Verdict.read(path)
+        return Verdict.read(path)
     except HallmarkError as error:
-        return Status.INCONCLUSIVE, [f"The verdict cannot be used. {error.message}"], True
-    problems = []
+        return f"The verdict cannot be used. {error.message}"
+
+
+def _weigh(
+    gate: str, verdict: Verdict | str, model: str, data: set[str], policy: Policy, moment: datetime
+) -> tuple[Status, tuple[str, ...]]:
+    """Return a verdict's status, `inconclusive` when it does not count, and what there is to say of it."""
+    if isinstance(verdict, str):
+        return Status.INCONCLUSIVE, (verdict,)
+    if objections := tuple(_objections(gate, verdict, model, data, policy, moment)):
+        return Status.INCONCLUSIVE, objections
+    if not verdict.checks:
+        return Status.INCONCLUSIVE, ("The verdict has no check.",)
+    return verdict.status, tuple(verdict.reasons())
+
+
+def _objections(
+    gate: str, verdict: Verdict, model: str, data: set[str], policy: Policy, moment: datetime
+) -> Iterator[str]:
+    """Yield every reason why a verdict does not count, whatever it says."""
     if verdict.gate != gate:
-        problems.append(f"The verdict must be of this gate; it is of {verdict.gate!r}.")
-    if not bound & set(verdict.subjects.values()):
-        problems.append("The verdict must be about this model or its data; it is about another.")
-    if "model" in verdict.subjects and verdict.subjects["model"] not in bound:
-        problems.append("The verdict must be about this model; it is about another.")
-    age = moment - parse_time(verdict.created)
-    if age > timedelta(hours=policy.max_age_hours):
-        problems.append(f"The verdict must be at most {policy.max_age_hours:g} hours old; it is of {verdict.created}.")
-    if age < timedelta(minutes=-5):
-        problems.append(f"The verdict must not be from the future; it is of {verdict.created}.")
-    if problems:
-        return verdict.status, list(dict.fromkeys(problems)), True
-    passed = verdict.status.passed if policy.allow_warnings else verdict.status is Status.PASS
-    notes = verdict.reasons()
-    if not passed and not notes:
-        notes = [f"The status is {verdict.status}."]
-    return verdict.status, notes, not passed
+        yield f"The verdict must be of this gate; it is of {verdict.gate!r}."
+    if "model" in verdict.subjects or gate not in DATA_GATES:
+        if verdict.subjects.get("model") != model:
+            yield "The verdict must be about this model; it is about another, or about data alone."
+    elif verdict.subjects.get("dataset") not in data:
+        yield "The verdict must be about data that the model was made from or judged on; it is about other data."
+    age = (moment - parse_time(verdict.created)).total_seconds() / 3600
+    if age > policy.max_age_hours:
+        yield f"The verdict must be at most {policy.max_age_hours:g} hours old; it is of {verdict.created}."
+    if age < -CLOCK_SKEW_HOURS:
+        yield f"The verdict must not be from the future; it is of {verdict.created}."
 
 
-def write_decision(path: str | Path, decision: Decision, files: Mapping[str, Path]) -> None:
-    """Write a decision's folder: the document, and the evidence as it is."""
+def write_decision(path: str | Path, decision: Decision, verdicts: Mapping[str, str | Path]) -> None:
+    """Write a decision's folder: the document, and the evidence byte for byte as `verdicts` gives it to `decide`."""
     with writing(path) as folder:
         (folder / EVIDENCE_FOLDER).mkdir(parents=True)
-        for place, source in files.items():
-            shutil.copyfile(source, folder / place)
+        for entry in decision.evidence:
+            if entry.digest:
+                shutil.copyfile(verdicts[entry.gate], folder / entry.file)
         write_json(folder / DECISION_FILE, decision.to_json())
 
 
-def require_release(decision_path: str | Path, model: str | Path) -> Decision:
+def require_release(decision_path: str | Path, model: str | Path, expected_digest: str | None = None) -> Decision:
     """Return a model's decision when it is a release that holds, and refuse everything else.
 
-    The evidence is read again and the policy applied anew, so that an edited outcome, a swapped or edited verdict, a
-    changed model and a decision about another model are all refused.
+    The evidence is read again and the policy applied anew, so that an edited outcome, a swapped, edited, added or
+    removed verdict, a changed model and a decision about another model are all refused.
+
+    Args:
+        decision_path: The decision's folder.
+        model: The model folder.
+        expected_digest: The digest that the decision's folder must have, kept apart from it; None does not ask.
 
     Raises:
         ReleaseRefused: If the decision is not a release, or is no longer one, with every reason.
-        IntegrityError: If the model or the evidence is not what the decision says it is.
+        IntegrityError: If the model, the evidence or the decision is not what was decided on.
         MissingInputError: If the decision or the model is not there.
     """
     folder = Path(decision_path)
     decision = Decision.read(folder)
+    held = Manifest.of(folder)
+    if expected_digest is not None and held.digest != expected_digest:
+        raise IntegrityError(f"The decision must be the one that was made, {expected_digest}; got {held.digest}.")
     if not decision.released:
         raise ReleaseRefused(
             "The model must have a decision to release; it has one to halt: " + " ".join(decision.reasons),
             "Mend what the gates found, and run the pipeline again.",
         )
-    manifest = Manifest.of(model)
-    if manifest.files != decision.model.files:
+    judged = Manifest.of(model)
+    if judged.files != decision.model.files:
         raise IntegrityError(
-            f"The model must be the one that was decided on, {decision.model.digest}; got {manifest.digest}.",
+            f"The model must be the one that was decided on, {decision.model.digest}; got {judged.digest}.",
             "The model was changed after it was judged, or the decision is about another model.",
         )
-    for entry in decision.evidence:
-        if entry.file is None:
-            continue
-        place = (folder / entry.file).resolve()
-        if not place.is_relative_to(folder.resolve()):
-            raise IntegrityError(f"The evidence of {entry.gate!r} must lie in the decision's folder.")
-        if not place.is_file() or file_digest(place) != entry.digest:
-            raise IntegrityError(f"The evidence of {entry.gate!r} must be the one that was decided on; it is not.")
-    verdicts = {entry.gate: folder / entry.file for entry in decision.evidence if entry.file is not None}
-    anew, _ = decide(model, verdicts, decision.policy)
+    wanted = {entry.file: entry.digest for entry in decision.evidence if entry.digest}
+    differing = {name for name, _ in held.files.items() ^ wanted.items()} - {DECISION_FILE}
+    if differing:
+        raise IntegrityError(
+            f"The evidence must be what was decided on; these files are not: {', '.join(sorted(differing))}."
+        )
+    anew = decide(model, {entry.gate: folder / entry.file for entry in decision.evidence}, decision.policy)
     if not anew.released:
         raise ReleaseRefused("The model must still have evidence for its release: " + " ".join(anew.reasons))
+    if anew.statuses != decision.statuses or anew.lineage != decision.lineage:
+        raise IntegrityError("The decision must say what its evidence and its model say; it says something else.")
     return decision

@@ -9,7 +9,8 @@ Source: https://github.com/sigstore/model-transparency, the `files` serializatio
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -42,22 +43,33 @@ class Manifest:
 
         Raises:
             MissingInputError: If the path is not there, or a folder holds no file.
-            IntegrityError: If the folder holds a symbolic link, whose target no digest would cover.
+            IntegrityError: If the folder holds a symbolic link, whose target no digest would cover, or a pipe, socket
+                or device. The path itself may be a link.
+            PermissionError: If something below the folder cannot be read; nothing is left out in silence.
         """
         path = Path(path)
         if path.is_file():
             return cls({".": file_digest(path)})
         if not path.is_dir():
             raise MissingInputError(f"An artifact must be a file or a folder; got {str(path)!r}.")
-        files = {}
-        for entry in sorted(path.rglob("*")):
-            if entry.is_symlink():
-                raise IntegrityError(f"An artifact must hold no symbolic links; got {str(entry)!r}.")
-            if entry.is_file():
-                files[entry.relative_to(path).as_posix()] = file_digest(entry)
+        files = {entry.relative_to(path).as_posix(): file_digest(entry) for entry in _files(path)}
         if not files:
             raise MissingInputError(f"An artifact must hold at least one file; got the empty folder {str(path)!r}.")
         return cls(files)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield every file below a folder, in no particular order."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_symlink():
+                raise IntegrityError(f"An artifact must hold no symbolic links; got {entry.path!r}.")
+            if entry.is_dir():
+                yield from _files(Path(entry))
+            elif entry.is_file():
+                yield Path(entry)
+            else:
+                raise IntegrityError(f"An artifact must hold nothing but files and folders; got {entry.path!r}.")
 
 
 def file_digest(path: str | Path) -> str:

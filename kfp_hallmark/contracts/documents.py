@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,21 +59,32 @@ def value_digest(value: Any) -> str:
 def writing(path: str | Path) -> Iterator[Path]:
     """Give a temporary path to write a file or folder at, and move it to `path` when the block ends well.
 
-    When the block raises, nothing is left: a killed step leaves nothing that looks whole.
+    When the block raises, nothing is left, and what stood at `path` stays: a killed step leaves nothing that looks
+    whole. A file replaces a file in one move. Where a folder is replaced, `path` is absent between two moves, so
+    readers find the old one, none, or the new one, and never a mixture.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    mark = secrets.token_hex(4)
+    temporary, former = (path.with_name(f".{path.name}.{mark}.{ending}") for ending in ("part", "old"))
     try:
         yield temporary
-        if path.is_dir():
-            shutil.rmtree(path)
+        if path.is_dir() or (path.exists() and temporary.is_dir()):
+            path.replace(former)
         temporary.replace(path)
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        else:
-            temporary.unlink(missing_ok=True)
+        if former.exists() and not path.exists():
+            former.replace(path)
+        _remove(temporary)
+        _remove(former)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or folder that may be absent."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -88,15 +99,15 @@ def read_json(path: str | Path, schema: str) -> dict[str, Any]:
 
     Raises:
         MissingInputError: If there is no such file.
-        IntegrityError: If it is not JSON, or follows another schema.
+        IntegrityError: If it cannot be read as JSON, or follows another schema.
     """
     path = Path(path)
     if not path.is_file():
         raise MissingInputError(f"A {schema} document must be a file; got {str(path)!r}.")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise IntegrityError(f"A {schema} document must be JSON; {str(path)!r} is not.") from error
+    except (OSError, RecursionError, ValueError) as error:
+        raise IntegrityError(f"A {schema} document must be JSON; {str(path)!r} cannot be read as such.") from error
     if not isinstance(value, dict) or value.get("schema") != schema:
         found = value.get("schema") if isinstance(value, dict) else type(value).__name__
         raise IntegrityError(f"The document {str(path)!r} must have the schema {schema!r}; got {found!r}.")

@@ -18,8 +18,9 @@ The page `docs/contracts/verdict.md` describes every field.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -79,9 +80,18 @@ class Check:
     scope: Mapping[str, str] = field(default_factory=dict)
     message: str = ""
 
+    def __post_init__(self) -> None:
+        limited = self.minimum is not None or self.maximum is not None
+        if (
+            self.status is Status.PASS
+            and limited
+            and judge(self.observed, minimum=self.minimum, maximum=self.maximum) is not Status.PASS
+        ):
+            raise IntegrityError(f"The check {self.name!r} must keep its limits to pass; it does not.")
+
 
 def judge(observed: float | None, *, minimum: float | None = None, maximum: float | None = None) -> Status:
-    """Return `pass` when a value keeps its limits, `fail` when not, `inconclusive` without a value; limits are inclusive.
+    """Return `pass` when a value keeps its inclusive limits, `fail` when not, `inconclusive` without a finite value.
 
     Raises:
         InputError: If neither limit is given: a check without a limit judges nothing.
@@ -95,6 +105,11 @@ def judge(observed: float | None, *, minimum: float | None = None, maximum: floa
     if maximum is not None and not observed <= maximum:
         return Status.FAIL
     return Status.PASS
+
+
+def is_gate_name(value: object) -> bool:
+    """Return whether a value can name a gate, and so a file: letters, digits, `-` and `_`, a letter first."""
+    return isinstance(value, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,99}", value) is not None
 
 
 @dataclass(frozen=True)
@@ -116,6 +131,10 @@ class Verdict:
     created: str = field(default_factory=now)
 
     def __post_init__(self) -> None:
+        if not is_gate_name(self.gate):
+            raise IntegrityError(
+                f"A gate's name must be letters, digits, hyphens and underscores, a letter first; got {self.gate!r}."
+            )
         for role, digest in self.subjects.items():
             if not is_digest(digest):
                 raise IntegrityError(f"The subject {role!r} must be bound by a digest; got {digest!r}.")
@@ -162,31 +181,39 @@ class Verdict:
         """
         value = read_json(path, SCHEMA)
         try:
-            checks = [
-                Check(
-                    **entry
-                    | {
-                        "status": Status(entry["status"]),
-                        "interval": tuple(entry["interval"]) if entry["interval"] else None,
-                    }
-                )
-                for entry in value["checks"]
-            ]
             verdict = cls(
                 gate=value["gate"],
-                subjects=value["subjects"],
-                checks=checks,
-                parameters=value["parameters"],
+                subjects=dict(value["subjects"]),
+                checks=[_read_check(entry) for entry in value["checks"]],
+                parameters=dict(value["parameters"]),
                 created=value["created"],
             )
             parse_time(verdict.created)
             stated = Status(value["status"])
+        except IntegrityError:
+            raise
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            if isinstance(error, IntegrityError):
-                raise
             raise IntegrityError(f"The verdict {str(path)!r} must have every field of {SCHEMA}; {error}.") from error
         if stated is not verdict.status:
             raise IntegrityError(
                 f"The verdict of {verdict.gate!r} must have its worst check's status, {verdict.status}; got {stated}."
             )
         return verdict
+
+
+def _read_check(entry: dict[str, Any]) -> Check:
+    """Return a check as its JSON value says it: every field, no other, and each of its type."""
+    scope = dict(entry["scope"])
+    interval = None if entry["interval"] is None else tuple(entry["interval"])
+    check = Check(**entry | {"status": Status(entry["status"]), "interval": interval, "scope": scope})
+    absent = [one.name for one in fields(Check) if one.name not in entry]
+    if absent:
+        raise ValueError(f"a check lacks {', '.join(absent)}")
+    if interval is not None and len(interval) != 2:
+        raise ValueError("an interval has two ends")
+    for value in (check.observed, check.minimum, check.maximum, check.confidence, check.samples, *(interval or ())):
+        if isinstance(value, bool) or not isinstance(value, int | float | None):
+            raise ValueError(f"a number is {type(value).__name__}")
+    if not all(isinstance(text, str) for text in (check.name, check.message, *scope.values())):
+        raise ValueError("name, message and scope are text")
+    return check
