@@ -1,54 +1,49 @@
-"""Small models and verdicts that any test may make."""
+"""Which tests run where.
 
-import json
+A test of a component runs in the environment that its `component.py` names. Any other test runs beside the SDK, unless
+its module says `ENVIRONMENT = "ml"` (or another), on a line of its own. `make test` runs them all, each in its place;
+`hallmark env run` says which place this is.
+"""
+
+import os
+import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from kfp_hallmark.contracts.digest import artifact_digest
-from kfp_hallmark.contracts.documents import now
-from kfp_hallmark.contracts.verdict import Check, Status, Verdict
-
-SOURCE, TRAIN, TEST = ("sha256:" + digit * 64 for digit in "123")
-
-
-@pytest.fixture
-def write_model():
-    """Write a folder that reads as an MLflow model trained from the digests TRAIN and SOURCE."""
-
-    def write(path, weights="0.5 -1.25", datasets=(TRAIN, SOURCE)):
-        path = Path(path)
-        (path / "data").mkdir(parents=True)
-        (path / "data" / "weights.txt").write_text(weights)
-        metadata = {"hallmark": {"task": "binary", "datasets": list(datasets), "experiment_hash": "sha256:" + "e" * 64}}
-        flavors = {"python_function": {"loader_module": "weights", "data": "data"}}
-        (path / "MLmodel").write_text(json.dumps({"flavors": flavors, "metadata": metadata}))
-        return path
-
-    return write
+ROOT = Path(__file__).resolve().parents[1]
+TESTS = ROOT / "tests"
+SDK = "sdk"
+HERE = os.environ.get("HALLMARK_ENVIRONMENT", SDK)
 
 
-@pytest.fixture
-def write_verdict():
-    """Write a verdict with one check whose limit of 0.1 is kept or not, as its status says."""
+def environment_of(path: Path) -> str:
+    """Return where the tests of a module run; nothing is imported to tell."""
+    parts = path.relative_to(TESTS).parts
+    if parts[0] == "components":
+        contract = ROOT.joinpath(*parts[:3], "component.py")
+        if not contract.is_file():
+            raise pytest.UsageError(f"{path} must be below tests/components/<stage>/<component>/.")
+        return re.search(r'^@component\(environment="(\w+)"', contract.read_text(), re.MULTILINE)[1]
+    named = re.search(r'^ENVIRONMENT = "(\w+)"$', path.read_text(), re.MULTILINE)
+    return named[1] if named else SDK
 
-    def write(path, gate, subjects, status="pass", created=None):
-        observed = {"pass": 0.02, "warn": 0.04, "fail": 0.31, "inconclusive": None}[status]
-        check = Check(f"{gate}_difference", Status(status), observed=observed, maximum=0.1, samples=20636)
-        Verdict(gate, subjects, [check], {"max_difference": 0.1}, created or now()).write(path)
-        return Path(path)
 
-    return write
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out the modules that belong elsewhere, and folders that hold no others, whose conftest may not import."""
+    if TESTS not in collection_path.parents:
+        return None
+    modules = collection_path.rglob("test_*.py") if collection_path.is_dir() else [collection_path]
+    return None if any(environment_of(path) == HERE for path in modules) else True
 
 
-@pytest.fixture
-def judged_model(tmp_path, write_model, write_verdict):
-    """A model with a passing verdict of each gate that governed training asks for: the model's folder and the files."""
-    model = write_model(tmp_path / "model")
-    about = {"model": artifact_digest(model), "dataset": TEST}
-    verdicts = {
-        "validate_dataset": {"dataset": TEST, "baseline": TRAIN},
-        "performance_gate": about,
-        "fairness_gate": about,
-    }
-    return model, {gate: write_verdict(tmp_path / f"{gate}.json", gate, of) for gate, of in verdicts.items()}
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell what was left out."""
+    elsewhere = Counter(environment_of(path) for path in TESTS.rglob("test_*.py"))
+    here = elsewhere.pop(HERE, 0)
+    rest = ", ".join(f"{count} of {name}" for name, count in sorted(elsewhere.items()))
+    terminalreporter.write_line(
+        f"Tests of {HERE} only: {here} modules. Elsewhere run {rest or 'none'} "
+        "(make test-sdk, test-data, test-ml, test-release)."
+    )

@@ -1,0 +1,95 @@
+# `make help` lists the targets. A bare machine needs Python 3.11 to 3.13, make and access to PyPI.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c '$(SUPPORTED)' 2>/dev/null && echo $$python && break; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+HALLMARK := $(BIN)/hallmark
+UV := $(BIN)/uv
+PYTEST := $(BIN)/python -m pytest
+SDK := $(VENV)/.made
+# pytest for the environments: beside them, never in them.
+TOOLS := $(VENV)/tools
+ENVIRONMENTS := data ml release
+
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: help setup demo test lint test-sdk test-data test-ml test-release test-docker images compile lock clean
+
+help: ## Show this
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: $(SDK) ## Make .venv with the SDK and the tools
+
+$(SDK): pyproject.toml setup.cfg requirements-dev.lock
+	@[ -n "$(PYTHON)" ] || { echo "Hallmark needs Python 3.11, 3.12 or 3.13 on PATH; or name one: make PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)."
+	@$(PYTHON) -m venv $(VENV) || { echo "Install what Python's venv needs (on Debian: apt install python3-venv)." >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement environments/builder.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements-dev.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+demo: $(SDK) ## Make the environments and run governed_training on the bundled data
+	@$(HALLMARK) env sync
+	@$(HALLMARK) run governed_training --params examples/acs_employment/released.yaml
+
+test: lint test-sdk test-data test-ml test-release test-docker ## Run every test
+	@echo "All tests passed$$(cat $(VENV)/containers 2>/dev/null)."
+
+lint: $(SDK) ## Check style, types and generated files
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(HALLMARK) compile --check
+
+test-sdk: $(SDK) ## Run the tests of the SDK, which use the local environments
+	@$(HALLMARK) env sync
+	$(PYTEST) -m "not docker"
+
+$(TOOLS)/.made: tests/requirements.lock $(SDK)
+	@rm -rf $(TOOLS)
+	@$(UV) pip install --quiet --python-version 3.11 --target $(TOOLS) --require-hashes --requirement tests/requirements.lock
+	@touch $@
+
+test-data test-ml test-release: test-%: $(TOOLS)/.made ## Run the tests that belong to an environment, in it
+	$(HALLMARK) env run $* -- python tests/in_environment.py $(TOOLS)
+
+test-docker: $(SDK) ## Build the images and run the tests in containers; CI=true requires an engine
+	@rm -f $(VENV)/containers
+	@if $(BIN)/python -c 'import docker; docker.from_env().ping()' 2>/dev/null; then \
+		$(MAKE) --no-print-directory images && set -x && $(PYTEST) -m docker; \
+	elif [ -n "$${CI:-}" ]; then \
+		echo "CI must run the container tests, and no Docker engine answers." >&2; exit 1; \
+	else \
+		echo ", EXCEPT THE CONTAINER TESTS, which did not run: no Docker engine answers" | tee $(VENV)/containers; \
+	fi
+
+images: $(SDK) ## Build the images; HALLMARK_BASE_IMAGE names another base
+	@$(HALLMARK) image build
+
+compile: $(SDK) ## Write compiled/ and the components' pages
+	@$(HALLMARK) compile
+
+# Versions stay unless UPGRADE=1. No index, path or setting of this machine enters a lock.
+LOCK := pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+LOCK_ENVIRONMENT := $(UV) --config-file environments/uv.toml $(LOCK)
+
+lock: $(SDK) ## Write the locks from the requirements; UPGRADE=1 takes new versions
+	$(LOCK_ENVIRONMENT) environments/data/requirements.in --override environments/data/overrides.txt --output-file environments/data/requirements.lock
+	$(LOCK_ENVIRONMENT) environments/ml/requirements.in --output-file environments/ml/requirements.lock
+	$(LOCK_ENVIRONMENT) environments/release/requirements.in --output-file environments/release/requirements.lock
+	$(LOCK_ENVIRONMENT) environments/builder.in --output-file environments/builder.lock
+	$(LOCK_ENVIRONMENT) tests/requirements.in --output-file tests/requirements.lock
+	$(UV) --no-config $(LOCK) pyproject.toml --group dev --output-file requirements-dev.lock
+
+clean: ## Remove what was made in this folder; environments stay in the cache, see `hallmark env list`
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
