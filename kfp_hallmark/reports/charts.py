@@ -88,23 +88,30 @@ def intervals(
     title: str,
     items: Sequence[tuple[str, float | None, tuple[float | None, float | None] | None, str]],
     limits: Sequence[float] = (),
+    item_limits: Sequence[float] = (),
 ) -> Markup:
     """Return a point with its confidence interval for each item, and the limits as dashed lines.
 
     Args:
         title: What the chart shows, for those who cannot see it.
         items: Label, value, interval (None when there is none), status whose colour it takes (or "").
-        limits: Values to mark with a dashed line.
+        limits: Values to mark with a dashed line through all items.
+        item_limits: For each item, in order, a value to mark in its row alone; empty when there is none.
     """
     shown = [value for _, value, _, _ in items if value is not None and math.isfinite(value)]
     ends = [end for _, _, span, _ in items if span for end in span if end is not None and math.isfinite(end)]
-    known = [*shown, *ends, *limits] or [0.0, 1.0]
+    known = [*shown, *ends, *limits, *item_limits] or [0.0, 1.0]
     ticks = _nice(min(known), max(known))
     place = _scale(ticks[0], ticks[-1], LABEL, WIDTH - 70)
     bottom = ROW * len(items) + 6
     body = _ticks(ticks, place, 0, bottom)
     for limit in limits:
         body.append(f'<line class="limit" x1="{place(limit):.1f}" x2="{place(limit):.1f}" y1="0" y2="{bottom}"/>')
+    for index, limit in enumerate(item_limits):
+        body.append(
+            f'<line class="limit" x1="{place(limit):.1f}" x2="{place(limit):.1f}" '
+            f'y1="{ROW * index + 2}" y2="{ROW * (index + 1) - 2}"/>'
+        )
     for index, (label, value, span, status) in enumerate(items):
         y = ROW * index + ROW / 2
         body.append(f'<text x="{LABEL - 10}" y="{y + 4}" text-anchor="end">{_short(label)}</text>')
@@ -119,6 +126,8 @@ def intervals(
                 f'y1="{y}" y2="{y}"/>'
             )
         body.append(f'<circle class="mark {status}" cx="{place(value):.1f}" cy="{y}" r="4.5"/>')
+        for limit in [*limits, *item_limits[index : index + 1]]:
+            right = place(limit) if right < place(limit) < right + 50 else right
         body.append(f'<text class="soft" x="{right + 9:.1f}" y="{y + 4}">{number(value, 3)}</text>')
     return _svg(WIDTH, bottom + 24, title, body)
 

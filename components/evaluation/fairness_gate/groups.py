@@ -1,0 +1,155 @@
+"""The groups that sensitive features make, and how often each was predicted rightly and wrongly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from kfp_hallmark.components.evaluation.fairness_gate.disparity import (
+    FALSE_POSITIVE_RATE,
+    SELECTION_RATE,
+    TRUE_POSITIVE_RATE,
+    Rate,
+)
+
+from kfp_hallmark.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow
+    from numpy import ndarray
+
+MISSING = "(missing)"
+"""The group of the rows without a value."""
+TIMES = " × "
+"""What joins features, and values, to an intersection."""
+MAX_NUMBERS = 20
+"""A feature of numbers or times with more values than this measures something; it does not name groups."""
+MAX_GROUPS = 1000
+"""A feature of text with more values than this identifies rows; it does not name groups."""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The groups of one sensitive feature, or of an intersection of several.
+
+    Attributes:
+        feature: The feature's name; of an intersection, the names joined.
+        names: The groups, in the order of their values, the missing one last.
+        titles: The groups as a sentence names them, with their features.
+        codes: Each row's group, as a position in `names`, shape (rows,).
+    """
+
+    feature: str
+    names: list[str]
+    titles: list[str]
+    codes: ndarray
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How often the rows of each group were predicted rightly and wrongly.
+
+    Attributes:
+        feature: As in `Groups`.
+        names: As in `Groups`.
+        titles: As in `Groups`.
+        counts: Shape (groups, 2, 2): group by whether the positive class is true by whether it was predicted.
+    """
+
+    feature: str
+    names: list[str]
+    titles: list[str]
+    counts: ndarray
+
+    @cached_property
+    def rates(self) -> dict[str, Rate]:
+        """Each rate with its hits and trials in every group; groups without trials are in it too."""
+        counts = self.counts
+        return {
+            SELECTION_RATE: Rate(counts[:, :, 1].sum(axis=1), counts.sum(axis=(1, 2))),
+            TRUE_POSITIVE_RATE: Rate(counts[:, 1, 1], counts[:, 1].sum(axis=1)),
+            FALSE_POSITIVE_RATE: Rate(counts[:, 0, 1], counts[:, 0].sum(axis=1)),
+        }
+
+    def comparable(self, rates: Sequence[str], min_size: int) -> dict[str, ndarray]:
+        """Return, for each rate that at least two groups have enough rows for, the positions of these groups."""
+        import numpy as np
+
+        found = {rate: np.flatnonzero(self.rates[rate].trials >= min_size) for rate in rates}
+        return {rate: places for rate, places in found.items() if len(places) > 1}
+
+
+def group_by(column: pyarrow.ChunkedArray, feature: str) -> Groups:
+    """Return the groups of a column; rows without a value, or NaN, are a group of their own.
+
+    Raises:
+        InputError: If the column has more values than groups can be told from.
+    """
+    import numpy as np
+    import pyarrow
+
+    if pyarrow.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
+    values = encoded.dictionary.to_pylist()
+    most = MAX_GROUPS if _names_groups(column.type) else MAX_NUMBERS
+    if len(values) > most:
+        raise InputError(
+            f"The sensitive feature {feature!r} must have at most {most} values; got {len(values):,}.",
+            "Bin it into a few groups, such as bands of age, in a column of its own.",
+        )
+    order = sorted(range(len(values)), key=lambda place: _order(values[place]))
+    names = list(dict.fromkeys(_name(values[place]) for place in order))
+    codes = np.array([names.index(_name(value)) for value in values], dtype=int)
+    titles = [f"{feature} {name}" for name in names]
+    return Groups(feature, names, titles, codes[encoded.indices.to_numpy(zero_copy_only=False)])
+
+
+def intersect(groups: Sequence[Groups]) -> Groups:
+    """Return the groups that the combinations of several features make; combinations without a row are left out."""
+    import numpy as np
+
+    codes = groups[0].codes
+    for other in groups[1:]:
+        codes = codes * len(other.names) + other.codes
+    found, codes = np.unique(codes, return_inverse=True)
+    places = zip(*np.unravel_index(found, [len(each.names) for each in groups]), strict=True)
+    parts = [list(zip(groups, combination, strict=True)) for combination in places]
+    return Groups(
+        feature=TIMES.join(each.feature for each in groups),
+        names=[TIMES.join(each.names[place] for each, place in part) for part in parts],
+        titles=[", ".join(each.titles[place] for each, place in part) for part in parts],
+        codes=codes,
+    )
+
+
+def tally(groups: Groups, label: ndarray, prediction: ndarray) -> Tally:
+    """Count a binary label and prediction, both bool of shape (rows,), in each group."""
+    import numpy as np
+
+    place = groups.codes * 4 + label * 2 + prediction
+    counts = np.bincount(place, minlength=4 * len(groups.names)).reshape(-1, 2, 2)
+    return Tally(groups.feature, groups.names, groups.titles, counts)
+
+
+def _names_groups(kind: pyarrow.DataType) -> bool:
+    import pyarrow
+
+    types = pyarrow.types
+    return types.is_string(kind) or types.is_large_string(kind) or types.is_boolean(kind) or types.is_null(kind)
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value != value
+
+
+def _order(value: Any) -> tuple[bool, Any]:
+    return (True, 0) if _is_missing(value) else (False, value)
+
+
+def _name(value: Any) -> str:
+    if _is_missing(value):
+        return MISSING
+    return f"{value:g}" if isinstance(value, float) else str(value)
