@@ -26,7 +26,7 @@ def train_model(
     Args:
         dataset: Training data.
         target: Label column.
-        estimator: Import path of a class with the scikit-learn API: sklearn, xgboost.XGBClassifier, lightgbm.LGBMClassifier.
+        estimator: Import path of a class with the scikit-learn API, such as xgboost.XGBClassifier.
         estimator_parameters: Arguments of the estimator.
         excluded_columns: Columns that are not features: identifiers, sensitive features that must not be used.
         positive_class: The class that a score is the probability of. Default: the greater of two.

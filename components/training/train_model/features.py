@@ -1,0 +1,99 @@
+"""Choose the features of a dataset and the preprocessing that fits their types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kfp_hallmark.contracts.dataset import read_schema, read_table, require_column
+from kfp_hallmark.errors import InputError
+from kfp_hallmark.modeling import Column, feature_frame
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+
+NUMBER, TEXT = "double", "string"
+"""The MLflow types of features: every number and boolean is a double, so that a missing value is no other type."""
+
+MAX_CATEGORIES = 32
+"""How many columns a text feature becomes; what is rarer than the most frequent shares one."""
+
+
+def choose_columns(dataset: str | Path, target: str, excluded: Sequence[str]) -> list[Column]:
+    """Return the features of a dataset: every column but the target and the excluded ones.
+
+    Raises:
+        InputError: If target or an excluded column is absent, a feature is neither number, boolean nor text, or no
+            feature is left.
+    """
+    schema = read_schema(dataset)
+    require_column(target, schema.names, "target")
+    for name in excluded:
+        require_column(name, schema.names, "excluded_columns")
+    columns = [Column(field.name, _type(field)) for field in schema if field.name not in {target, *excluded}]
+    if not columns:
+        raise InputError("The dataset must hold a feature beside the target and excluded_columns; got none.")
+    return columns
+
+
+def _type(field: pyarrow.Field) -> str:
+    from pyarrow import types
+
+    kind = field.type.value_type if types.is_dictionary(field.type) else field.type
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        return TEXT
+    if any(
+        test(kind) for test in (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal, types.is_null)
+    ):
+        return NUMBER
+    raise InputError(
+        f"A feature must be a number, a boolean or text; the column {field.name!r} is {field.type}.",
+        "Add it to excluded_columns, or derive numbers from it: of a date its year, or the days since it.",
+    )
+
+
+def read_features(dataset: str | Path, columns: Sequence[Column]) -> pandas.DataFrame:
+    """Return the features as a data frame.
+
+    Raises:
+        InputError: If a feature holds infinities, naming the columns.
+    """
+    import numpy
+
+    frame = feature_frame(read_table(dataset, [column.name for column in columns]), columns)
+    numbers = [column.name for column in columns if column.type == NUMBER]
+    infinite = [name for name in numbers if numpy.isinf(frame[name].to_numpy()).any()]
+    if infinite:
+        raise InputError(
+            f"A feature must be finite or missing; these hold infinities: {', '.join(map(repr, infinite))}."
+        )
+    return frame
+
+
+def make_pipeline(estimator: Any, columns: Sequence[Column]) -> Any:
+    """Return an estimator behind the preprocessing that its features need, all of it scikit-learn's own.
+
+    Text becomes one column a category, a missing value being one, and the rarest and those never seen sharing one.
+    Numbers go as they are to an estimator that copes with missing ones; for any other, missing ones become the median
+    and all are standardised.
+    """
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+    from sklearn.utils import get_tags
+
+    prepare: Any = "passthrough"
+    if not get_tags(estimator).input_tags.allow_nan:
+        impute = SimpleImputer(strategy="median", keep_empty_features=True)
+        prepare = Pipeline([("impute", impute), ("standardise", StandardScaler())])
+    encode = OneHotEncoder(
+        handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES, sparse_output=False, dtype="float64"
+    )
+    numbers = [column.name for column in columns if column.type == NUMBER]
+    texts = [column.name for column in columns if column.type == TEXT]
+    parts = [("numbers", prepare, numbers), ("texts", encode, texts)]
+    features = ColumnTransformer([part for part in parts if part[2]], sparse_threshold=0)
+    return Pipeline([("features", features), ("estimator", estimator)])
