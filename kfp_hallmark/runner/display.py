@@ -1,0 +1,152 @@
+"""Show a run on the screen: a live table on a terminal, a line a step elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from kfp_hallmark.runner.record import (
+    FAILED,
+    HALTED,
+    PENDING,
+    REUSED,
+    RUNNING,
+    SKIPPED,
+    SUCCEEDED,
+    RunResult,
+    Step,
+)
+from kfp_hallmark.runner.recorder import Recorder
+
+LOG_LINES = 20
+"""How much of a failed step's log is shown."""
+
+_SIGNS = {PENDING: "·", RUNNING: "▸", SUCCEEDED: "✓", REUSED: "✓", FAILED: "✗", SKIPPED: "–"}
+_WORDS = {SUCCEEDED: "ok"}
+_COLOURS = {
+    RUNNING: "cyan",
+    SUCCEEDED: "green",
+    REUSED: "green",
+    FAILED: "red",
+    HALTED: "yellow",
+    "pass": "green",
+    "release": "green",
+    "warn": "yellow",
+    "inconclusive": "magenta",
+    "fail": "red",
+    "halt": "red",
+}
+_QUIET = "bright_black"
+
+
+class Display:
+    """Tells of a run on a console."""
+
+    def __init__(self, console: Console, result: RunResult) -> None:
+        self._console = console
+        self._result = result
+        self._recorder: Recorder | None = None
+        self._live: Live | None = None
+
+    def say(self, line: str) -> None:
+        """Print a line."""
+        self._console.print(line, style=_QUIET, markup=False, highlight=False, soft_wrap=True)
+
+    @contextmanager
+    def watching(self, recorder: Recorder) -> Iterator[None]:
+        """Show the steps inside the block."""
+        self._recorder = recorder
+        if not self._console.is_terminal:
+            yield
+            return
+        live = Live(
+            console=self._console,
+            get_renderable=self._table,
+            refresh_per_second=4,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        with live as self._live:
+            yield
+            live.refresh()
+        self._live = None
+
+    def step(self, step: Step) -> None:
+        """Tell of a step that has begun or ended."""
+        if self._live is not None or self._console.is_terminal or step.state == RUNNING:
+            return
+        word = _WORDS.get(step.state, step.state)
+        text = Text(f"{word:<7}", _colour(step.state)).append(f" {step.name}", "default")
+        text.append(f"  {step.seconds:.1f} s" if step.seconds is not None else "", _QUIET)
+        if step.verdict:
+            text.append("  ").append(step.verdict, _colour(step.verdict))
+        self._console.print(text, soft_wrap=True)
+
+    def conclusion(self) -> None:
+        """Tell what came of the run, and where to read on."""
+        result = self._result
+        seconds = f" in {result.seconds:.1f} s" if result.seconds is not None else ""
+        self._console.print()
+        self._console.print(
+            Text(result.status.capitalize(), f"bold {_colour(result.status)}").append(seconds, _QUIET), soft_wrap=True
+        )
+        if result.failed_step is not None and result.status == FAILED:
+            self._failure(result.failed_step)
+        elif result.reason:
+            self._line("reason", result.reason)
+        if result.decision:
+            self._line("decision", str(result.decision["outcome"]), _colour(str(result.decision["outcome"])))
+            for reason in result.decision["reasons"]:
+                self._line("", reason)
+        if result.model and result.model["version"]:
+            self._line(
+                "model", f"{result.model['name']} version {result.model['version']}  {result.model['uri'] or ''}"
+            )
+        self._line("report", _near(result.page))
+
+    def _failure(self, step: Step) -> None:
+        self._line("step", step.name)
+        if step.reason:
+            self._line("reason", step.reason)
+        if step.log and (path := self._result.directory / step.log).is_file():
+            lines = path.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()[-LOG_LINES:]
+            for line in lines:
+                self._console.print(f"  [{_QUIET}]│[/] {escape(line)}", highlight=False, soft_wrap=True)
+            self._line("log", _near(path))
+
+    def _line(self, name: str, value: str, style: str = "default") -> None:
+        self._console.print(Text(f"{name:<9}", _QUIET).append(value, style), soft_wrap=True)
+
+    def _table(self) -> RenderableType:
+        assert self._recorder is not None
+        table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True)
+        table.add_column(justify="right", no_wrap=True)
+        table.add_column(no_wrap=True)
+        for step in list(self._result.steps):
+            seconds = self._recorder.elapsed(step)
+            state = step.state
+            table.add_row(
+                Text(f"{_SIGNS[state]} {step.name}", _QUIET if state in (PENDING, SKIPPED) else "default"),
+                Text(state, _colour(state)),
+                Text("" if seconds is None else f"{seconds:.1f} s", _QUIET),
+                Text(step.verdict, _colour(step.verdict)),
+            )
+        return table
+
+
+def _colour(word: str) -> str:
+    return _COLOURS.get(word, _QUIET)
+
+
+def _near(path: Path) -> str:
+    """Return a path as short as it can be written from here."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

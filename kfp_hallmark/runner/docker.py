@@ -1,0 +1,171 @@
+"""Steps as containers of a Docker engine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import urllib.parse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kfp.local import config
+
+from kfp_hallmark.environments import environment_of
+from kfp_hallmark.errors import EnvironmentFailure, MissingInputError
+from kfp_hallmark.runner.parameters import is_path
+from kfp_hallmark.runner.platforms import AUDIT_VARIABLE, SERVING_VARIABLE, Folders, Job, containers
+
+RUN_LABEL = "ai.hallmark.run"
+"""The label by which the containers of a run are told; its value is the run's name."""
+
+_PASSED_ON = ("AWS_", "MLFLOW_")
+"""How the names of the variables begin that steps get from this process: by them they reach servers and storage."""
+
+
+class DockerPlatform:
+    """Runs steps as containers, as the user who started the run, on the host's network."""
+
+    def __init__(self, folders: Folders, parameters: Mapping[str, Any]) -> None:
+        self._folders = folders
+        self._parameters = parameters
+        self._client = _client()
+        self._images: dict[str, str] = {}
+        self._volumes: dict[str, dict[str, str]] = {}
+
+    def prepare(self, executors: Mapping[str, Any], report: Callable[[str], None]) -> None:
+        """Look for every image, pull those that are not ours and not there, and decide what to mount.
+
+        Raises:
+            MissingInputError: If an image is not there.
+        """
+        import docker
+
+        for image in sorted({container["image"] for container in containers(executors)}):
+            try:
+                self._images[image] = self._client.images.get(image).id
+                continue
+            except docker.errors.ImageNotFound:
+                pass
+            if environment_of(image) is not None:
+                raise MissingInputError(
+                    f"The image {image!r} must be built before a run on the platform docker; it is not there.",
+                    "Run `hallmark image build`.",
+                )
+            report(f"Pulling the image {image}.")
+            self._images[image] = self._pull(image)
+        self._volumes = self._mounts(executors)
+
+    def runner(self) -> config.DockerRunner:
+        """Return kfp.local's runner for containers."""
+        return config.DockerRunner()
+
+    def digest(self, image: str) -> str:
+        """Return the digest of an image's configuration, which covers all its layers."""
+        return self._images[image]
+
+    def run(self, job: Job) -> int:
+        """Run a step as a container and remove it."""
+        variables = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
+        variables |= self._folders.variables(os.environ) | {"HOME": "/tmp", "USER": "hallmark"} | dict(job.variables)
+        container = self._client.containers.create(
+            image=self._images[job.image],
+            command=job.command,
+            entrypoint="",
+            environment=variables,
+            volumes=self._volumes,
+            working_dir=str(self._folders.mlflow),
+            user=f"{os.getuid()}:{os.getgid()}",
+            network_mode="host",
+            labels={RUN_LABEL: self._folders.run_id},
+        )
+        try:
+            with job.interruption.ending(_Container(container.id), job.final):
+                container.start()
+                with job.log.open("ab", buffering=0) as log:
+                    for chunk in container.logs(stream=True, follow=True):
+                        log.write(chunk)
+                return int(container.wait()["StatusCode"])
+        finally:
+            container.remove(force=True)
+
+    def _pull(self, image: str) -> str:
+        import docker
+
+        try:
+            return str(self._client.images.pull(image).id)
+        except docker.errors.APIError as error:
+            raise MissingInputError(
+                f"The image {image!r} must be there or in a registry; it cannot be pulled ({error.explanation})."
+            ) from error
+
+    def _mounts(self, executors: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+        """Return what containers see of this machine, each at the same path: what they read, and what they write."""
+        variables = self._folders.variables(os.environ)
+        written = [self._folders.run, self._folders.state, Path(variables[SERVING_VARIABLE])]
+        logs = [Path(variables[AUDIT_VARIABLE])]
+        read = [Path(uri) for uri in _imported(executors) if Path(uri).exists()]
+        for name, value in self._parameters.items():
+            if not is_path(name, value):
+                continue
+            if name.endswith("_dir"):
+                written.append(Path(value))
+            elif name.endswith("_log"):
+                logs.append(Path(value))
+            elif Path(value).exists():
+                read.append(Path(value))
+        written += [log.parent for log in logs]
+        for folder in written:
+            folder.mkdir(parents=True, exist_ok=True)
+        mounts = {str(path.absolute()): {"bind": str(path.absolute()), "mode": "ro"} for path in read}
+        return mounts | {str(path.absolute()): {"bind": str(path.absolute()), "mode": "rw"} for path in written}
+
+
+class _Container:
+    """A container that can be ended, from any thread: with a connection of its own."""
+
+    def __init__(self, identifier: str) -> None:
+        self._identifier = identifier
+
+    def terminate(self) -> None:
+        # The shell that is a container's first process takes no other signal.
+        self.kill()
+
+    def kill(self) -> None:
+        import docker
+
+        client = _client()
+        try:
+            with contextlib.suppress(docker.errors.APIError):
+                client.containers.get(self._identifier).kill()
+        finally:
+            client.close()
+
+
+def _client() -> Any:
+    try:
+        import docker
+    except ImportError as error:
+        raise EnvironmentFailure(
+            "The platform docker must have the Python package docker; it is not installed.",
+            "Install it with `pip install 'kfp-hallmark[docker]'`.",
+        ) from error
+    try:
+        client = docker.from_env()
+        client.ping()
+    except (docker.errors.DockerException, OSError) as error:
+        raise EnvironmentFailure(
+            f"The platform docker must have a Docker engine that answers; none does ({error}).",
+            "Start the engine, or say in DOCKER_HOST where it is.",
+        ) from error
+    return client
+
+
+def _imported(executors: Mapping[str, Any]) -> list[str]:
+    """Return the places on this machine that importers name."""
+    uris = [
+        str(executor["importer"].get("artifactUri", {}).get("constant", ""))
+        for executor in executors.values()
+        if "importer" in executor
+    ]
+    return [urllib.parse.urlparse(uri).path for uri in uris if uri.startswith(("/", "file:"))]

@@ -1,0 +1,116 @@
+"""Steps as processes of this machine, each under the virtual environment that its image names."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kfp.dsl import component_factory
+from kfp.local import config, subprocess_task_handler
+
+from kfp_hallmark.environments import environment_of, local, lock_digest
+from kfp_hallmark.errors import InputError
+from kfp_hallmark.runner.platforms import Folders, Job, containers
+
+_DROPPED = ("PYTHONHOME", "VIRTUAL_ENV")
+
+
+class LocalPlatform:
+    """Runs steps as processes.
+
+    A component whose image is not one of Hallmark's runs as kfp.local would run it: under this Python, or under a new
+    virtual environment when it installs packages.
+    """
+
+    def __init__(self, folders: Folders) -> None:
+        self._folders = folders
+        self._pythons: dict[str, Path] = {}
+
+    def prepare(self, executors: Mapping[str, Any], report: Callable[[str], None]) -> None:
+        """Make the environments that are missing.
+
+        Raises:
+            InputError: If a component is more than a Python function and so needs a container.
+            EnvironmentFailure: If an environment cannot be made.
+        """
+        for container in containers(executors):
+            _require_function(container)
+        names = {environment_of(container["image"]) for container in containers(executors)}
+        self._pythons = {name: local.ensure(name, report) for name in sorted(filter(None, names))}
+
+    def runner(self) -> config.SubprocessRunner:
+        """Return kfp.local's runner for processes."""
+        return config.SubprocessRunner(use_venv=False)
+
+    def digest(self, image: str) -> str:
+        """Return the digest of an environment's lock; for any other image, its reference."""
+        environment = environment_of(image)
+        return image if environment is None else lock_digest(environment)
+
+    def run(self, job: Job) -> int:
+        """Run a step as a process group of its own."""
+        environment = environment_of(job.image)
+        variables = {name: value for name, value in os.environ.items() if name not in _DROPPED}
+        variables |= {"TMPDIR": str(self._folders.scratch)} | self._folders.variables(os.environ)
+        if environment is not None:
+            variables |= local.variables(environment)
+            return self._run(job, self._pythons[environment], variables | dict(job.variables))
+        installs = any("pip install" in part for part in job.command)
+        with subprocess_task_handler.environment(
+            use_venv=installs, runner_config=config.SubprocessRunner(use_venv=installs), has_pip_install=installs
+        ) as python:
+            return self._run(job, Path(python), variables | dict(job.variables))
+
+    def _run(self, job: Job, python: Path, variables: dict[str, str]) -> int:
+        command = subprocess_task_handler.replace_python_executable(job.command, shlex.quote(str(python)))
+        with job.log.open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self._folders.mlflow,
+                env=variables,
+                start_new_session=True,
+            )
+            with process, job.interruption.ending(_Group(process), job.final):
+                code = process.wait()
+        if job.interruption.stops(job.final):
+            _Group(process).kill()
+        return code
+
+
+class _Group:
+    """A process and all that it started."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def terminate(self) -> None:
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+
+def _require_function(container: Mapping[str, Any]) -> None:
+    command = list(container.get("command", []))
+    containerized = component_factory.CONTAINERIZED_PYTHON_COMPONENT_COMMAND
+    if command[: len(containerized)] == containerized or not any(
+        component_factory.EXECUTOR_MODULE in part for part in command
+    ):
+        raise InputError(
+            f"A component must be a Python function to run on the platform local; the one of the image "
+            f"{container['image']!r} is a container.",
+            "Run the pipeline with `--platform docker`.",
+        )

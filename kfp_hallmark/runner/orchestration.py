@@ -1,0 +1,277 @@
+"""Run a prepared spec with kfp.local's own orchestrator, its steps handed to our platform.
+
+kfp.local 2.17 has no place to plug a handler in, so the names that it looks up when a step runs are put in place for
+the time of a run and restored after it. `kfp` is pinned, and the tests run every construct that we rely on.
+"""
+
+from __future__ import annotations
+
+import builtins
+import logging
+import re
+import shutil
+import threading
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from kfp.local import (
+    cache,
+    config,
+    executor_input_utils,
+    status,
+    subprocess_task_handler,
+    task_handler_interface,
+    utils,
+)
+from kfp.local.orchestrator import enhanced_dag_orchestrator, task_executor
+from kfp.local.orchestrator.orchestrator_utils import OrchestratorUtils
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+from kfp_hallmark.runner.interruption import Interrupted, Interruption
+from kfp_hallmark.runner.plan import is_final, readable
+from kfp_hallmark.runner.platforms import Folders, Job, Platform
+from kfp_hallmark.runner.record import FAILED, LOGS_FOLDER, REUSED, SUCCEEDED, Step, whole_numbers
+from kfp_hallmark.runner.recorder import Recorder
+from kfp_hallmark.runner.reuse import Reuse
+
+ORCHESTRATOR_LOG = f"{LOGS_FOLDER}/orchestrator.log"
+
+_one_at_a_time = threading.Lock()
+_Parameter = pipeline_spec_pb2.ParameterType.ParameterTypeEnum
+
+
+@dataclass
+class _Current:
+    """The step that a thread runs.
+
+    Attributes:
+        step: The step.
+        root: The folder of its outputs.
+        final: Whether it is an exit handler.
+        ran: Whether it was handed to the platform, and not reused.
+    """
+
+    step: Step
+    root: Path
+    final: bool
+    ran: bool = False
+
+
+class Orchestration:
+    """One run of a prepared spec."""
+
+    def __init__(
+        self,
+        spec: pipeline_spec_pb2.PipelineSpec,
+        folders: Folders,
+        platform: Platform,
+        recorder: Recorder,
+        interruption: Interruption,
+    ) -> None:
+        self._spec = spec
+        self._folders = folders
+        self._platform = platform
+        self._recorder = recorder
+        self._interruption = interruption
+        self._thread = threading.local()
+        self._execute = task_executor.execute_single_task
+        self._to_dict = executor_input_utils.executor_input_to_dict
+
+    @property
+    def target(self) -> Path:
+        """The folder that the outputs of this thread's step belong in."""
+        return self._current.root
+
+    def run(self, parameters: Mapping[str, Any], runner: Any, reuse: Reuse | None) -> bool:
+        """Run every step that is to run, and return whether all is well."""
+        with _one_at_a_time, self._in_place(runner, reuse):
+            _, outcome = enhanced_dag_orchestrator.run_enhanced_dag(
+                pipeline_resource_name=self._folders.run_id,
+                dag_component_spec=self._spec.root,
+                executors={
+                    name: utils.struct_to_executor_spec(executor)
+                    for name, executor in self._spec.deployment_spec["executors"].items()
+                },
+                components=dict(self._spec.components.items()),
+                dag_arguments=dict(parameters),
+                pipeline_root=str(self._folders.artifacts),
+                runner=runner,
+                unique_pipeline_id=self._folders.run_id,
+                fail_stack=[],
+            )
+        return bool(outcome == status.Status.SUCCESS)
+
+    @property
+    def _current(self) -> _Current:
+        return self._thread.current
+
+    @contextmanager
+    def _in_place(self, runner: Any, reuse: Reuse | None) -> Iterator[None]:
+        """Put our parts where kfp.local looks for its own, and let nothing that it prints reach the screen."""
+        workspace = self._folders.scratch / "workspace"
+        workspace.mkdir()
+        with ExitStack() as stack:
+            log = stack.enter_context((self._folders.run / ORCHESTRATOR_LOG).open("a", buffering=1, encoding="utf-8"))
+            stack.enter_context(redirect_stdout(log))
+            stack.enter_context(redirect_stderr(log))
+            stack.enter_context(_root_logger_to(log))
+            for owner, name, value in (
+                (config.LocalExecutionConfig, "instance", config.LocalExecutionConfig.instance),
+                # kfp's logging replaces print and, with loops, may put the wrong one back.
+                (builtins, "print", builtins.print),
+                (task_executor, "execute_single_task", self._execute_single_task),
+                # Waiting for a retry must not outlast an interruption.
+                (task_executor, "time", SimpleNamespace(sleep=self._interruption.sleep)),
+                (cache, "get_local_cache", lambda: reuse),
+                (executor_input_utils, "construct_local_task_root", self._task_root),
+                (executor_input_utils, "executor_input_to_dict", self._executor_input_to_dict),
+                (subprocess_task_handler, "SubprocessTaskHandler", self._handler),
+            ):
+                stack.enter_context(_replaced(owner, name, value))
+            if isinstance(runner, config.DockerRunner):
+                from kfp.local import docker_task_handler
+
+                stack.enter_context(_replaced(docker_task_handler, "DockerTaskHandler", self._handler))
+            config.LocalExecutionConfig(
+                runner=runner,
+                pipeline_root=str(self._folders.artifacts),
+                workspace_root=str(workspace),
+                raise_on_error=False,
+            )
+            yield
+
+    def _execute_single_task(
+        self,
+        *,
+        task_spec: pipeline_spec_pb2.PipelineTaskSpec,
+        pipeline_resource_name: str,
+        components: Mapping[str, pipeline_spec_pb2.ComponentSpec],
+        io_store: Any,
+        **others: Any,
+    ) -> tuple[dict[str, Any], status.Status]:
+        """Do what kfp's function of this name does, and record it; a step that raises is a step that fails."""
+        key = task_spec.component_ref.name
+        final = is_final(task_spec)
+        if self._interruption.stops(final):
+            return {}, status.Status.FAILURE
+        iteration = tuple(int(number) for number in re.findall(r"-iteration-(\d+)(?=/|$)", pipeline_resource_name))
+        step = self._recorder.begin(key, iteration, _artifacts(task_spec, io_store))
+        task_name = executor_input_utils.get_local_task_resource_name(key)
+        root = Path(self._task_root(str(self._folders.artifacts), pipeline_resource_name, task_name))
+        self._thread.current = _Current(step, root, final)
+        outputs: dict[str, Any] = {}
+        outcome, reason = status.Status.FAILURE, None
+        try:
+            outputs, outcome = self._execute(
+                task_spec=task_spec,
+                pipeline_resource_name=pipeline_resource_name,
+                components=components,
+                io_store=io_store,
+                **others,
+            )
+        except Interrupted:
+            reason = "interrupted"
+            shutil.rmtree(root, ignore_errors=True)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            with self._log(step).open("a", encoding="utf-8") as log:
+                traceback.print_exc(file=log)
+        state = SUCCEEDED if outcome == status.Status.SUCCESS else FAILED
+        if state == SUCCEEDED and not self._current.ran and "container" in self._executor(components[key]):
+            state = REUSED
+        self._recorder.end(step, state, outputs, reason)
+        return outputs, outcome
+
+    def _executor(self, component: pipeline_spec_pb2.ComponentSpec) -> Any:
+        return self._spec.deployment_spec["executors"][component.executor_label]
+
+    def _log(self, step: Step) -> Path:
+        return self._folders.run / str(step.log)
+
+    def _handler(
+        self, image: str, full_command: list[str], pipeline_root: str, runner: Any, env_vars: dict[str, str]
+    ) -> task_handler_interface.ITaskHandler:
+        """Return what runs a step; in the place of kfp's handler classes."""
+        current = self._current
+        current.ran = True
+        job = Job(
+            name=current.step.name,
+            image=image,
+            command=full_command,
+            variables=env_vars,
+            log=self._log(current.step),
+            final=current.final,
+            interruption=self._interruption,
+        )
+        return _Handler(self._platform, job)
+
+    def _task_root(self, pipeline_root: str, pipeline_resource_name: str, task_resource_name: str) -> str:
+        """Return the folder of a step's outputs: `<step>`, below a folder for each loop's iteration."""
+        loops = pipeline_resource_name.split("/")[1:]
+        return str(Path(pipeline_root, *loops, readable(task_resource_name)))
+
+    def _executor_input_to_dict(
+        self,
+        executor_input: pipeline_spec_pb2.ExecutorInput,
+        component_spec: pipeline_spec_pb2.ComponentSpec,
+    ) -> dict[str, Any]:
+        """Write whole numbers inside lists and dicts without a fraction, as the backends do and kfp.local does not."""
+        value: dict[str, Any] = self._to_dict(executor_input=executor_input, component_spec=component_spec)
+        given = value.get("inputs", {}).get("parameterValues", {})
+        for name, entry in component_spec.input_definitions.parameters.items():
+            if name in given and entry.parameter_type in (_Parameter.LIST, _Parameter.STRUCT):
+                given[name] = whole_numbers(given[name])
+        return value
+
+
+class _Handler(task_handler_interface.ITaskHandler):
+    def __init__(self, platform: Platform, job: Job) -> None:
+        self._platform = platform
+        self._job = job
+
+    def run(self) -> status.Status:
+        code = self._platform.run(self._job)
+        if code == 0:
+            return status.Status.SUCCESS
+        if self._job.interruption.stops(self._job.final):
+            raise Interrupted
+        return status.Status.FAILURE
+
+
+@contextmanager
+def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+@contextmanager
+def _root_logger_to(stream: Any) -> Iterator[None]:
+    logger = logging.getLogger()
+    handlers, level = logger.handlers[:], logger.level
+    logger.handlers[:] = [logging.StreamHandler(stream)]
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
+
+
+def _artifacts(task_spec: pipeline_spec_pb2.PipelineTaskSpec, io_store: Any) -> dict[str, Any]:
+    """Return the artifacts that a task is given."""
+    inputs = pipeline_spec_pb2.TaskInputsSpec()
+    inputs.CopyFrom(task_spec.inputs)
+    inputs.ClearField("parameters")
+    try:
+        return OrchestratorUtils.make_task_arguments(inputs, io_store)
+    except ValueError:
+        return {}

@@ -1,0 +1,167 @@
+"""A pipeline's parameters: read from text, checked before anything starts, and relative paths resolved."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+from kfp.dsl.base_component import BaseComponent
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+from kfp_hallmark.errors import InputError, MissingInputError, nearest
+from kfp_hallmark.signature import Field, signature
+
+Pipeline: TypeAlias = BaseComponent | pipeline_spec_pb2.PipelineSpec | str | Path
+"""A pipeline as KFP makes it, its spec, or the path of its compiled YAML."""
+
+PATH_ENDINGS = ("_uri", "_dir", "_log")
+"""How the name of a parameter ends that holds a path."""
+
+_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def pipeline_spec(pipeline: Pipeline) -> pipeline_spec_pb2.PipelineSpec:
+    """Return the spec of a pipeline.
+
+    Raises:
+        MissingInputError: If it is a path and there is no file.
+        InputError: If the file is not a compiled pipeline.
+    """
+    if isinstance(pipeline, pipeline_spec_pb2.PipelineSpec):
+        return pipeline
+    if isinstance(pipeline, BaseComponent):
+        return pipeline.pipeline_spec
+    from kfp.components import load_component_from_text
+
+    path = Path(pipeline)
+    if not path.is_file():
+        raise MissingInputError(f"A pipeline must be a compiled YAML file; got {str(path)!r}.")
+    try:
+        return load_component_from_text(path.read_text(encoding="utf-8")).pipeline_spec
+    except Exception as error:
+        raise InputError(
+            f"A pipeline must be what KFP's compiler wrote; {str(path)!r} cannot be read ({error}).",
+            "Compile it with `kfp.compiler.Compiler().compile(pipeline, path)`.",
+        ) from error
+
+
+def parameter_fields(pipeline: Pipeline) -> dict[str, Field]:
+    """Return the parameters of a pipeline by name, the required ones first."""
+    fields = signature(pipeline_spec(pipeline).root.input_definitions)
+    return {field.name: field for field in fields if not field.artifact}
+
+
+def parse_parameters(pipeline: Pipeline, texts: Mapping[str, str]) -> dict[str, Any]:
+    """Return parameters given as text, as on a command line, with the types that the pipeline declares.
+
+    Lists and dicts are written as JSON or YAML; `null` for an optional parameter is as if it were not given.
+
+    Raises:
+        InputError: If a name is unknown or a text is not of the type.
+    """
+    fields = parameter_fields(pipeline)
+    return {name: _parse(_known(name, fields), text) for name, text in texts.items()}
+
+
+def check_parameters(pipeline: Pipeline, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that a run is to have, those that are None left out.
+
+    Raises:
+        InputError: If a name is unknown, a value is not of its type, or required parameters are missing, all of which
+            are named.
+    """
+    fields = parameter_fields(pipeline)
+    known = [(_known(name, fields), value) for name, value in parameters.items()]
+    given = {field.name: _check(field, value) for field, value in known if value is not None}
+    missing = [name for name, field in fields.items() if field.required and name not in given]
+    if missing:
+        raise InputError(
+            f"A run must have every required parameter; missing: {', '.join(missing)}.",
+            "Give them in the file of parameters, or with `--set NAME=VALUE`.",
+        )
+    return given
+
+
+def resolve_paths(parameters: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """Return parameters with relative paths made absolute, from a base folder.
+
+    A path is a text without a scheme in a parameter whose name ends in `_uri`, `_dir` or `_log`.
+    """
+    return {
+        name: str((base / value).resolve()) if is_path(name, value) else value for name, value in parameters.items()
+    }
+
+
+def is_path(name: str, value: Any) -> bool:
+    """Return whether a parameter holds a path on this machine."""
+    return name.endswith(PATH_ENDINGS) and isinstance(value, str) and value != "" and "://" not in value
+
+
+def _known(name: str, fields: Mapping[str, Field]) -> Field:
+    if name not in fields:
+        raise InputError(f"A parameter must be one that the pipeline has; got {name!r}.", nearest(name, list(fields)))
+    return fields[name]
+
+
+def _parse(field: Field, text: str) -> Any:
+    if field.type == "str":
+        return None if text == "null" and not field.required else text
+    if text == "null":
+        return None
+    try:
+        if field.type == "int":
+            return int(text)
+        if field.type == "float":
+            return float(text)
+        if field.type == "bool":
+            return _BOOLEANS[text.strip().lower()]
+        return yaml.safe_load(text)
+    except (KeyError, ValueError, yaml.YAMLError) as error:
+        raise _wrong(field, text) from error
+
+
+def _check(field: Field, value: Any) -> Any:
+    if field.type == "float" and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if field.type == "list" and isinstance(value, tuple):
+        value = list(value)
+    expected = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict}[field.type]
+    if not isinstance(value, expected) or (isinstance(value, bool) and field.type != "bool"):
+        raise _wrong(field, value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"The parameter {field.name!r} must be finite; got {value}.")
+    if field.type in ("list", "dict"):
+        _check_json(field, value)
+    return value
+
+
+def _check_json(field: Field, value: Any) -> None:
+    """Refuse what KFP cannot carry inside a list or dict: keys other than text, nulls, dates, NaN."""
+    if isinstance(value, dict):
+        for key, entry in value.items():
+            if not isinstance(key, str):
+                raise InputError(
+                    f"The keys inside the parameter {field.name!r} must be text; got {key!r}.", "Quote it."
+                )
+            _check_json(field, entry)
+    elif isinstance(value, list):
+        for entry in value:
+            _check_json(field, entry)
+    elif not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
+        raise InputError(
+            f"The values inside the parameter {field.name!r} must be text, finite numbers, booleans, lists or dicts; "
+            f"got {value!r}.",
+            "Leave out what has no value." if value is None else None,
+        )
+
+
+def _wrong(field: Field, value: Any) -> InputError:
+    shown = json.dumps(value) if isinstance(value, str) else repr(value)
+    hint = f'Quote it to make it text: {field.name}: "{value}".' if field.type == "str" else None
+    return InputError(
+        f"The parameter {field.name!r} must be of type {field.type}; got {shown} ({type(value).__name__}).", hint
+    )

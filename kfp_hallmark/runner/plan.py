@@ -1,0 +1,133 @@
+"""What a run will do: its steps in the order in which kfp.local runs them, and which needs which."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from google.protobuf import json_format
+from kfp.local import graph_utils
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+from kfp_hallmark.runner.spec import COMPONENT_PREFIX
+
+
+@dataclass
+class PlannedStep:
+    """One task of a pipeline that runs something.
+
+    Attributes:
+        key: The name of its own component in the prepared spec.
+        name: The task's name, with underscores.
+        component: The name of the component that it is a call of, with underscores.
+        image: The image that it runs in; None for an importer.
+        needs: The keys of the steps that it waits for.
+        branch: The branches and loops that it lies in, outermost first.
+        entry: The label of the branch that it is a first step of, or "".
+        final: Whether it is an exit handler.
+    """
+
+    key: str
+    name: str
+    component: str
+    image: str | None
+    needs: set[str] = field(default_factory=set)
+    branch: tuple[str, ...] = ()
+    entry: str = ""
+    final: bool = False
+
+
+def plan(spec: pipeline_spec_pb2.PipelineSpec, originals: Mapping[str, str]) -> list[PlannedStep]:
+    """Return the steps of a prepared spec, nested ones in their place.
+
+    Args:
+        spec: What `spec.prepare` returned.
+        originals: The name that each component had before.
+    """
+    executors = json_format.MessageToDict(spec.deployment_spec)["executors"]
+    return _Planner(spec, originals, executors).steps_of(spec.root, ())
+
+
+@dataclass
+class _Planner:
+    spec: pipeline_spec_pb2.PipelineSpec
+    originals: Mapping[str, str]
+    executors: Mapping[str, dict[str, dict[str, str]]]
+
+    def steps_of(self, dag: pipeline_spec_pb2.ComponentSpec, branch: tuple[str, ...]) -> list[PlannedStep]:
+        tasks = dag.dag.tasks
+        steps: dict[str, list[PlannedStep]] = {}
+        for name in _order(tasks):
+            task = tasks[name]
+            component = self.spec.components[task.component_ref.name]
+            label = _label(task)
+            if component.HasField("dag"):
+                steps[name] = self.steps_of(component, (*branch, label) if label else branch)
+            else:
+                steps[name] = [self._step(name, task, component, branch)]
+            before = {step.key for needed in task.dependent_tasks for step in _last(steps.get(needed, []))}
+            for step in _first(steps[name]):
+                step.needs |= before
+                step.entry = label or step.entry
+        return [step for group in steps.values() for step in group]
+
+    def _step(
+        self,
+        name: str,
+        task: pipeline_spec_pb2.PipelineTaskSpec,
+        component: pipeline_spec_pb2.ComponentSpec,
+        branch: tuple[str, ...],
+    ) -> PlannedStep:
+        key = task.component_ref.name
+        container = self.executors[component.executor_label].get("container", {})
+        return PlannedStep(
+            key=key,
+            name=readable(name),
+            component=readable(self.originals[key].removeprefix(COMPONENT_PREFIX)),
+            image=container.get("image"),
+            branch=branch,
+            final=is_final(task),
+        )
+
+
+def is_final(task: pipeline_spec_pb2.PipelineTaskSpec) -> bool:
+    """Return whether a task is an exit handler: only such a task is given a final status."""
+    return any(entry.HasField("task_final_status") for entry in task.inputs.parameters.values())
+
+
+def readable(name: str) -> str:
+    """Return a name of a spec as the component's author wrote it."""
+    return name.replace("-", "_")
+
+
+def _order(tasks: Mapping[str, pipeline_spec_pb2.PipelineTaskSpec]) -> list[str]:
+    body = {name: task for name, task in tasks.items() if not is_final(task)}
+    return [*reversed(graph_utils.topological_sort_tasks(body)), *(name for name in tasks if name not in body)]
+
+
+def _label(task: pipeline_spec_pb2.PipelineTaskSpec) -> str:
+    """Return what a person calls a branch or loop; "" for what is neither."""
+    name = task.task_info.name
+    if task.trigger_policy.condition:
+        if not re.fullmatch(r"condition-\d+", name):
+            return name
+        condition = re.sub(
+            r"inputs\.parameter_values\['(?:pipelinechannel--)?([^']+)'\]", r"\1", task.trigger_policy.condition
+        )
+        return f"if {condition}".replace("if !", "if not ")
+    if task.WhichOneof("iterator"):
+        return "for each" if re.fullmatch(r"for-loop-\d+", name) else name
+    return ""
+
+
+def _first(steps: list[PlannedStep]) -> list[PlannedStep]:
+    """Return the steps that wait for none of the others."""
+    keys = {step.key for step in steps}
+    return [step for step in steps if not step.needs & keys]
+
+
+def _last(steps: list[PlannedStep]) -> list[PlannedStep]:
+    """Return the steps that none of the others waits for."""
+    needed = {key for step in steps for key in step.needs}
+    return [step for step in steps if step.key not in needed]

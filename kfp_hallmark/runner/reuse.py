@@ -1,0 +1,148 @@
+"""Outputs of earlier steps, used again when nothing that they depend on has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import uuid
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from kfp import dsl
+from kfp.dsl import executor
+from kfp.local.cache import LocalCache
+
+from kfp_hallmark.contracts.digest import artifact_digest
+from kfp_hallmark.contracts.documents import value_digest, write_json
+from kfp_hallmark.errors import HallmarkError
+from kfp_hallmark.resources import PACKAGE
+
+SCHEMA = "hallmark/reuse/v1"
+
+
+class Reuse(LocalCache):
+    """A cache of step outputs, keyed by contents: the environment, our code, the command, parameters, input artifacts.
+
+    Unlike kfp's, it asks neither where an input lies nor what its metadata says, and gives an output only when its
+    contents are still what they were; it gives a copy, so that every run's folder is whole.
+
+    Args:
+        folder: Where the entries are kept.
+        environment: Gives the digest of what an image holds.
+        target: Gives the folder that the outputs of the step at hand belong in.
+        tracking_uri: Where MLflow keeps its runs, which steps write to.
+    """
+
+    def __init__(
+        self, folder: Path, environment: Callable[[str], str], target: Callable[[], Path], tracking_uri: str
+    ) -> None:
+        super().__init__(str(folder))
+        self._environment = environment
+        self._target = target
+        self._tracking_uri = tracking_uri
+
+    def compute_key(
+        self,
+        component_name: str,
+        image: str,
+        full_command: list[str],
+        arguments: dict[str, Any],
+        env_vars: dict[str, str] | None = None,
+        custom_cache_key: str | None = None,
+    ) -> str:
+        """Return the key of a step; one that no other step has when an input's contents cannot be told."""
+        try:
+            inputs = {name: _identity(value) for name, value in arguments.items()}
+        except HallmarkError:
+            return uuid.uuid4().hex
+        return value_digest(
+            {
+                "environment": self._environment(image),
+                "code": code_digest(),
+                "command": full_command,
+                "inputs": inputs,
+                "variables": env_vars or {},
+                "tracking_uri": self._tracking_uri,
+                "custom": custom_cache_key,
+            }
+        ).removeprefix("sha256:")
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """Return copies of a step's outputs; None when there are none or they are no longer what they were."""
+        path = Path(self._entry_path(key))
+        if not path.is_file():
+            return None
+        target = self._target()
+        try:
+            entry = json.loads(path.read_text(encoding="utf-8"))
+            return {name: _restore(value, target / name) for name, value in entry["outputs"].items()}
+        except (HallmarkError, OSError, ValueError, LookupError, TypeError):
+            shutil.rmtree(target, ignore_errors=True)
+            return None
+
+    def put(self, key: str, outputs: dict[str, Any]) -> None:
+        """Keep a step's outputs: parameters as they are, artifacts by path and digest."""
+        entry = {"schema": SCHEMA, "outputs": {name: _keep(value) for name, value in outputs.items()}}
+        write_json(self._entry_path(key), entry)
+
+
+@cache
+def code_digest() -> str:
+    """Return the SHA-256 of the sources of the running `kfp_hallmark`, with its components and pipelines."""
+    digest = hashlib.sha256()
+    for root in (PACKAGE, *_beside()):
+        for path in sorted(root.rglob("*.py")):
+            digest.update(f"{root.name}/{path.relative_to(root).as_posix()}\0".encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _beside() -> list[Path]:
+    """Return the folders that a checkout maps into the package; a wheel has them inside."""
+    folders = [PACKAGE.parent / name for name in ("components", "pipelines")]
+    return [] if (PACKAGE / "components").is_dir() else [folder for folder in folders if folder.is_dir()]
+
+
+def _identity(value: Any) -> Any:
+    """Return what tells an input from another: contents, never place or metadata, unless it has no contents."""
+    if isinstance(value, dsl.Artifact):
+        if not Path(value.path).exists():
+            return {"metadata": dict(value.metadata)}
+        return {"digest": artifact_digest(value.path)}
+    if isinstance(value, list):
+        return [_identity(entry) for entry in value]
+    return value
+
+
+def _keep(value: Any) -> dict[str, Any]:
+    if isinstance(value, dsl.Artifact):
+        return {
+            "path": value.path,
+            "uri": value.uri,
+            "name": value.name,
+            "type": value.schema_title,
+            "digest": artifact_digest(value.path) if Path(value.path).exists() else None,
+            "metadata": dict(value.metadata),
+        }
+    return {"value": value}
+
+
+def _restore(entry: dict[str, Any], path: Path) -> Any:
+    if "value" in entry:
+        return entry["value"]
+    uri = entry["uri"] if "://" in entry["uri"] else str(path)
+    if entry["digest"] is not None:
+        source = Path(entry["path"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, path)
+        else:
+            shutil.copyfile(source, path)
+        if artifact_digest(path) != entry["digest"]:
+            raise ValueError("the contents changed")
+    return executor.create_artifact_instance(
+        {"name": entry["name"], "uri": uri, "metadata": entry["metadata"], "type": {"schemaTitle": entry["type"]}}
+    )

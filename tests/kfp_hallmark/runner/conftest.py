@@ -1,0 +1,180 @@
+"""Small pipelines that write the contracts' documents, for the runner to run."""
+
+import io
+import json
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import pytest
+from kfp import dsl
+from kfp.dsl import HTML, Artifact, Dataset, Input, Metrics, Model, Output, PipelineTaskFinalStatus
+from rich.console import Console
+
+from kfp_hallmark import runner
+from kfp_hallmark.component import component
+
+
+@component(environment="release", pure=True)
+def make_data(data: Output[Dataset], rows: int = 3, source_uri: str | None = None, options: dict = {}):
+    import json
+
+    print("making data")
+    with open(data.path, "w") as file:
+        json.dump({"rows": rows, "options": options}, file)
+    data.metadata["rows"] = rows
+    data.metadata["source"] = source_uri or "made"
+
+
+@component(environment="release", pure=True)
+def fit(data: Input[Dataset], model: Output[Model], metrics: Output[Metrics]):
+    import pathlib
+
+    folder = pathlib.Path(model.path)
+    folder.mkdir(parents=True)
+    experiment = "sha256:" + "1" * 64
+    (folder / "MLmodel").write_text(f"metadata:\n  hallmark:\n    experiment_hash: {experiment}\n")
+    (folder / "data").write_text(pathlib.Path(data.path).read_text())
+    metrics.log_metric("accuracy", 0.9)
+
+
+@component(environment="release")
+def own_gate(model: Input[Model], verdict: Output[Artifact], report: Output[HTML], score: float = 1.0) -> NamedTuple(
+    "Outputs", [("status", str)]
+):
+    import pathlib
+
+    from kfp_hallmark.contracts.digest import artifact_digest
+    from kfp_hallmark.contracts.verdict import Check, Verdict, judge
+
+    check = Check("score", judge(score, minimum=0.5), observed=score, minimum=0.5)
+    judged = Verdict("own_gate", {"model": artifact_digest(model.path)}, [check])
+    judged.write(verdict.path)
+    pathlib.Path(report.path).write_text("<!DOCTYPE html><title>own gate</title>")
+    return (str(judged.status),)
+
+
+@component(environment="release")
+def settle(model: Input[Model], verdict: Input[Artifact], decision: Output[Artifact]) -> NamedTuple(
+    "Outputs", [("outcome", str)]
+):
+    from kfp_hallmark.contracts.decision import Policy, decide, write_decision
+
+    verdicts = {"own_gate": verdict.path}
+    decided = decide(model.path, verdicts, Policy(("own_gate",)))
+    write_decision(decision.path, decided, verdicts)
+    return (decided.outcome,)
+
+
+@component(environment="release")
+def publish(model: Input[Model], registration: Output[Artifact], model_name: str):
+    import json
+
+    from kfp_hallmark.contracts.digest import artifact_digest
+
+    document = {
+        "schema": "hallmark/registration/v1",
+        "name": model_name,
+        "version": "7",
+        "uri": f"models:/{model_name}/7",
+        "digest": artifact_digest(model.path),
+    }
+    with open(registration.path, "w") as file:
+        json.dump(document, file)
+
+
+@component(environment="release")
+def refuse(decision: Input[Artifact]):
+    raise PermissionError("the decision is to halt")
+
+
+@component(environment="release")
+def close_books(status: PipelineTaskFinalStatus, path: str, run_id: str, note: str | None = None):
+    with open(path, "a") as file:
+        file.write(f"{status.state} {run_id} {note}\n")
+
+
+@dsl.pipeline(name="small-governed")
+def governed(
+    books_uri: str,
+    score: float = 1.0,
+    rows: int = 3,
+    note: str | None = None,
+    limit: int | None = None,
+    options: dict = {"depth": 3, "rate": 0.5},
+    model_name: str = "small",
+):
+    close = close_books(path=books_uri, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, note=note)
+    with dsl.ExitHandler(close):
+        made = make_data(rows=rows, source_uri=note, options=options)
+        fitted = fit(data=made.outputs["data"])
+        judged = own_gate(model=fitted.outputs["model"], score=score)
+        settled = settle(model=fitted.outputs["model"], verdict=judged.outputs["verdict"])
+        with dsl.If(settled.outputs["outcome"] == "release", name="release"):
+            publish(model=fitted.outputs["model"], model_name=model_name)
+        with dsl.Else(name="halt"):
+            refuse(decision=settled.outputs["decision"])
+
+
+@component(environment="release", pure=True)
+def note_down(text: str, copy: Output[Artifact], number: int | None = None) -> str:
+    with open(copy.path, "w") as file:
+        file.write(f"{text} {number}")
+    return text
+
+
+@component(environment="release")
+def stumble(marker_uri: str, log_lines: int = 1):
+    for line in range(log_lines):
+        print(f"line {line}")
+    raise RuntimeError("stumbled")
+
+
+@component(environment="release")
+def linger(pid_uri: str, output: Output[Artifact]):
+    import os
+    import pathlib
+    import subprocess
+    import time
+
+    child = subprocess.Popen(["sleep", "600"])
+    pathlib.Path(output.path).write_text("half")
+    part = pathlib.Path(pid_uri + ".part")
+    part.write_text(f"{os.getpid()} {child.pid}")
+    part.rename(pid_uri)
+    time.sleep(600)
+
+
+@dsl.pipeline(name="lingering")
+def lingering(pid_uri: str, books_uri: str):
+    close = close_books(path=books_uri, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
+    with dsl.ExitHandler(close):
+        slow = linger(pid_uri=pid_uri)
+        note_down(text="after").after(slow)
+        note_down(text="beside")
+
+
+@pytest.fixture(scope="session")
+def pipelines():
+    """The components and pipelines of this file, by name."""
+    return SimpleNamespace(**{name: value for name, value in globals().items() if hasattr(value, "pipeline_spec")})
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run a pipeline with a state of the test's own; the screen is kept in `screen` of the result."""
+
+    def start(pipeline, parameters=None, **options):
+        screen = io.StringIO()
+        options = {"state": tmp_path / "state", "base": tmp_path} | options
+        result = runner.run(
+            pipeline, parameters or {}, console=Console(file=screen, width=200, force_terminal=False), **options
+        )
+        return result, screen.getvalue()
+
+    return start
+
+
+@pytest.fixture
+def document():
+    """Read a run's `run.json`."""
+    return lambda result: json.loads((result.directory / "run.json").read_text())
