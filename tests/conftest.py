@@ -1,8 +1,8 @@
 """Which tests run where.
 
-A test of a component runs in the environment that its `component.py` names. Any other test runs beside the SDK, unless
-its module says `ENVIRONMENT = "ml"` (or another), on a line of its own. `make test` runs them all, each in its place;
-`hallmark env run` says which place this is.
+A module says `ENVIRONMENT = "ml"` (or another) on a line of its own. One below `tests/components/<stage>/<component>/`
+need not: it runs in the environment that the component's `component.py` names. All others run beside the SDK.
+`make test` runs each in its place; `HALLMARK_ENVIRONMENT`, which `hallmark env run` sets, says which place this is.
 """
 
 import os
@@ -20,14 +20,15 @@ HERE = os.environ.get("HALLMARK_ENVIRONMENT", SDK)
 
 def environment_of(path: Path) -> str:
     """Return where the tests of a module run; nothing is imported to tell."""
+    if named := re.search(r'^ENVIRONMENT = "(\w+)"$', path.read_text(), re.MULTILINE):
+        return named[1]
     parts = path.relative_to(TESTS).parts
-    if parts[0] == "components":
-        contract = ROOT.joinpath(*parts[:3], "component.py")
-        if not contract.is_file():
-            raise pytest.UsageError(f"{path} must be below tests/components/<stage>/<component>/.")
-        return re.search(r'^@component\(environment="(\w+)"', contract.read_text(), re.MULTILINE)[1]
-    named = re.search(r'^ENVIRONMENT = "(\w+)"$', path.read_text(), re.MULTILINE)
-    return named[1] if named else SDK
+    if parts[0] != "components":
+        return SDK
+    contract = ROOT.joinpath(*parts[:3], "component.py")
+    if not contract.is_file():
+        raise pytest.UsageError(f'{path} must be below a component\'s folder, or say ENVIRONMENT = "...".')
+    return re.search(r'^@component\(environment="(\w+)"', contract.read_text(), re.MULTILINE)[1]
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
@@ -44,6 +45,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     here = elsewhere.pop(HERE, 0)
     rest = ", ".join(f"{count} of {name}" for name, count in sorted(elsewhere.items()))
     terminalreporter.write_line(
-        f"Tests of {HERE} only: {here} modules. Elsewhere run {rest or 'none'} "
-        "(make test-sdk, test-data, test-ml, test-release)."
+        f"Only tests of {HERE} run here: {here} modules. Elsewhere run {rest or 'none'}: "
+        "`make test`, or `hallmark env run NAME -- python tests/in_environment.py .venv/tools`."
     )

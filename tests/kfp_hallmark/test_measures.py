@@ -12,6 +12,8 @@ from kfp_hallmark import measures
 from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION, TASKS, Predictions
 from kfp_hallmark.errors import InputError
 
+ENVIRONMENT = "ml"
+
 MODEL, DATASET = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 
 

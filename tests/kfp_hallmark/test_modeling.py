@@ -15,6 +15,8 @@ from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
 from kfp_hallmark.modeling import BATCH_ROWS, Column, feature_frame, load_model, predict, read_label
 
+ENVIRONMENT = "ml"
+
 
 def write_data(path, frame, label):
     pyarrow.parquet.write_table(pyarrow.Table.from_pandas(frame.assign(label=label), preserve_index=False), path)

@@ -8,6 +8,8 @@ import pytest
 from kfp_hallmark.errors import InputError, MissingInputError
 from kfp_hallmark.tracking import client, experiment, sqlite_file, tracking_uri
 
+ENVIRONMENT = "ml"
+
 MAKE = """
 import sys
 from kfp_hallmark.tracking import client, experiment

@@ -8,6 +8,8 @@ from model_signing._signing.signing import Payload
 
 from kfp_hallmark.contracts.digest import Manifest
 
+ENVIRONMENT = "release"
+
 NAME = r"[a-c\u00e4][a-c .\-]{0,2}[a-c]"
 
 
