@@ -48,7 +48,7 @@ def list_all() -> None:
     console.print(f"\nIn {local.root()}", soft_wrap=True, highlight=False)
 
 
-@app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})
+@app.command()
 def run(name: Name, command: Annotated[list[str], typer.Argument(help="The command, after `--`.")]) -> None:
     """Run a command in an environment, with its `python` and with this package; made first when missing."""
     local.ensure(name, lambda line: typer.echo(line, err=True))
