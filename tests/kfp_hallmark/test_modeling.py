@@ -17,6 +17,8 @@ from kfp_hallmark.modeling import BATCH_ROWS, Column, feature_frame, load_model,
 
 ENVIRONMENT = "ml"
 
+ENVIRONMENT = "ml"
+
 
 def write_data(path, frame, label):
     pyarrow.parquet.write_table(pyarrow.Table.from_pandas(frame.assign(label=label), preserve_index=False), path)
@@ -24,7 +26,9 @@ def write_data(path, frame, label):
 
 
 def features(rows=60, classes=2):
-    values, label = make_classification(rows, n_informative=4, n_redundant=0, n_features=5, n_classes=classes, random_state=3)
+    values, label = make_classification(
+        rows, n_informative=4, n_redundant=0, n_features=5, n_classes=classes, random_state=3
+    )
     return pandas.DataFrame(values, columns=[f"x {index}" for index in range(5)]), label
 
 

@@ -13,6 +13,8 @@ ENVIRONMENT = "ml"
 MAKE = """
 import sys
 from kfp_hallmark.tracking import client, experiment
+
+ENVIRONMENT = "ml"
 print(experiment(client(sys.argv[1]), "shared"))
 """
 
