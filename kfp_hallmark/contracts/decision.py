@@ -261,7 +261,7 @@ def _objections(
 ) -> Iterator[str]:
     """Yield every reason why a verdict does not count, whatever it says."""
     if verdict.gate != gate:
-        yield f"The verdict must be of this gate; it is of {verdict.gate!r}."
+        yield f"The verdict must be of the gate it is filed under, and the only one of it; it is of {verdict.gate!r}."
     if "model" in verdict.subjects or gate not in DATA_GATES:
         if verdict.subjects.get("model") != model:
             yield "The verdict must be about this model; it is about another, or about data alone."

@@ -45,7 +45,12 @@ def decide_release(
 
     return decide_release(
         model,
-        [dataset_verdict, performance_verdict, fairness_verdict, additional_verdicts],
+        {
+            "dataset_verdict": dataset_verdict,
+            "performance_verdict": performance_verdict,
+            "fairness_verdict": fairness_verdict,
+            "additional_verdicts": additional_verdicts,
+        },
         required_gates,
         allow_warnings,
         max_age_hours,

@@ -98,7 +98,7 @@ WEIGHED = {
     "inconclusive": ("fairness_gate", {"model": "MODEL"}, {"status": "inconclusive"}, "inconclusive: fairness_gate"),
     "stale": ("fairness_gate", {"model": "MODEL"}, {"created": ago(24.01)}, "must be at most 24 hours old"),
     "future": ("fairness_gate", {"model": "MODEL"}, {"created": ago(-0.1)}, "must not be from the future"),
-    "of another gate": ("privacy_gate", {"model": "MODEL"}, {}, "must be of this gate; it is of 'privacy_gate'"),
+    "of another gate": ("privacy_gate", {"model": "MODEL"}, {}, "the only one of it; it is of 'privacy_gate'"),
 }
 
 

@@ -1,0 +1,51 @@
+"""Record the end of a run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from kfp_hallmark.contracts.audit import PATH_VARIABLE, append
+from kfp_hallmark.errors import InputError
+
+
+class FinalStatus(Protocol):
+    """How a run ended, as `kfp.dsl.PipelineTaskFinalStatus` says it."""
+
+    state: str
+    pipeline_job_resource_name: str
+    pipeline_task_name: str
+    error_code: int | None
+
+
+def record(
+    status: FinalStatus, pipeline: str, run_id: str, parameters: Mapping[str, Any], audit_log: str | None
+) -> None:
+    """Append one line to the audit log; see the component.
+
+    The platform's error message is left out: it can quote what a failing step saw, and an audit log forgets nothing.
+
+    Raises:
+        InputError: If no path is given and `HALLMARK_AUDIT_LOG` is not set, or the path is a URI.
+        IntegrityError: If the log's chain is broken; nothing is appended.
+    """
+    path = audit_log or os.environ.get(PATH_VARIABLE)
+    if not path:
+        raise InputError(
+            f"audit_log must name a file, or {PATH_VARIABLE} must be set; got neither.",
+            "On a cluster, mount a volume and name a path on it.",
+        )
+    append(
+        path,
+        {
+            "event": "run_ended",
+            "pipeline": pipeline,
+            "run_id": run_id,
+            "state": status.state,
+            "error_code": status.error_code,
+            "task": status.pipeline_task_name,
+            "job": status.pipeline_job_resource_name,
+            "parameters": dict(parameters),
+        },
+    )
