@@ -28,6 +28,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION, Predictions
+from kfp_hallmark.contracts.verdict import Status, judge
 from kfp_hallmark.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -240,6 +241,17 @@ def calibration_curve(
     mean = np.bincount(place, score, len(rows_of))[kept] / rows_of[kept]
     share = np.bincount(place, label, len(rows_of))[kept] / rows_of[kept]
     return mean.tolist(), share.tolist(), rows_of[kept].tolist()
+
+
+def judge_interval(
+    observed: float | None, interval: Interval | None, *, minimum: float | None = None, maximum: float | None = None
+) -> Status:
+    """Return what `judge` says of a value, but `warn` when the value keeps its limits and its interval does not."""
+    status = judge(observed, minimum=minimum, maximum=maximum)
+    if status is not Status.PASS:
+        return status
+    ends = [judge(end, minimum=minimum, maximum=maximum) for end in interval or (None,)]
+    return Status.PASS if set(ends) == {Status.PASS} else Status.WARN
 
 
 def select(predictions: Predictions, rows: ndarray | None) -> Predictions:

@@ -20,9 +20,9 @@ from kfp_hallmark.components.evaluation.fairness_gate.page import SIZE_CHECK, fa
 from kfp_hallmark.contracts.artifacts import Artifact
 from kfp_hallmark.contracts.dataset import read_schema, read_table, require_column
 from kfp_hallmark.contracts.predictions import BINARY, Predictions, read_predictions
-from kfp_hallmark.contracts.verdict import Check, Status, Verdict, judge
+from kfp_hallmark.contracts.verdict import Check, Status, Verdict
 from kfp_hallmark.errors import InputError, nearest
-from kfp_hallmark.measures import require_resampling
+from kfp_hallmark.measures import judge_interval, require_resampling
 from kfp_hallmark.reports import number, write_page
 
 if TYPE_CHECKING:
@@ -167,7 +167,9 @@ def _check(
     interval = None
     if observed is not None:
         interval = disparity_interval(rates, measure.ratio, samples, confidence, generator)
-    status = _status(observed, interval, bounds, complete=len(known) == len(measure.rates))
+    status = judge_interval(observed, interval, **bounds)
+    if len(known) < len(measure.rates):
+        status = Status.worst([status, Status.INCONCLUSIVE])
     return Check(
         measure.name,
         status,
@@ -179,20 +181,6 @@ def _check(
         message=_message(measure, status, limit, observed, each, known),
         **bounds,
     )
-
-
-def _status(
-    observed: float | None, interval: tuple[float, float] | None, bounds: Mapping[str, float], complete: bool
-) -> Status:
-    """Fail when the estimate breaks the limit; otherwise, what is not complete is inconclusive, and an end of the
-    interval beyond the limit warns."""
-    status = judge(observed, **bounds)
-    if status is not Status.PASS:
-        return status
-    if not complete:
-        return Status.INCONCLUSIVE
-    within = interval is not None and all(judge(end, **bounds) is Status.PASS for end in interval)
-    return Status.PASS if within else Status.WARN
 
 
 def _message(

@@ -1,0 +1,201 @@
+"""Compare a model with the champion: the version of the registered model that serves now.
+
+The comparison is a test of non-inferiority on the same rows: the model passes when the whole confidence interval of
+its advantage lies above the loss that is allowed, fails when the whole interval lies below it, and is inconclusive in
+between, where the data can tell neither.
+
+Source: G. Piaggio and others, Reporting of Noninferiority and Equivalence Randomized Trials, JAMA 308 (2012).
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from kfp_hallmark.contracts.digest import artifact_digest
+from kfp_hallmark.contracts.predictions import Predictions
+from kfp_hallmark.contracts.verdict import Check, Status
+from kfp_hallmark.errors import HallmarkError, InputError, IntegrityError, MissingInputError
+from kfp_hallmark.measures import Interval, advantage
+from kfp_hallmark.reports import number
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.tracking import MlflowClient
+
+CHECK = "champion"
+ALIAS = "champion"
+DIGEST_TAG = "hallmark.digest"
+"""The tag of a registered version that holds its model's digest."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a model is compared with, and by what.
+
+    Attributes:
+        model_name: The registered model whose champion is asked.
+        metric: The metric that is compared.
+        max_loss: How much worse the model may be.
+        samples: Number of paired resamples.
+        confidence: Confidence level, between 0 and 1.
+        seed: Seed of the resampling.
+    """
+
+    model_name: str
+    metric: str
+    max_loss: float
+    samples: int
+    confidence: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not self.model_name:
+            raise InputError("model_name must name a registered model, or be left out; got an empty text.")
+        if not 0 <= self.max_loss < math.inf:
+            raise InputError(f"max_champion_loss must be a finite number, at least 0; got {self.max_loss}.")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came of comparing a model with the champion.
+
+    Attributes:
+        check: The check that the verdict gets.
+        champion: What the champion says of the same rows; None when it was not asked.
+    """
+
+    check: Check
+    champion: Predictions | None = None
+
+
+def compare_with_champion(challenger: Predictions, dataset: str, terms: Terms, tracking_uri: str | None) -> Comparison:
+    """Compare a model's predictions with those of the champion of a registered model.
+
+    No champion is a pass that says so, as is the champion itself. A champion whose files are not those that were
+    registered fails, and is never loaded. A registry that does not answer, and a champion that cannot predict these
+    rows, are inconclusive.
+
+    Raises:
+        InputError: If no registry is named.
+    """
+    from kfp_hallmark.tracking import client
+    from kfp_hallmark.tracking import tracking_uri as registry_uri
+
+    uri = registry_uri(tracking_uri)
+    scope = {"model": terms.model_name}
+    try:
+        registry = client(uri)
+        version = _champion_version(registry, terms.model_name)
+    except MissingInputError as error:
+        return _only(Status.INCONCLUSIVE, f"The registry could not be asked for a champion. {error.message}", scope)
+    if version is None:
+        message = f"The model {terms.model_name!r} has no champion yet, so no comparison was made."
+        return _only(Status.PASS, message, scope)
+    scope |= {"version": str(version.version), "metric": terms.metric}
+    return _compare(challenger, dataset, registry, version, terms, scope)
+
+
+def _compare(
+    challenger: Predictions,
+    dataset: str,
+    registry: MlflowClient,
+    version: ModelVersion,
+    terms: Terms,
+    scope: dict[str, str],
+) -> Comparison:
+    name = f"The champion, version {version.version},"
+    digest = version.tags.get(DIGEST_TAG)
+    if not digest:
+        return _only(Status.FAIL, f"{name} has no tag {DIGEST_TAG} to verify it by.", scope)
+    if digest == challenger.model:
+        return _only(Status.PASS, f"{name} is this very model, so no comparison was made.", scope)
+    try:
+        champion = _predict_with_champion(registry, version, digest, challenger, dataset)
+    except IntegrityError as error:
+        return _only(Status.FAIL, f"{name} is not what was registered. {error.message}", scope)
+    except HallmarkError as error:
+        return _only(Status.INCONCLUSIVE, f"{name} cannot be applied to these rows. {error.message}", scope)
+    found = advantage(challenger, champion, terms.metric, terms.samples, terms.confidence, terms.seed)
+    if found is None:
+        return _only(Status.INCONCLUSIVE, f"The {terms.metric} of the model or the champion is undefined.", scope)
+    check = _judge(*found, terms.max_loss)
+    return Comparison(replace(check, confidence=terms.confidence, samples=len(challenger.label), scope=scope), champion)
+
+
+def _only(status: Status, message: str, scope: dict[str, str]) -> Comparison:
+    return Comparison(Check(CHECK, status, scope=scope, message=message))
+
+
+def _champion_version(registry: MlflowClient, model_name: str) -> ModelVersion | None:
+    """Return the version that has the alias, or None.
+
+    Raises:
+        MissingInputError: If the registry does not answer.
+    """
+    from mlflow.exceptions import MlflowException
+
+    from kfp_hallmark.tracking import reaching
+
+    with reaching(registry.tracking_uri):
+        try:
+            found = registry.get_registered_model(model_name).aliases.get(ALIAS)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+        return None if found is None else registry.get_model_version(model_name, found)
+
+
+def _predict_with_champion(
+    registry: MlflowClient, version: ModelVersion, digest: str, challenger: Predictions, dataset: str
+) -> Predictions:
+    """Fetch the champion, verify it, and only then load it and let it predict.
+
+    Raises:
+        IntegrityError: If its files do not have the digest.
+        InputError: If it cannot be fetched, or cannot predict these rows.
+    """
+    from kfp_hallmark.modeling import load_model, predict
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = _download(registry, version, folder)
+        found = artifact_digest(path)
+        if found != digest:
+            raise IntegrityError(f"Its files must have the digest {digest}; got {found}.")
+        champion = predict(load_model(path), dataset, challenger.target)
+    kinds = [(each.task, set(each.classes), each.positive_class) for each in (challenger, champion)]
+    if kinds[0] != kinds[1]:
+        raise InputError(f"It must predict the same classes; it predicts {champion.task}, {list(champion.classes)}.")
+    return champion
+
+
+def _download(registry: MlflowClient, version: ModelVersion, folder: str) -> str:
+    """Fetch a version's files as they are; through its `models:/` URI, MLflow would add one of its own."""
+    from mlflow.artifacts import download_artifacts
+
+    uri = registry.tracking_uri
+    try:
+        source = registry.get_model_version_download_uri(version.name, version.version)
+        return download_artifacts(artifact_uri=source, dst_path=folder, tracking_uri=uri, registry_uri=uri)
+    except Exception as error:
+        raise InputError(f"Its files could not be fetched ({type(error).__name__}).") from error
+
+
+def _judge(difference: float, interval: Interval, max_loss: float) -> Check:
+    """Hold the advantage over the champion against the loss that is allowed."""
+    low, high = interval
+    least = -max_loss
+    status = Status.PASS if low >= least else Status.FAIL if high < least else Status.INCONCLUSIVE
+    said = (
+        f"{number(abs(difference), 3)} {'better' if difference >= 0 else 'worse'} than the champion "
+        f"({number(low, 3)} to {number(high, 3)}; at most {number(max_loss, 3)} worse is allowed)"
+    )
+    message = {
+        Status.PASS: f"The model is not worse than allowed: {said}.",
+        Status.FAIL: f"The model is worse than allowed: {said}.",
+        Status.INCONCLUSIVE: f"The data cannot tell whether the model is worse than allowed: {said}.",
+    }[status]
+    return Check(CHECK, status, observed=difference, minimum=least, interval=interval, message=message)

@@ -1,0 +1,113 @@
+"""The performance gate's report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kfp_hallmark.components.evaluation.performance_gate.champion import CHECK, Comparison
+
+from kfp_hallmark.contracts.predictions import Predictions
+from kfp_hallmark.contracts.verdict import Check, Status, Verdict
+from kfp_hallmark.measures import LOGIT, METRICS, measure
+from kfp_hallmark.reports import (
+    Markup,
+    check_table,
+    figure,
+    intervals,
+    number,
+    page,
+    paragraph,
+    section,
+    table,
+    verdict_facts,
+)
+
+
+def performance_page(verdict: Verdict, predictions: Predictions, comparison: Comparison | None) -> str:
+    """Return the report as one HTML document."""
+    limits = [check for check in verdict.checks if check.name != CHECK]
+    confidence = verdict.parameters["confidence"]
+    about = f"{number(len(predictions.label))} rows, {predictions.task}."
+    parts = [
+        section("What was judged", verdict_facts(verdict), paragraph(about)),
+        section("Checks", check_table(verdict.checks)),
+        section("Limits", *_limit_charts(limits, confidence)),
+    ]
+    if comparison is not None:
+        parts.append(_champion_section(predictions, comparison, confidence))
+    parts.append(section("How to read this", *_reading(confidence, comparison)))
+    return page("Performance gate", *parts, status=verdict.status, lead=_lead(limits, comparison))
+
+
+def _lead(limits: Sequence[Check], comparison: Comparison | None) -> str:
+    broken = [check.name.replace("_", " ") for check in limits if check.status is Status.FAIL]
+    unknown = [check.name.replace("_", " ") for check in limits if check.status is Status.INCONCLUSIVE]
+    near = [check.name.replace("_", " ") for check in limits if check.status is Status.WARN]
+    said = [f"Limits broken: {', '.join(broken)}."] if broken else []
+    said += [f"Not to be judged: {', '.join(unknown)}."] if unknown else []
+    said += [f"Kept, but with an interval that reaches beyond the limit: {', '.join(near)}."] if near else []
+    said = said or ["Every limit is kept."]
+    return " ".join([*said, *([comparison.check.message] if comparison else [])])
+
+
+def _limit_charts(checks: Sequence[Check], confidence: float) -> list[Markup]:
+    """Return one chart of the metrics that lie between 0 and 1, and one for each other."""
+    shares = [check for check in checks if _is_share(check)]
+    charts = [shares] if shares else []
+    charts += [[check] for check in checks if not _is_share(check)]
+    caption = f"Each metric with its {confidence:.0%} interval; the dashed mark is its limit."
+    captions = [""] * (len(charts) - 1) + [caption]
+    return [figure(_limit_chart(chart), text) for chart, text in zip(charts, captions, strict=True)]
+
+
+def _is_share(check: Check) -> bool:
+    metric = METRICS[check.name]
+    return metric.of_counts is not None or metric.scale == LOGIT or metric.name == "brier_score"
+
+
+def _limit_chart(checks: Sequence[Check]) -> Markup:
+    return intervals(
+        ", ".join(check.name.replace("_", " ") for check in checks),
+        [(check.name.replace("_", " "), check.observed, check.interval, str(check.status)) for check in checks],
+        item_limits=[limit for check in checks for limit in (check.minimum, check.maximum) if limit is not None],
+    )
+
+
+def _champion_section(predictions: Predictions, comparison: Comparison, confidence: float) -> Markup:
+    check = comparison.check
+    if comparison.champion is None:
+        return section("Champion", check.message)
+    metric = check.scope["metric"].replace("_", " ")
+    chart = intervals(
+        f"Advantage over the champion in {metric}",
+        [(f"advantage in {metric}", check.observed, check.interval, str(check.status))],
+        item_limits=[check.minimum] if check.minimum is not None else [],
+    )
+    caption = (
+        f"How much better than version {check.scope['version']} the model is on the same rows, with its paired "
+        f"{confidence:.0%} interval; below 0 it is worse. The dashed mark is the greatest loss allowed."
+    )
+    first, second = measure(predictions), measure(comparison.champion)
+    rows = [
+        [name.replace("_", " "), first[name], second[name], "greater" if METRICS[name].greater_is_better else "lesser"]
+        for name in first
+    ]
+    return section("Champion", figure(chart, caption), table(["Metric", "This model", "Champion", "Better is"], rows))
+
+
+def _reading(confidence: float, comparison: Comparison | None) -> list[Markup]:
+    parts = [
+        paragraph(
+            f"A check fails when the metric breaks its limit, warns when only its {confidence:.0%} interval does, and "
+            "is inconclusive when the metric is undefined on these rows."
+        )
+    ]
+    if comparison is not None:
+        parts.append(
+            paragraph(
+                "The champion predicts the same rows. The check passes when the whole interval of the advantage keeps "
+                "the greatest loss allowed, fails when the whole interval breaks it, and is inconclusive in between: "
+                "more rows would tell."
+            )
+        )
+    return parts

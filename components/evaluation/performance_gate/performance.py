@@ -1,0 +1,155 @@
+"""Judge whether a model performs well enough, and not worse than the champion."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kfp_hallmark.components.evaluation.performance_gate.champion import Terms, compare_with_champion
+from kfp_hallmark.components.evaluation.performance_gate.page import performance_page
+
+from kfp_hallmark.contracts.artifacts import Artifact
+from kfp_hallmark.contracts.predictions import Predictions, read_predictions
+from kfp_hallmark.contracts.verdict import Check, Status, Verdict
+from kfp_hallmark.errors import InputError, nearest
+from kfp_hallmark.measures import (
+    Interval,
+    Metric,
+    bootstrap_intervals,
+    judge_interval,
+    measure,
+    metrics_for,
+    require_metric,
+    require_resampling,
+)
+from kfp_hallmark.reports import number, write_page
+
+GATE = "performance_gate"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A limit on a metric: a minimum when a greater value is better, else a maximum."""
+
+    metric: Metric
+    value: float
+
+    @property
+    def bounds(self) -> dict[str, float]:
+        """The limit as `judge_interval` and `Check` take it."""
+        return {"minimum" if self.metric.greater_is_better else "maximum": self.value}
+
+
+def judge_performance(
+    predictions: Artifact,
+    dataset: Artifact,
+    verdict: Artifact,
+    report: Artifact,
+    limits: Mapping[str, float],
+    model_name: str | None,
+    champion_metric: str,
+    max_champion_loss: float,
+    bootstrap_samples: int,
+    confidence: float,
+    seed: int,
+    tracking_uri: str | None,
+) -> tuple[str]:
+    """Write a verdict and a report on how well a model performs, and return the status; see the component.
+
+    Raises:
+        MissingInputError: If an input is not there.
+        InputError: If a limit or metric is unknown, a setting cannot be used, or a champion is asked for and no
+            registry is named.
+        IntegrityError: If the predictions are not of this dataset.
+    """
+    given = read_predictions(predictions.path, dataset.path)
+    wanted = _require_limits(limits, given.task)
+    require_resampling(bootstrap_samples, confidence)
+    checks = _limit_checks(given, wanted, bootstrap_samples, confidence, seed)
+    comparison = None
+    if model_name is not None:
+        require_metric(champion_metric, given.task, "champion_metric")
+        terms = Terms(model_name, champion_metric, max_champion_loss, bootstrap_samples, confidence, seed)
+        comparison = compare_with_champion(given, dataset.path, terms, tracking_uri)
+        checks.append(comparison.check)
+    parameters = {
+        "limits": dict(limits),
+        "model_name": model_name,
+        "champion_metric": champion_metric,
+        "max_champion_loss": max_champion_loss,
+        "bootstrap_samples": bootstrap_samples,
+        "confidence": confidence,
+        "seed": seed,
+    }
+    found = Verdict(GATE, given.subjects, checks, parameters)
+    document = performance_page(found, given, comparison)
+    found.write(verdict.path)
+    write_page(report.path, document)
+    return (str(found.status),)
+
+
+def _require_limits(limits: Mapping[str, float], task: str) -> list[Limit]:
+    known = {_limit_name(metric): metric for metric in metrics_for(task)}
+    turned = {_limit_name(metric, turned=True): name for name, metric in known.items()}
+    if not limits:
+        raise InputError("limits must hold at least one limit; got none.", f"Known: {', '.join(known)}.")
+    for name, value in limits.items():
+        if name in turned:
+            better = "greater" if known[turned[name]].greater_is_better else "lesser"
+            raise InputError(
+                f"A limit must be a min_ where a greater value is better, and a max_ where a lesser is; got {name!r}.",
+                f"A {better} {known[turned[name]].name} is better: say {turned[name]!r}.",
+            )
+        if name not in known:
+            raise InputError(f"A limit must be known for a {task} task; got {name!r}.", nearest(name, list(known)))
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise InputError(f"The limit {name!r} must be a finite number; got {value!r}.")
+    return [Limit(metric, float(limits[name])) for name, metric in known.items() if name in limits]
+
+
+def _limit_name(metric: Metric, turned: bool = False) -> str:
+    return f"{'min' if metric.greater_is_better is not turned else 'max'}_{metric.name}"
+
+
+def _limit_checks(given: Predictions, wanted: list[Limit], samples: int, confidence: float, seed: int) -> list[Check]:
+    values = measure(given)
+    names = [limit.metric.name for limit in wanted]
+    spans = bootstrap_intervals(given, names, samples, confidence, seed)
+    return [
+        _limit_check(limit, values[limit.metric.name], spans[limit.metric.name], confidence, len(given.label))
+        for limit in wanted
+    ]
+
+
+def _limit_check(
+    limit: Limit, observed: float | None, interval: Interval | None, confidence: float, rows: int
+) -> Check:
+    status = judge_interval(observed, interval, **limit.bounds)
+    return Check(
+        limit.metric.name,
+        status,
+        observed=observed,
+        interval=interval,
+        confidence=confidence if interval else None,
+        samples=rows,
+        message=_message(limit, status, observed, interval),
+        **limit.bounds,
+    )
+
+
+def _message(limit: Limit, status: Status, observed: float | None, interval: Interval | None) -> str:
+    name = limit.metric.name.replace("_", " ")
+    if observed is None:
+        return f"The {name} of these predictions is undefined: a class, or the model's scores, are missing."
+    kept, broken = ("at least", "below the") if limit.metric.greater_is_better else ("at most", "above the")
+    value, bound = number(observed), number(limit.value)
+    chance = interval is not None and (
+        interval[1] >= limit.value if limit.metric.greater_is_better else interval[0] <= limit.value
+    )
+    return {
+        Status.PASS: f"The {name} is {value}, {kept} {bound}, as is its whole interval.",
+        Status.WARN: f"The {name} is {value}, {kept} {bound}, but its interval reaches beyond the limit.",
+        Status.FAIL: f"The {name} is {value}, {broken} limit of {bound}"
+        f"{', though its interval reaches within it' if chance else ''}.",
+    }[status]
