@@ -52,7 +52,7 @@ class Manifest:
             return cls({".": file_digest(path)})
         if not path.is_dir():
             raise MissingInputError(f"An artifact must be a file or a folder; got {str(path)!r}.")
-        files = {entry.relative_to(path).as_posix(): file_digest(entry) for entry in _files(path)}
+        files = {entry.relative_to(path).as_posix(): file_digest(entry) for entry in sorted(_files(path))}
         if not files:
             raise MissingInputError(f"An artifact must hold at least one file; got the empty folder {str(path)!r}.")
         return cls(files)

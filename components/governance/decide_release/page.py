@@ -12,6 +12,9 @@ from kfp_hallmark.errors import HallmarkError
 from kfp_hallmark.reports import Markup, badge, check_table, code, facts, page, section, table
 from kfp_hallmark.reports.page import markup
 
+SHOWN = 3
+"""How many reasons of a gate the first table shows."""
+
 
 def decision_page(decision: Decision, verdicts: Mapping[str, Path], model: str | Path) -> str:
     """Return the report as one HTML document.
@@ -22,16 +25,15 @@ def decision_page(decision: Decision, verdicts: Mapping[str, Path], model: str |
         model: The model folder.
     """
     read = {gate: _verdict(path) for gate, path in verdicts.items()}
-    rows = [_light(entry, read.get(entry.gate), decision) for entry in decision.evidence]
+    worst_first = sorted(decision.evidence, key=lambda entry: list(Status).index(entry.status), reverse=True)
+    rows = [_light(entry, read.get(entry.gate), decision) for entry in worst_first]
     return page(
         "Release decision",
-        section(
-            "Gates", table(["Light", "Gate", "Asked for", "Checks passed", "Written", "What there is to say"], rows)
-        ),
+        section("Gates", table(["Light", "Gate", "Asked for", "Checks passed", "What there is to say"], rows)),
         *_noted(decision, read),
-        section("The model", facts(_model(decision, model)), _digests(decision.model.files, "File")),
+        section("The model", facts(_model(decision, model)), _files(decision)),
         section("What was asked of it", facts(_policy(decision))),
-        section("Evidence", _digests({entry.file: entry.digest for entry in decision.evidence}, "Verdict")),
+        section("Evidence", _evidence(decision, read)),
         status=decision.outcome,
         lead=_lead(decision),
     )
@@ -56,13 +58,13 @@ def _lead(decision: Decision) -> str:
 
 def _light(entry: Evidence, verdict: Verdict | None, decision: Decision) -> list[object]:
     passed = verdict and f"{sum(check.status is Status.PASS for check in verdict.checks)} of {len(verdict.checks)}"
+    more = [f"{len(entry.reasons) - SHOWN} more are below."] if len(entry.reasons) > SHOWN else []
     return [
         badge(entry.status),
         entry.gate,
         "required" if entry.gate in decision.policy.required_gates else "additional",
         passed,
-        verdict and verdict.created,
-        _lines(entry.reasons) if entry.reasons else None,
+        _lines([*entry.reasons[:SHOWN], *more]) if entry.reasons else None,
     ]
 
 
@@ -103,5 +105,13 @@ def _lines(values: Iterable[str]) -> Markup:
     return Markup("<br>".join(map(markup, values)))
 
 
-def _digests(files: Mapping[str, str | None], name: str) -> Markup:
-    return table([name, "SHA-256"], [[code(file), digest and code(digest)] for file, digest in files.items()])
+def _files(decision: Decision) -> Markup:
+    return table(["File", "SHA-256"], [[code(file), code(digest)] for file, digest in decision.model.files.items()])
+
+
+def _evidence(decision: Decision, read: Mapping[str, Verdict | None]) -> Markup:
+    rows = []
+    for entry in decision.evidence:
+        verdict = read.get(entry.gate)
+        rows.append([entry.gate, verdict and verdict.created, code(entry.digest) if entry.digest else None])
+    return table(["Verdict", "Written", "SHA-256"], rows)
