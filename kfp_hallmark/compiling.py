@@ -44,7 +44,8 @@ class Generated:
 
 def generated() -> Iterator[Generated]:
     """Yield every generated file: the components' YAML and pages, and the pipelines' YAML in each flavour."""
-    from kfp_hallmark import components, pipelines
+    import kfp_hallmark.components as components
+    import kfp_hallmark.pipelines as pipelines
 
     for name in components.__all__:
         text = compile_component(getattr(components, name))

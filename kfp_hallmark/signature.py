@@ -47,7 +47,8 @@ class Field:
 
 
 def signature(definitions: Message | dict[str, Any]) -> list[Field]:
-    """Return the inputs or outputs of a spec's `inputDefinitions` or `outputDefinitions`, the required ones first.
+    """Return the inputs or outputs of a spec's `inputDefinitions` or `outputDefinitions`, the required ones first,
+    artifacts before parameters, by name.
 
     Args:
         definitions: The message, or the same as a JSON value.
@@ -77,7 +78,7 @@ def signature(definitions: Message | dict[str, Any]) -> list[Field]:
                 description=_line(entry),
             )
         )
-    return sorted(fields, key=lambda field: not field.required)
+    return sorted(fields, key=lambda field: (not field.required, not field.artifact, field.name))
 
 
 def _line(entry: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -13,7 +13,13 @@ from kfp_hallmark.cli import audit, env, image, new, run
 from kfp_hallmark.errors import HallmarkError, InputError, nearest
 from kfp_hallmark.resources import checkout
 
-ERROR = 1
+if TYPE_CHECKING:
+    from kfp.dsl.base_component import BaseComponent
+
+ERROR, USAGE = 1, 2
+
+LIFE = ("data", "training", "evaluation", "governance", "release", "monitoring")
+"""The stages in the order of a model's life."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -39,26 +45,32 @@ def list_all() -> None:
     """List the components, by stage, and the pipelines."""
     from rich.table import Table
 
-    from kfp_hallmark import components, pipelines
+    import kfp_hallmark.components as components
+    import kfp_hallmark.pipelines as pipelines
 
     console = Console()
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for column in ("stage", "component", "environment", "what it does"):
         table.add_column(column, no_wrap=column != "what it does")
     previous = None
-    for name in components.__all__:
+    for name in sorted(components.__all__, key=lambda name: (LIFE.index(components.STAGES[name]), name)):
         component = getattr(components, name)
         stage = components.STAGES[name]
-        table.add_row(stage if stage != previous else "", name, component.environment, component.description)
+        table.add_row(stage if stage != previous else "", name, component.environment, _summary(component))
         previous = stage
     console.print(table)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for column in ("pipeline", "what it does"):
         table.add_column(column, no_wrap=column == "pipeline")
     for name in pipelines.__all__:
-        table.add_row(name, getattr(pipelines, name).description)
+        table.add_row(name, _summary(getattr(pipelines, name)))
     console.print()
     console.print(table)
+
+
+def _summary(component: BaseComponent) -> str:
+    """Return the first sentence of what a component says of itself."""
+    return " ".join((component.description or "").partition("\n\n")[0].partition("\n")[0].split())
 
 
 @app.command()
@@ -66,7 +78,8 @@ def show(name: Annotated[str, typer.Argument(help="A component or a pipeline.")]
     """Show what a component or a pipeline takes and gives."""
     from rich.table import Table
 
-    from kfp_hallmark import components, pipelines
+    import kfp_hallmark.components as components
+    import kfp_hallmark.pipelines as pipelines
     from kfp_hallmark.signature import signature
 
     if name in components.__all__:
@@ -77,7 +90,9 @@ def show(name: Annotated[str, typer.Argument(help="A component or a pipeline.")]
         known = [*components.__all__, *pipelines.__all__]
         raise InputError(f"NAME must be a component or a pipeline; got {name!r}.", nearest(name, known))
     console = Console()
-    console.print(f"[bold]{name}[/bold]  {found.description or ''}")
+    console.print(f"[bold]{name}[/bold]\n")
+    for part in (found.description or "").split("\n\n"):
+        console.print(" ".join(part.split()), highlight=False)
     spec = found.pipeline_spec
     for title, definitions in (("inputs", spec.root.input_definitions), ("outputs", spec.root.output_definitions)):
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
@@ -120,7 +135,7 @@ def main() -> None:
         console.print(f"[bold red]Error:[/bold red] {_escape(error.message)}", soft_wrap=True)
         if error.hint:
             console.print(f"[dim]Hint:[/dim] {_escape(error.hint)}", soft_wrap=True)
-        sys.exit(ERROR)
+        sys.exit(USAGE if isinstance(error, run.UsageError) else ERROR)
 
 
 def _escape(text: str) -> str:
