@@ -80,10 +80,10 @@ def ensure(name: str, report: Callable[[str], None] = lambda line: None) -> Path
     folder = environment_folder(name)
     if _whole(folder):
         return _python(folder)
-    with _alone(folder, lambda: report(f"Waiting for another process that makes the environment {name}.")):
+    with _alone(folder, lambda: report(f"Waiting for another process that makes the environment {name}.")) as lock:
         if not _whole(folder):
             report(f"Making the environment {name}: {packages(name)} packages, once.")
-            _make(name, folder)
+            _make(name, folder, lock)
     return _python(folder)
 
 
@@ -203,8 +203,8 @@ def _link(folder: Path, links: dict[str, str]) -> None:
 
 
 @contextmanager
-def _alone(folder: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold a folder's lock; it is freed when the process ends, however it ends."""
+def _alone(folder: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[int]:
+    """Hold a folder's lock and give its descriptor; it is freed when its holders end, however they end."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f".{folder.name}.lock").open("w") as lock:
         try:
@@ -212,7 +212,7 @@ def _alone(folder: Path, waiting: Callable[[], None] = lambda: None) -> Iterator
         except BlockingIOError:
             waiting()
             fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield lock.fileno()
 
 
 def _python(folder: Path) -> Path:
@@ -248,7 +248,7 @@ def _runs(python: Path) -> bool:
     return True
 
 
-def _make(name: str, folder: Path) -> None:
+def _make(name: str, folder: Path, lock: int) -> None:
     """Make an environment in its place. The marker comes last: without it, the folder counts as broken."""
     shutil.rmtree(folder, ignore_errors=True)
     _uv(
@@ -256,6 +256,7 @@ def _make(name: str, folder: Path) -> None:
         f"The environment {name} must have Python {PYTHON}, which uv could neither find nor fetch",
         f"Install Python {PYTHON} so that `python{PYTHON}` is on PATH, or give uv access to its downloads "
         "(HTTPS_PROXY, or UV_PYTHON_INSTALL_MIRROR for a mirror), and run again.",
+        lock,
     )
     requirements = ["--no-deps", "--no-build", "--require-hashes", "--requirement", str(lock_file(name))]
     _uv(
@@ -263,16 +264,26 @@ def _make(name: str, folder: Path) -> None:
         f"The packages of the environment {name} must install from its lock; they did not",
         "Check the access to PyPI (UV_DEFAULT_INDEX for a mirror, SSL_CERT_FILE for a private certificate) and the "
         f"free space below {root()}, and run `hallmark env sync {name}`.",
+        lock,
     )
     marker = {"environment": name, "lock": lock_digest(name), "contents": _contents(folder)}
     (folder / _MARKER).write_text(json.dumps(marker) + "\n")
 
 
-def _uv(arguments: list[str], failure: str, hint: str) -> None:
-    """Run the uv that is installed with the SDK, whatever is on PATH."""
+def _uv(arguments: list[str], failure: str, hint: str, lock: int) -> None:
+    """Run the uv that is installed with the SDK, whatever is on PATH.
+
+    It holds the lock too: should this process be killed, nobody makes the environment anew before uv has ended.
+    """
     from uv import find_uv_bin
 
-    folder = root()
-    done = subprocess.run([find_uv_bin(), *arguments], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(
+        [find_uv_bin(), *arguments],
+        cwd=root(),
+        pass_fds=[lock],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
     if done.returncode != 0:
         raise EnvironmentFailure(f"{failure}; uv says:\n{done.stderr.strip()}", hint)
