@@ -1,0 +1,136 @@
+"""The report on a model's performance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kfp_hallmark.components.evaluation.evaluate_model.slices import FEWEST, HEADLINES, SMALL, Slice
+
+from kfp_hallmark.contracts.predictions import BINARY, REGRESSION, Predictions
+from kfp_hallmark.measures import Interval, calibration_curve, roc_curve
+from kfp_hallmark.reports import (
+    Markup,
+    badge,
+    code,
+    facts,
+    figure,
+    intervals,
+    lines,
+    number,
+    page,
+    paragraph,
+    section,
+    table,
+)
+
+Confusion = tuple[list[str], list[list[int]]]
+
+
+def evaluation_page(
+    predictions: Predictions,
+    values: dict[str, float | None],
+    spans: dict[str, Interval | None],
+    slices: Sequence[Slice],
+    confusion: Confusion | None,
+    confidence: float,
+) -> str:
+    """Return the report.
+
+    Args:
+        predictions: What was measured.
+        values: Metric to value.
+        spans: Metric to confidence interval.
+        slices: What was measured on each slice.
+        confusion: Classes and counts; None for regression.
+        confidence: Confidence level of the intervals.
+    """
+    parts = [_about(predictions), _metrics(values, spans, predictions.task, confidence)]
+    if slices:
+        parts.append(_slices(slices, predictions.task, confidence))
+    if confusion is not None:
+        parts.append(_confusion(confusion))
+    if predictions.task == BINARY and predictions.score is not None:
+        parts += [_roc(predictions, values), _calibration(predictions)]
+    first = HEADLINES[predictions.task][0]
+    lead = f"{first} {number(values[first])} on {len(predictions.label):,} rows."
+    small = sum(each.small for each in slices)
+    if small:
+        lead += f" {small} of {len(slices)} slices have fewer than {SMALL} rows."
+    return page("Evaluation", *parts, lead=lead)
+
+
+def _about(predictions: Predictions) -> Markup:
+    about: dict[str, Any] = {"task": predictions.task, "target": code(predictions.target)}
+    if predictions.task == BINARY:
+        share = float(predictions.positive_label.mean())
+        about["positive class"] = f"{predictions.positive_class}, {share:.1%} of the rows"
+        about["threshold"] = number(predictions.threshold)
+    elif predictions.task != REGRESSION:
+        about["classes"] = len(predictions.classes)
+    return facts(about | {role: code(digest) for role, digest in predictions.subjects.items()})
+
+
+def _metrics(
+    values: dict[str, float | None], spans: dict[str, Interval | None], task: str, confidence: float
+) -> Markup:
+    title = f"Metrics with {confidence:.0%} intervals"
+    if task != REGRESSION:
+        chart = intervals(title, [(name, value, spans[name], "") for name, value in values.items()])
+        return section("Metrics", figure(chart, f"{title}."))
+    rows = [[name, value, _span(spans[name])] for name, value in values.items()]
+    return section("Metrics", table(["Metric", "Value", f"{confidence:.0%} interval"], rows))
+
+
+def _span(span: Interval | None) -> str | None:
+    return None if span is None else f"{number(span[0])} to {number(span[1])}"
+
+
+def _slices(slices: Sequence[Slice], task: str, confidence: float) -> Markup:
+    names = HEADLINES[task]
+    head = ["Column", "Slice", "Rows", *(part for name in names for part in (name, f"{confidence:.0%} interval")), ""]
+    rows = [
+        [
+            code(each.column),
+            each.name,
+            each.rows,
+            *(part for name in names for part in (each.values[name], _span(each.intervals[name]))),
+            badge("few rows") if each.small else "",
+        ]
+        for each in slices
+    ]
+    charts = []
+    for column in dict.fromkeys(each.column for each in slices):
+        of_column = [each for each in slices if each.column == column]
+        title = f"{names[0]} by {column}, with {confidence:.0%} intervals"
+        items = [(each.name, each.values[names[0]], each.intervals[names[0]], "") for each in of_column]
+        charts.append(figure(intervals(title, items), f"{title}."))
+    note = f"Values with fewer than {FEWEST} rows are put together; slices of fewer than {SMALL} rows are marked."
+    return section("Slices", paragraph(note, note=True), table(head, rows), *charts)
+
+
+def _confusion(confusion: Confusion) -> Markup:
+    classes, counts = confusion
+    head = ["True class", *(f"predicted {name}" for name in classes), "Rows", "Found"]
+    rows = []
+    for index, (name, row) in enumerate(zip(classes, counts, strict=True)):
+        total = sum(row)
+        rows.append([name, *row, total, f"{row[index] / total:.1%}" if total else None])
+    return section("Confusion matrix", table(head, rows))
+
+
+def _roc(predictions: Predictions, values: dict[str, float | None]) -> Markup:
+    false, true, _ = roc_curve(predictions)
+    chart = lines("ROC curve", [("model", false, true)], "false positive rate", "true positive rate", diagonal=True)
+    area = number(values["roc_auc"])
+    return section("ROC curve", figure(chart, f"The area under the curve is {area}; guessing has 0.5 (dotted)."))
+
+
+def _calibration(predictions: Predictions) -> Markup:
+    mean, share, rows = calibration_curve(predictions)
+    chart = lines("Calibration", [("model", mean, share)], "mean score", "share of positives", diagonal=True, dots=True)
+    caption = (
+        f"Each dot is about {round(sum(rows) / len(rows)):,} rows of like score; on the dotted line scores are what "
+        "they claim to be: probabilities."
+    )
+    return section("Calibration", figure(chart, caption))
