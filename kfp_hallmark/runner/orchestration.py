@@ -23,6 +23,7 @@ from kfp.local import (
     cache,
     config,
     executor_input_utils,
+    graph_utils,
     status,
     subprocess_task_handler,
     task_handler_interface,
@@ -33,7 +34,7 @@ from kfp.local.orchestrator.orchestrator_utils import OrchestratorUtils
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from kfp_hallmark.runner.interruption import Interrupted, Interruption
-from kfp_hallmark.runner.plan import is_final, readable
+from kfp_hallmark.runner.plan import is_final, readable, topological_stack
 from kfp_hallmark.runner.platforms import Folders, Job, Platform
 from kfp_hallmark.runner.record import FAILED, LOGS_FOLDER, REUSED, SUCCEEDED, Step, whole_numbers
 from kfp_hallmark.runner.recorder import Recorder
@@ -127,6 +128,7 @@ class Orchestration:
                 (task_executor, "execute_single_task", self._execute_single_task),
                 # Waiting for a retry must not outlast an interruption.
                 (task_executor, "time", SimpleNamespace(sleep=self._interruption.sleep)),
+                (graph_utils, "topological_sort_tasks", topological_stack),
                 (cache, "get_local_cache", lambda: reuse),
                 (executor_input_utils, "construct_local_task_root", self._task_root),
                 (executor_input_utils, "executor_input_to_dict", self._executor_input_to_dict),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
 
 from google.protobuf import json_format
-from kfp.local import graph_utils
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from kfp_hallmark.runner.spec import COMPONENT_PREFIX
@@ -19,8 +20,8 @@ class PlannedStep:
 
     Attributes:
         key: The name of its own component in the prepared spec.
-        name: The task's name, with underscores.
-        component: The name of the component that it is a call of, with underscores.
+        name: The task's name, with underscores; that of the pipeline it is nested in before it when that is taken.
+        component: The name of the component that it is a call of.
         image: The image that it runs in; None for an importer.
         needs: The keys of the steps that it waits for.
         branch: The branches and loops that it lies in, outermost first.
@@ -53,7 +54,7 @@ def plan(spec: pipeline_spec_pb2.PipelineSpec, originals: Mapping[str, str]) -> 
 class _Planner:
     spec: pipeline_spec_pb2.PipelineSpec
     originals: Mapping[str, str]
-    executors: Mapping[str, dict[str, dict[str, str]]]
+    executors: Mapping[str, Any]
 
     def steps_of(self, dag: pipeline_spec_pb2.ComponentSpec, branch: tuple[str, ...]) -> list[PlannedStep]:
         tasks = dag.dag.tasks
@@ -65,7 +66,7 @@ class _Planner:
             if component.HasField("dag"):
                 steps[name] = self.steps_of(component, (*branch, label) if label else branch)
             else:
-                steps[name] = [self._step(name, task, component, branch)]
+                steps[name] = [self._step(task, component, branch)]
             before = {step.key for needed in task.dependent_tasks for step in _last(steps.get(needed, []))}
             for step in _first(steps[name]):
                 step.needs |= before
@@ -74,7 +75,6 @@ class _Planner:
 
     def _step(
         self,
-        name: str,
         task: pipeline_spec_pb2.PipelineTaskSpec,
         component: pipeline_spec_pb2.ComponentSpec,
         branch: tuple[str, ...],
@@ -83,8 +83,8 @@ class _Planner:
         container = self.executors[component.executor_label].get("container", {})
         return PlannedStep(
             key=key,
-            name=readable(name),
-            component=readable(self.originals[key].removeprefix(COMPONENT_PREFIX)),
+            name=readable(key.removeprefix(COMPONENT_PREFIX)),
+            component=_function(container) or readable(self.originals[key].removeprefix(COMPONENT_PREFIX)),
             image=container.get("image"),
             branch=branch,
             final=is_final(task),
@@ -101,9 +101,30 @@ def readable(name: str) -> str:
     return name.replace("-", "_")
 
 
+def topological_stack(tasks: Mapping[str, pipeline_spec_pb2.PipelineTaskSpec]) -> list[str]:
+    """Return tasks so that, taken off the end, each comes after those that it needs, and otherwise as soon as it can.
+
+    kfp.local's own function of this kind leaves the order of all else to chance.
+    """
+    depths: dict[str, int] = {}
+
+    def depth(name: str) -> int:
+        if name not in depths:
+            needed = [needed for needed in tasks[name].dependent_tasks if needed in tasks]
+            depths[name] = 1 + max(map(depth, needed), default=0)
+        return depths[name]
+
+    return sorted(tasks, key=lambda name: (depth(name), name), reverse=True)
+
+
 def _order(tasks: Mapping[str, pipeline_spec_pb2.PipelineTaskSpec]) -> list[str]:
     body = {name: task for name, task in tasks.items() if not is_final(task)}
-    return [*reversed(graph_utils.topological_sort_tasks(body)), *(name for name in tasks if name not in body)]
+    return [*reversed(topological_stack(body)), *sorted(name for name in tasks if name not in body)]
+
+
+def _function(container: Mapping[str, Any]) -> str | None:
+    """Return the name of the function that a lightweight component runs."""
+    return dict(pairwise(container.get("args", []))).get("--function_to_execute")
 
 
 def _label(task: pipeline_spec_pb2.PipelineTaskSpec) -> str:

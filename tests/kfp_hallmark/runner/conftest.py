@@ -1,9 +1,12 @@
 """Small pipelines that write the contracts' documents, for the runner to run."""
 
+# KFP reads these signatures.
+# ruff: noqa: UP006, UP035, UP045, PTH109, PTH123
+
 import io
 import json
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import Dict, List, NamedTuple, Optional
 
 import pytest
 from kfp import dsl
@@ -15,7 +18,7 @@ from kfp_hallmark.component import component
 
 
 @component(environment="release", pure=True)
-def make_data(data: Output[Dataset], rows: int = 3, source_uri: str | None = None, options: dict = {}):
+def make_data(data: Output[Dataset], rows: int = 3, source_uri: Optional[str] = None, options: Dict = {}):
     import json
 
     print("making data")
@@ -88,7 +91,7 @@ def refuse(decision: Input[Artifact]):
 
 
 @component(environment="release")
-def close_books(status: PipelineTaskFinalStatus, path: str, run_id: str, note: str | None = None):
+def close_books(status: PipelineTaskFinalStatus, path: str, run_id: str, note: Optional[str] = None):
     with open(path, "a") as file:
         file.write(f"{status.state} {run_id} {note}\n")
 
@@ -98,9 +101,9 @@ def governed(
     books_uri: str,
     score: float = 1.0,
     rows: int = 3,
-    note: str | None = None,
-    limit: int | None = None,
-    options: dict = {"depth": 3, "rate": 0.5},
+    note: Optional[str] = None,
+    limit: Optional[int] = None,
+    options: Dict = {"depth": 3, "rate": 0.5},
     model_name: str = "small",
 ):
     close = close_books(path=books_uri, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, note=note)
@@ -116,39 +119,89 @@ def governed(
 
 
 @component(environment="release", pure=True)
-def note_down(text: str, copy: Output[Artifact], number: int | None = None) -> str:
+def note_down(text: str, copy: Output[Artifact], number: Optional[int] = None) -> str:
     with open(copy.path, "w") as file:
         file.write(f"{text} {number}")
     return text
 
 
 @component(environment="release")
-def stumble(marker_uri: str, log_lines: int = 1):
-    for line in range(log_lines):
+def stumble(lines: int = 1):
+    for line in range(lines):
         print(f"line {line}")
     raise RuntimeError("stumbled")
 
 
 @component(environment="release")
-def linger(pid_uri: str, output: Output[Artifact]):
+def read_back(copy: Input[Artifact]) -> str:
+    with open(copy.path) as file:
+        return file.read()
+
+
+@component(environment="release")
+def look_around() -> Dict:
+    import os
+    import sys
+
+    return {"variables": dict(os.environ), "folder": os.getcwd(), "python": sys.executable}
+
+
+@dsl.pipeline(name="twice")
+def twice():
+    first = note_down(text="first")
+    second = note_down(text="second")
+    read_back(copy=first.outputs["copy"]).after(second)
+
+
+@dsl.pipeline(name="inner")
+def inner(text: str, number: Optional[int] = None) -> str:
+    return note_down(text=text, number=number).outputs["Output"]
+
+
+@dsl.pipeline(name="outer")
+def outer(text: str = "outer", number: Optional[int] = None):
+    first = inner(text=text, number=number)
+    inner(text=first.output)
+
+
+@dsl.pipeline(name="looped")
+def looped(texts: List[str] = ["a", "b", "c"]):
+    with dsl.ParallelFor(texts) as text:
+        noted = note_down(text=text)
+        read_back(copy=noted.outputs["copy"])
+
+
+@dsl.pipeline(name="stumbling")
+def stumbling(lines: int = 1):
+    fallen = stumble(lines=lines)
+    note_down(text="after").after(fallen)
+    note_down(text="beside")
+
+
+@dsl.pipeline(name="looking")
+def looking():
+    look_around()
+
+
+@component(environment="release")
+def linger(fifo_uri: str, output: Output[Artifact]):
     import os
     import pathlib
+    import signal
     import subprocess
-    import time
 
     child = subprocess.Popen(["sleep", "600"])
     pathlib.Path(output.path).write_text("half")
-    part = pathlib.Path(pid_uri + ".part")
-    part.write_text(f"{os.getpid()} {child.pid}")
-    part.rename(pid_uri)
-    time.sleep(600)
+    with open(fifo_uri, "w") as fifo:
+        fifo.write(f"{os.getpid()} {child.pid}")
+    signal.pause()
 
 
 @dsl.pipeline(name="lingering")
-def lingering(pid_uri: str, books_uri: str):
+def lingering(fifo_uri: str, books_uri: str):
     close = close_books(path=books_uri, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
     with dsl.ExitHandler(close):
-        slow = linger(pid_uri=pid_uri)
+        slow = linger(fifo_uri=fifo_uri)
         note_down(text="after").after(slow)
         note_down(text="beside")
 
@@ -175,6 +228,18 @@ def run(tmp_path):
 
 
 @pytest.fixture
+def books(tmp_path):
+    """Return the parameter that `governed` and `lingering` need, and the file that it names."""
+    return {"books_uri": "books.txt"}, tmp_path / "books.txt"
+
+
+@pytest.fixture
 def document():
     """Read a run's `run.json`."""
     return lambda result: json.loads((result.directory / "run.json").read_text())
+
+
+@pytest.fixture
+def states():
+    """Return the steps' states by name."""
+    return lambda result: {step.name: step.state for step in result.steps}

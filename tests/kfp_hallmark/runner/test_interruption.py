@@ -1,0 +1,77 @@
+"""A run in a process of its own, which gets a signal while a step runs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from kfp import compiler
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from pathlib import Path
+from kfp_hallmark import runner
+
+folder = Path(sys.argv[1])
+result = runner.run(
+    folder / "lingering.yaml",
+    {"fifo_uri": "fifo", "books_uri": "books.txt"},
+    state=folder / "state",
+    output=folder / "out",
+    base=folder,
+)
+sys.exit(result.exit_code)
+"""
+
+
+@pytest.fixture(scope="module", params=[signal.SIGINT, signal.SIGTERM])
+def interrupted(request, pipelines, tmp_path_factory):
+    """Return the folder, the exit code, what was printed, and the process ids of the step and its child."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    compiler.Compiler().compile(pipelines.lingering, str(folder / "lingering.yaml"))
+    os.mkfifo(folder / "fifo")
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder)], stdout=subprocess.PIPE, text=True)
+    pids = [int(pid) for pid in (folder / "fifo").read_text().split()]
+    process.send_signal(request.param)
+    output, _ = process.communicate()
+    return folder, process.returncode - 128 - request.param, output, pids
+
+
+def test_the_exit_code_says_the_signal(interrupted):
+    assert interrupted[1] == 0
+
+
+def test_the_record_says_so(interrupted):
+    document = json.loads((interrupted[0] / "out" / "run.json").read_text())
+    assert document["status"] == "failed"
+    assert document["reason"] == "interrupted"
+    assert {step["name"]: step["state"] for step in document["steps"]} == {
+        "linger": "failed",
+        "note_down": "skipped",
+        "note_down_2": "skipped",
+        "close_books": "succeeded",
+    }
+    assert next(step for step in document["steps"] if step["name"] == "linger")["reason"] == "interrupted"
+    assert "interrupted" in interrupted[2]
+
+
+def test_the_exit_handler_still_closes_the_books(interrupted):
+    assert (interrupted[0] / "books.txt").read_text().startswith("FAILED lingering-")
+
+
+def test_no_half_output_is_left(interrupted):
+    assert [path.name for path in (interrupted[0] / "out" / "artifacts").iterdir()] == ["close_books"]
+
+
+def test_no_process_is_left(interrupted):
+    assert [pid for pid in interrupted[3] if runs(pid)] == []
+
+
+def runs(pid):
+    """Return whether a process runs; one that ended but that nobody has asked after does not."""
+    status = Path(f"/proc/{pid}/status")
+    return status.exists() and "\nState:\tZ" not in status.read_text()

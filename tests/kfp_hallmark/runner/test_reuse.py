@@ -1,0 +1,146 @@
+import pytest
+from kfp import dsl
+
+from kfp_hallmark.contracts.digest import artifact_digest
+from kfp_hallmark.runner.reuse import Reuse, code_digest
+
+REUSABLE = {"make_data", "fit"}
+
+
+@pytest.fixture
+def reused():
+    return lambda result: {step.name for step in result.steps if step.state == "reused"}
+
+
+class TestRuns:
+    def test_pure_steps_with_the_same_inputs_are_reused(self, run, pipelines, books, reused):
+        first, _ = run(pipelines.governed, books[0])
+        second, screen = run(pipelines.governed, books[0] | {"score": 0.6})
+        assert reused(first) == set()
+        assert reused(second) == REUSABLE
+        assert second.model["digest"] == first.model["digest"]
+        assert second.metrics == first.metrics
+        assert "reused  fit" in screen
+
+    def test_outputs_are_copied_so_that_every_run_is_whole(self, run, pipelines, books):
+        run(pipelines.governed, books[0])
+        second, _ = run(pipelines.governed, books[0])
+        assert (second.directory / "artifacts/fit/model/MLmodel").is_file()
+        assert [entry["path"] for entry in second.lineage] == ["artifacts/make_data/data", "artifacts/fit/model"]
+
+    def test_a_changed_parameter_runs_what_depends_on_it(self, run, pipelines, books, reused):
+        run(pipelines.governed, books[0])
+        second, _ = run(pipelines.governed, books[0] | {"rows": 4})
+        assert reused(second) == set()
+
+    def test_metadata_is_not_asked(self, run, pipelines, books, reused):
+        run(pipelines.governed, books[0])
+        second, _ = run(pipelines.governed, books[0] | {"note": "another source, the same contents"})
+        assert reused(second) == {"fit"}
+
+    def test_fresh_runs_everything(self, run, pipelines, books, reused):
+        run(pipelines.governed, books[0])
+        second, _ = run(pipelines.governed, books[0], reuse=False)
+        assert reused(second) == set()
+
+    @pytest.mark.parametrize("tamper", ["change", "remove", "add"])
+    def test_outputs_that_are_no_longer_what_they_were_are_not_reused(self, run, pipelines, books, reused, tamper):
+        first, _ = run(pipelines.governed, books[0])
+        model = first.directory / "artifacts/fit/model"
+        if tamper == "change":
+            (model / "data").write_text("tampered")
+        elif tamper == "remove":
+            (model / "data").unlink()
+        else:
+            (model / "more").write_text("added")
+        second, _ = run(pipelines.governed, books[0])
+        assert reused(second) == {"make_data"}
+        assert second.model["digest"] == first.model["digest"]
+
+    def test_another_tracking_store_is_another_step(self, run, pipelines, books, reused, monkeypatch):
+        run(pipelines.governed, books[0])
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+        second, _ = run(pipelines.governed, books[0])
+        assert reused(second) == set()
+
+
+class TestKey:
+    @pytest.fixture
+    def artifact(self, tmp_path):
+        path = tmp_path / "data"
+        path.write_text("a")
+        return dsl.Dataset(name="data", uri=str(path), metadata={"digest": "x"})
+
+    @pytest.fixture
+    def key(self, tmp_path):
+        def compute(environment="one", tracking_uri="sqlite:///a", **changed):
+            reuse = Reuse(tmp_path / "reuse", lambda image: environment, lambda: tmp_path, tracking_uri)
+            given = {
+                "component_name": "comp-a",
+                "image": "kfp-hallmark/ml:1",
+                "full_command": ["sh", "-c", "x"],
+                "arguments": {"seed": 1},
+                "env_vars": {},
+            }
+            return reuse.compute_key(**given | changed)
+
+        return compute
+
+    def test_what_counts(self, key, artifact):
+        keys = [
+            key(),
+            key(environment="two"),
+            key(tracking_uri="sqlite:///b"),
+            key(full_command=["sh", "-c", "y"]),
+            key(arguments={"seed": 2}),
+            key(arguments={"seeds": 1}),
+            key(arguments={"seed": 1, "data": artifact}),
+            key(env_vars={"A": "1"}),
+            key(custom_cache_key="mine"),
+        ]
+        assert len(set(keys)) == len(keys)
+
+    def test_what_does_not(self, key, artifact, tmp_path):
+        (tmp_path / "other").write_text("a")
+        elsewhere = dsl.Dataset(name="moved", uri=str(tmp_path / "other"), metadata={"digest": "y"})
+        assert key(arguments={"data": artifact}) == key(arguments={"data": elsewhere})
+        assert key() == key(component_name="comp-b")
+
+    def test_contents_count(self, key, artifact, tmp_path):
+        before = key(arguments={"data": [artifact]})
+        (tmp_path / "data").write_text("b")
+        assert key(arguments={"data": [artifact]}) != before
+
+    def test_contents_that_cannot_be_told_are_like_no_other(self, key, artifact, tmp_path):
+        (tmp_path / "folder").mkdir()
+        linked = dsl.Model(uri=str(tmp_path / "folder"))
+        (tmp_path / "folder" / "link").symlink_to(tmp_path / "data")
+        assert key(arguments={"model": linked}) != key(arguments={"model": linked})
+
+    def test_the_code_counts(self):
+        assert code_digest().startswith("sha256:")
+
+
+def test_a_broken_entry_is_a_miss(tmp_path):
+    reuse = Reuse(tmp_path / "reuse", str, lambda: tmp_path / "target", "")
+    (tmp_path / "reuse" / "key.json").write_text("{")
+    assert reuse.get("key") is None
+    assert reuse.get("absent") is None
+
+
+def test_an_artifact_without_contents_comes_back(tmp_path):
+    reuse = Reuse(tmp_path / "reuse", str, lambda: tmp_path / "target", "")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "a").write_text("a")
+    outputs = {
+        "metrics": dsl.Metrics(name="metrics", uri=str(tmp_path / "none"), metadata={"accuracy": 0.5}),
+        "model": dsl.Model(name="model", uri=str(tmp_path / "model")),
+        "status": "pass",
+    }
+    reuse.put("key", outputs)
+    found = reuse.get("key")
+    assert found["status"] == "pass"
+    assert isinstance(found["metrics"], dsl.Metrics)
+    assert found["metrics"].metadata == {"accuracy": 0.5}
+    assert found["model"].path == str(tmp_path / "target" / "model")
+    assert artifact_digest(found["model"].path) == artifact_digest(tmp_path / "model")
