@@ -121,13 +121,15 @@ def governed_training(
             min_group_size=min_group_size,
             seed=seed,
         )
-        components.explain_model(model=train.outputs["model"], dataset=split.outputs["test"], target=target, seed=seed)
+        explain = components.explain_model(
+            model=train.outputs["model"], dataset=split.outputs["test"], target=target, seed=seed
+        )
         decide = components.decide_release(
             model=train.outputs["model"],
             dataset_verdict=validate.outputs["verdict"],
             performance_verdict=performance.outputs["verdict"],
             fairness_verdict=fairness.outputs["verdict"],
-        )
+        ).after(explain)
         with dsl.If(decide.outputs["outcome"] == OUTCOME_RELEASE, name="release"):
             register = components.register_model(
                 model=train.outputs["model"],
