@@ -292,6 +292,24 @@ def test_advantage_of_an_undefined_metric_is_none():
     assert measures.advantage(one_class, one_class, "roc_auc") is None
 
 
+@pytest.mark.parametrize(
+    ("observed", "interval", "limit", "status"),
+    [
+        (0.8, (0.7, 0.9), {"minimum": 0.7}, "pass"),
+        (0.8, (0.7, 0.9), {"minimum": 0.71}, "warn"),
+        (0.8, (0.7, 0.9), {"minimum": 0.8}, "warn"),
+        (0.8, (0.7, 0.9), {"minimum": 0.81}, "fail"),
+        (0.8, (0.7, 0.9), {"maximum": 0.9}, "pass"),
+        (0.8, (0.7, 0.9), {"maximum": 0.89}, "warn"),
+        (0.8, (0.7, 0.9), {"maximum": 0.79}, "fail"),
+        (0.8, None, {"maximum": 0.9}, "warn"),
+        (None, None, {"maximum": 0.9}, "inconclusive"),
+    ],
+)
+def test_a_value_is_judged_with_its_interval(observed, interval, limit, status):
+    assert measures.judge_interval(observed, interval, **limit) == status
+
+
 @pytest.mark.parametrize(("hits", "trials"), [(0, 10), (3, 10), (10, 10), (57, 200)])
 def test_wilson_intervals_solve_the_score_equation(hits, trials):
     share = hits / trials

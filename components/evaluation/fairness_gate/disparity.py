@@ -126,8 +126,9 @@ def disparity_interval(
     if ratio:
         low, high = float(np.exp(-high)), float(np.exp(-max(low, 0.0)))
     observed = disparity(rates, ratio)
-    known = [] if observed is None else [observed]
-    return max(0.0, min(low, *known)), min(1.0, max(high, *known))
+    if observed is not None:
+        low, high = min(low, observed), max(high, observed)
+    return max(0.0, low), min(1.0, high)
 
 
 def _shrunk(rate: Rate) -> ndarray:

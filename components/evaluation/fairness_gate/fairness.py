@@ -90,7 +90,7 @@ def _require_limits(limits: Mapping[str, float]) -> dict[Disparity, float]:
     if not limits:
         raise InputError(
             "limits must hold at least one limit; got none.",
-            f"Such as {{'{known[0]}': 0.1}}; known: {', '.join(known)}.",
+            f"Known: {', '.join(known)}.",
         )
     for name, value in limits.items():
         if name not in known:
@@ -178,20 +178,26 @@ def _check(
         confidence=confidence if interval else None,
         samples=sum(int(rate.trials.sum()) for rate in rates),
         scope={"feature": each.feature},
-        message=_message(measure, status, limit, observed, each, known),
+        message=_message(measure, status, limit, observed, interval, each, known),
         **bounds,
     )
 
 
 def _message(
-    measure: Disparity, status: Status, limit: float, observed: float | None, each: Tally, known: Mapping[str, ndarray]
+    measure: Disparity,
+    status: Status,
+    limit: float,
+    observed: float | None,
+    interval: tuple[float, float] | None,
+    each: Tally,
+    known: Mapping[str, ndarray],
 ) -> str:
     """Say which groups lie furthest apart, and what follows."""
     unknown = [rate for rate in measure.rates if rate not in known]
     too_few = f"Fewer than two groups of {each.feature} are large enough to compare their {_listed(unknown)}."
     if not known:
         return too_few
-    if observed is None:
+    if observed is None or interval is None:
         return f"No row of any group of {each.feature} is predicted positive, so there is no ratio."
     rate = next(name for name in known if disparity([each.rates[name].of(known[name])], measure.ratio) == observed)
     values = each.rates[rate].of(known[rate]).values
@@ -201,10 +207,11 @@ def _message(
         f"{number(float(values.max()), 3)} ({each.titles[high]})"
     )
     what, beyond = ("ratio", "below the minimum") if measure.ratio else ("difference", "above the maximum")
+    chance = interval[1] >= limit if measure.ratio else interval[0] <= limit
     outcome = {
         Status.PASS: "within the limit, as is its whole interval.",
-        Status.WARN: f"within the limit, but its interval reaches beyond: the true {what} may break it.",
-        Status.FAIL: f"{beyond} of {number(limit)}.",
+        Status.WARN: "within the limit, but its interval reaches beyond it.",
+        Status.FAIL: f"{beyond} of {number(limit)}{', though its interval reaches within it' if chance else ''}.",
         Status.INCONCLUSIVE: f"within the limit so far. {too_few}",
     }[status]
     return f"{extremes}: a {what} of {number(observed, 3)}, {outcome}"

@@ -46,7 +46,7 @@ def fairness_page(verdict: Verdict, predictions: Predictions, tallies: Sequence[
     judged = [check for check in verdict.checks if check.name != SIZE_CHECK]
     small = [check for check in verdict.checks if check.name == SIZE_CHECK]
     about = Markup(
-        f"{number(len(predictions.label))} rows; a positive prediction is {code(predictions.target)} "
+        f"{number(len(predictions.label))} rows; a positive prediction is {code(predictions.target)} = "
         f"{code(predictions.positive_class)}. A group with fewer than {number(least)} rows is not judged."
     )
     return page(
@@ -67,26 +67,8 @@ def fairness_page(verdict: Verdict, predictions: Predictions, tallies: Sequence[
 
 
 def _small_section(checks: Sequence[Check]) -> Markup:
-    rows = [
-        [badge(check.status), check.scope["feature"], code(check.scope["group"]), check.message] for check in checks
-    ]
-    return section("Groups too small to judge", table(["Status", "Feature", "Group", "What it means"], rows))
-
-
-def _lead(checks: Sequence[Check]) -> str:
-    """Say which features came to what, the worst first."""
-    phrases = {
-        Status.FAIL: "Groups are treated differently beyond a limit by",
-        Status.INCONCLUSIVE: "There is too little data to judge some groups of",
-        Status.WARN: "Every limit is kept, but a true disparity beyond one cannot be ruled out, for",
-        Status.PASS: "Every limit is kept for",
-    }
-    worst: dict[str, Status] = {}
-    for check in checks:
-        feature = check.scope["feature"]
-        worst[feature] = Status.worst([check.status, worst.get(feature, Status.PASS)])
-    found = {status: [name for name, state in worst.items() if state is status] for status in phrases}
-    return " ".join(f"{phrases[status]} {', '.join(names)}." for status, names in found.items() if names)
+    rows = [[badge(check.status), check.message] for check in checks]
+    return section("Groups too small to judge", table(["Status", "What it means"], rows))
 
 
 def _feature_section(each: Tally, checks: Sequence[Check], confidence: float, least: int) -> Markup:

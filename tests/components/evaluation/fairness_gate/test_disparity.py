@@ -1,0 +1,149 @@
+import fairlearn.metrics
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kfp_hallmark.components.evaluation.fairness_gate.disparity import (
+    DISPARITIES,
+    SELECTION_RATE,
+    TRUE_POSITIVE_RATE,
+    Disparity,
+    Rate,
+    disparity,
+    disparity_interval,
+)
+from kfp_hallmark.components.evaluation.fairness_gate.groups import Groups, intersect, tally
+
+
+def random_groups(seed, groups, rows=2000):
+    """Labels and predictions whose rates differ between groups of unequal size."""
+    random = np.random.default_rng(seed)
+    code = random.choice(groups, rows, p=random.dirichlet(np.full(groups, 4.0)))
+    label = random.random(rows) < random.uniform(0.2, 0.8, groups)[code]
+    prediction = random.random(rows) < np.where(label, random.uniform(0.5, 0.9, groups)[code], 0.1 + 0.05 * code)
+    names = [str(place) for place in range(groups)]
+    return Groups("feature", names, names, code), label, prediction
+
+
+def measured(groups, label, prediction):
+    rates = tally(groups, label, prediction).rates
+    return {measure.name: disparity([rates[rate] for rate in measure.rates], measure.ratio) for measure in DISPARITIES}
+
+
+def by_fairlearn(label, prediction, sensitive):
+    given = {"y_true": label, "y_pred": prediction, "sensitive_features": sensitive}
+    frame = fairlearn.metrics.MetricFrame(metrics=fairlearn.metrics.false_positive_rate, **given)
+    return {
+        "demographic_parity_difference": fairlearn.metrics.demographic_parity_difference(**given),
+        "demographic_parity_ratio": fairlearn.metrics.demographic_parity_ratio(**given),
+        "equalized_odds_difference": fairlearn.metrics.equalized_odds_difference(**given),
+        "equal_opportunity_difference": fairlearn.metrics.equal_opportunity_difference(**given),
+        "false_positive_rate_difference": frame.difference(),
+    }
+
+
+@pytest.mark.parametrize(("seed", "groups"), [(0, 2), (1, 2), (2, 3), (3, 5), (4, 7)])
+def test_disparities_are_those_of_fairlearn(seed, groups):
+    made, label, prediction = random_groups(seed, groups)
+    expected = by_fairlearn(label.astype(int), prediction.astype(int), made.codes)
+    assert measured(made, label, prediction) == pytest.approx(expected, abs=1e-12)
+    assert len(set(expected.values())) >= 4
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_disparities_of_an_intersection_are_those_of_fairlearn(seed):
+    first, label, prediction = random_groups(seed, 3)
+    codes = np.random.default_rng(seed + 100).choice(2, len(label), p=[0.3, 0.7])
+    second = Groups("other", ["x", "y"], ["other x", "other y"], codes)
+    both = intersect([first, second])
+    expected = by_fairlearn(label.astype(int), prediction.astype(int), np.column_stack([first.codes, codes]))
+    assert measured(both, label, prediction) == pytest.approx(expected, abs=1e-12)
+    assert both.feature == "feature × other"
+    assert both.names[:3] == ["0 × x", "0 × y", "1 × x"]
+    assert both.titles[0] == "0, other x"
+
+
+def test_a_difference_is_free_of_the_error_of_floating_point_numbers():
+    assert 0.4 - 0.3 > 0.1
+    assert disparity([Rate(np.array([40, 30]), np.array([100, 100]))], ratio=False) == 0.1
+
+
+def test_a_ratio_without_any_positive_prediction_is_none():
+    none = Rate(np.array([0, 0]), np.array([10, 20]))
+    assert disparity([none], ratio=True) is None
+    assert disparity([none], ratio=False) == 0
+    assert disparity([Rate(np.array([0, 5]), np.array([10, 20]))], ratio=True) == 0
+
+
+def test_limits_are_named_for_their_direction():
+    assert Disparity("x_ratio", (SELECTION_RATE,), ratio=True).limit == "min_x_ratio"
+    assert Disparity("x_difference", (TRUE_POSITIVE_RATE,)).limit == "max_x_difference"
+
+
+def coverage(shares, sizes, ratio=False, runs=300):
+    """Share of simulated data sets whose interval holds the truth."""
+    shares, sizes = np.array(shares), np.array(sizes)
+    truth = shares.min() / shares.max() if ratio else shares.max() - shares.min()
+    generator = np.random.default_rng(0)
+    hits = 0
+    for _ in range(runs):
+        rate = Rate(generator.binomial(sizes, shares), sizes)
+        low, high = disparity_interval([rate], ratio, 300, 0.95, generator)
+        hits += low <= truth <= high
+    return hits / runs
+
+
+@pytest.mark.parametrize("ratio", [False, True])
+@pytest.mark.parametrize(
+    ("shares", "sizes"),
+    [
+        ([0.4, 0.4], [300, 1000]),
+        ([0.4, 0.5], [150, 1000]),
+        ([0.02, 0.05], [150, 600]),
+        ([0.4] * 5, [150, 300, 500, 1000, 2000]),
+        ([0.3, 0.35, 0.4, 0.45, 0.5], [150, 300, 500, 1000, 2000]),
+        ([0.4, 0.4, 0.4, 0.4, 0.6], [150, 300, 500, 1000, 200]),
+    ],
+)
+def test_an_interval_holds_the_truth_at_least_about_as_often_as_it_says(shares, sizes, ratio):
+    assert coverage(shares, sizes, ratio) >= 0.92
+
+
+def test_the_interval_of_two_groups_is_no_wider_than_it_need_be():
+    """For two groups it is the interval of one difference: the estimate and 1.96 standard errors to either side."""
+    rate = Rate(np.array([400, 600]), np.array([1000, 2000]))
+    low, high = disparity_interval([rate], False, 20_000, 0.95, np.random.default_rng(0))
+    error = (0.4 * 0.6 / 1000 + 0.3 * 0.7 / 2000) ** 0.5
+    assert (low, high) == pytest.approx((0.1 - 1.96 * error, 0.1 + 1.96 * error), abs=0.002)
+
+
+def test_rates_of_zero_and_one_have_an_interval():
+    low, high = disparity_interval(
+        [Rate(np.array([100, 50]), np.array([100, 50]))], False, 500, 0.95, np.random.default_rng(0)
+    )
+    assert low == 0
+    assert 0.02 < high < 0.1
+
+
+def test_blocks_do_not_change_the_interval(monkeypatch):
+    from kfp_hallmark.components.evaluation.fairness_gate import disparity as module
+
+    rate = Rate(np.arange(10, 40), np.full(30, 100))
+    whole = disparity_interval([rate], False, 300, 0.95, np.random.default_rng(0))
+    monkeypatch.setattr(module, "BLOCK", 1000)
+    assert disparity_interval([rate], False, 300, 0.95, np.random.default_rng(0)) == whole
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 50), st.integers(1, 50)), min_size=2, max_size=6),
+    st.booleans(),
+    st.integers(0, 5),
+)
+def test_an_interval_lies_between_0_and_1_and_holds_the_estimate(counts, ratio, seed):
+    hits, others = (np.array(values) for values in zip(*counts, strict=True))
+    rate = Rate(hits, hits + others)
+    low, high = disparity_interval([rate], ratio, 100, 0.95, np.random.default_rng(seed))
+    observed = disparity([rate], ratio)
+    assert 0 <= low <= high <= 1
+    assert observed is None or low <= observed <= high

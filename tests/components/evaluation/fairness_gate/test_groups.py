@@ -1,0 +1,80 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+from kfp_hallmark.components.evaluation.fairness_gate.groups import MISSING, Groups, group_by, tally
+
+from kfp_hallmark.errors import InputError
+
+
+def grouped(values, kind=None):
+    column = pa.chunked_array([pa.array(values, type=kind)])
+    groups = group_by(column, "feature")
+    return groups.names, groups.codes.tolist()
+
+
+def test_numbers_are_in_their_order_and_rendered_as_text():
+    assert grouped([10, 9, 10, 2]) == (["2", "9", "10"], [2, 1, 2, 0])
+    assert grouped([2.0, 1.5]) == (["1.5", "2"], [1, 0])
+
+
+def test_text_and_booleans():
+    assert grouped(["b", "a", "b"]) == (["a", "b"], [1, 0, 1])
+    assert grouped([True, False, True]) == (["False", "True"], [1, 0, 1])
+
+
+def test_missing_values_are_a_group_of_their_own_and_the_last():
+    assert grouped([None, "b", None, "a"]) == (["a", "b", MISSING], [2, 1, 2, 0])
+    assert grouped([None, True]) == (["True", MISSING], [1, 0])
+    assert grouped([float("nan"), 1.0, None]) == (["1", MISSING], [1, 0, 1])
+    assert grouped([None, None]) == ([MISSING], [0, 0])
+
+
+def test_categories_are_their_values():
+    column = pa.chunked_array([pa.array(["b", None, "a"]).dictionary_encode()])
+    groups = group_by(column, "feature")
+    assert (groups.names, groups.codes.tolist()) == (["a", "b", MISSING], [1, 2, 0])
+
+
+def test_chunks_are_put_together():
+    column = pa.chunked_array([["b", "a"], ["c", "a"]])
+    assert group_by(column, "feature").codes.tolist() == [1, 0, 2, 0]
+
+
+def test_titles_name_the_feature():
+    assert group_by(pa.chunked_array([[1, 2]]), "SEX").titles == ["SEX 1", "SEX 2"]
+
+
+@pytest.mark.parametrize(("values", "most"), [(range(20), 20), ([f"area {n}" for n in range(1000)], 1000)])
+def test_as_many_values_as_groups_can_have(values, most):
+    assert len(grouped(list(values))[0]) == most
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (list(range(21)), "must have at most 20 values; got 21"),
+        (np.linspace(0, 1, 5000), "must have at most 20 values; got 5,000"),
+        ([f"person {n}" for n in range(1001)], "must have at most 1000 values; got 1,001"),
+    ],
+)
+def test_what_names_no_groups_is_refused(values, message):
+    with pytest.raises(InputError, match=f"The sensitive feature 'feature' {message}") as caught:
+        grouped(values)
+    assert "Bin it" in caught.value.hint
+
+
+def test_a_tally_counts_truth_by_prediction():
+    groups = Groups("feature", ["a", "b"], ["feature a", "feature b"], np.array([0, 0, 0, 1, 1, 1]))
+    label = np.array([True, True, False, True, False, False])
+    prediction = np.array([True, False, True, True, False, False])
+    assert tally(groups, label, prediction).counts.tolist() == [[[0, 1], [1, 1]], [[2, 0], [0, 1]]]
+
+
+def test_rates_are_comparable_between_two_groups_that_are_large_enough():
+    groups = Groups("feature", ["a", "b", "c"], ["a", "b", "c"], np.repeat([0, 1, 2], [30, 20, 10]))
+    label = np.repeat([True, False, True, True], [15, 15, 20, 10])
+    found = tally(groups, label, label).comparable(["selection rate", "true positive rate", "false positive rate"], 15)
+    assert {rate: places.tolist() for rate, places in found.items()} == {
+        "selection rate": [0, 1],
+        "true positive rate": [0, 1],
+    }
