@@ -71,6 +71,22 @@ def _small_section(checks: Sequence[Check]) -> Markup:
     return section("Groups too small to judge", table(["Status", "What it means"], rows))
 
 
+def _lead(checks: Sequence[Check]) -> str:
+    """Say which features came to what, the worst first."""
+    phrases = {
+        Status.FAIL: "Groups are treated differently beyond a limit by",
+        Status.INCONCLUSIVE: "There is too little data to judge some groups of",
+        Status.WARN: "Every limit is kept, but a true disparity beyond one cannot be ruled out, for",
+        Status.PASS: "Every limit is kept for",
+    }
+    worst: dict[str, Status] = {}
+    for check in checks:
+        feature = check.scope["feature"]
+        worst[feature] = Status.worst([check.status, worst.get(feature, Status.PASS)])
+    found = {status: [name for name, state in worst.items() if state is status] for status in phrases}
+    return " ".join(f"{phrases[status]} {', '.join(names)}." for status, names in found.items() if names)
+
+
 def _feature_section(each: Tally, checks: Sequence[Check], confidence: float, least: int) -> Markup:
     chart = intervals(
         f"Disparity between the groups of {each.feature}",
