@@ -1,0 +1,96 @@
+"""What the images hold, and that a KFP step runs in each."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import docker
+import pytest
+from kfp import local
+from kfp.dsl import Dataset, Output
+
+from kfp_hallmark import __version__
+from kfp_hallmark.component import component
+from kfp_hallmark.environments import ENVIRONMENTS, image, lock_digest
+
+pytestmark = [pytest.mark.docker, pytest.mark.parametrize("name", ENVIRONMENTS)]
+
+IMPORTS = {
+    "data": "tensorflow_data_validation",
+    "ml": "sklearn, xgboost, lightgbm, fairlearn, shap, mlflow, gcsfs, s3fs",
+    "release": "mlflow, google.cloud.aiplatform, kubernetes, model_signing, in_toto_attestation, regopy",
+}
+
+
+@pytest.fixture(scope="module")
+def engine():
+    client = docker.from_env()
+    yield client
+    client.close()
+
+
+def run(engine, name, script, user=None):
+    """Run a shell script in an environment's image and return what it prints."""
+    return engine.containers.run(image(name), ["sh", "-ec", script], user=user, remove=True).decode()
+
+
+def test_labels_and_variables_tell_what_it_is(engine, name):
+    config = engine.images.get(image(name)).attrs["Config"]
+    assert config["Labels"] == {
+        "org.opencontainers.image.title": f"kfp-hallmark {name}",
+        "org.opencontainers.image.version": __version__,
+        "org.opencontainers.image.source": "https://pypi.org/project/kfp-hallmark/",
+        "org.opencontainers.image.licenses": "Apache-2.0",
+        "io.hallmark.environment": name,
+        "io.hallmark.lock": lock_digest(name),
+    }
+    assert f"HALLMARK_ENVIRONMENT={name}" in config["Env"]
+    assert f"HALLMARK_ENVIRONMENT_DIGEST={lock_digest(name)}" in config["Env"]
+    assert config["User"] == "1000"
+
+
+def test_holds_what_the_steps_import(engine, name):
+    script = f"python3 -c 'import {IMPORTS[name]}, kfp_hallmark.components; print(kfp_hallmark.__file__)'"
+    site_packages = "/opt/hallmark/lib/python3.11/site-packages"
+    assert run(engine, name, script).splitlines()[-1] == f"{site_packages}/kfp_hallmark/__init__.py"
+
+
+def test_holds_no_compiler_installer_cache_or_secret(engine, name):
+    script = """
+        for tool in gcc g++ cc make uv; do if command -v $tool; then echo "$tool"; fi; done
+        if python3 -c 'import pip' 2>/dev/null; then echo pip; fi
+        ls -A /root/.cache /build /run/secrets /var/lib/apt/lists /var/cache/apt 2>/dev/null | grep -v : || true
+    """
+    assert run(engine, name, script, user="0").split() == []
+
+
+def test_is_no_root_and_runs_as_anyone(engine, name):
+    script = "id -u; python3 -c 'import getpass; print(getpass.getuser())'; touch ~/here; mktemp -d >/dev/null"
+    assert run(engine, name, script).split() == ["1000", "hallmark"]
+    assert run(engine, name, script, user="23456:34567").split() == ["23456", "hallmark"]
+
+
+def test_code_is_compiled_and_not_writable(engine, name):
+    script = """
+        cd /opt/hallmark/lib/python3.11/site-packages
+        ls kfp_hallmark/__pycache__/errors.cpython-311.pyc kfp/dsl/__pycache__/executor.cpython-311.pyc
+        if touch kfp_hallmark/errors.py 2>/dev/null; then echo writable; fi
+    """
+    assert len(run(engine, name, script).split()) == 2
+
+
+def write_words(words: str, dataset: Output[Dataset]) -> NamedTuple("Outputs", [("environment", str), ("digest", str)]):
+    import os
+    from pathlib import Path
+
+    Path(dataset.path).write_text(words)
+    return (os.environ["HALLMARK_ENVIRONMENT"], os.environ["HALLMARK_ENVIRONMENT_DIGEST"])
+
+
+def test_runs_a_step(name, tmp_path):
+    step = component(environment=name)(write_words)
+    local.init(local.DockerRunner(user=f"{os.getuid()}:{os.getgid()}"), pipeline_root=str(tmp_path))
+    outputs = step(words="twice two").outputs
+    assert outputs["environment"] == name
+    assert outputs["digest"] == lock_digest(name)
+    assert Path(outputs["dataset"].path).read_text() == "twice two"
