@@ -8,6 +8,7 @@ need not: it runs in the environment that the component's `component.py` names. 
 import json
 import os
 import re
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from kfp_hallmark.contracts.verdict import Check, Status, Verdict
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ROOT / "tests"
 SDK = "sdk"
+LEFT_OUT = pytest.StashKey[list[str]]()
 HERE = os.environ.get("HALLMARK_ENVIRONMENT", SDK)
 
 
@@ -40,12 +42,47 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """Leave out the modules that belong elsewhere, and folders that hold no others, whose conftest may not import."""
     if TESTS not in collection_path.parents:
         return None
-    modules = collection_path.rglob("test_*.py") if collection_path.is_dir() else [collection_path]
-    return None if any(environment_of(path) == HERE for path in modules) else True
+    modules = [collection_path] if collection_path.match("test_*.py") else list(collection_path.rglob("test_*.py"))
+    return True if modules and all(environment_of(path) != HERE for path in modules) else None
+
+
+def engine_answers() -> bool:
+    import docker
+
+    try:
+        docker.from_env().ping()
+    except docker.errors.DockerException:
+        return False
+    return True
+
+
+def browser_is_there() -> bool:
+    return bool(shutil.which("chromedriver") and (shutil.which("chromium") or shutil.which("google-chrome")))
+
+
+NEEDS = {
+    "docker": ("Docker engine that answers", engine_answers),
+    "browser": ("Chromium with its driver", browser_is_there),
+}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs something that this machine lacks, and say so loudly; in CI, fail."""
+    for mark, (need, met) in NEEDS.items():
+        affected = [item for item in items if item.get_closest_marker(mark)]
+        if not affected or met():
+            continue
+        if os.environ.get("CI"):
+            raise pytest.UsageError(f"CI must run the {len(affected)} tests marked {mark}; there is no {need}.")
+        config.hook.pytest_deselected(items=affected)
+        items[:] = [item for item in items if item not in affected]
+        config.stash.setdefault(LEFT_OUT, []).append(f"{len(affected)} tests marked {mark} did NOT run: no {need}.")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Tell what was left out."""
+    for line in terminalreporter.config.stash.get(LEFT_OUT, []):
+        terminalreporter.write_line(line, red=True, bold=True)
     elsewhere = Counter(environment_of(path) for path in TESTS.rglob("test_*.py"))
     here = elsewhere.pop(HERE, 0)
     rest = ", ".join(f"{count} of {name}" for name, count in sorted(elsewhere.items()))
