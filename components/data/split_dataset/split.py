@@ -55,10 +55,11 @@ def split(
             empty, the target is constant, or a side lacks one of its classes.
     """
     _check(dataset, target, test_fraction, key_column, group_column, time_column)
-    decider = group_column or key_column
+    label = None if target is None else read_table(dataset.path, [target]).column(0)
+    if label is not None:
+        check_varies(label, target)
     if time_column is None:
-        hashes = _hashes(dataset, decider)
-        of_test = seeded(hashes, seed) < _share(test_fraction)
+        of_test = seeded(_hashes(dataset, group_column or key_column), seed) < _share(test_fraction)
     else:
         groups = _hashes(dataset, group_column) if group_column else None
         of_test = latest(_times(dataset, time_column), test_fraction, groups)
@@ -70,8 +71,8 @@ def split(
                 f"The {side} side must hold at least one row; it holds none of {len(of_test)}.",
                 "Choose another test_fraction or seed, or a column with more distinct values.",
             )
-    if target is not None:
-        check_target(read_table(dataset.path, [target]).column(0), of_test, target)
+    if label is not None:
+        check_classes(label, of_test, target)
     lineage = dataset_lineage(dataset.path)
     for artifact, chosen, rows in ((train, ~of_test, train_rows), (test, of_test, test_rows)):
         schema = read_schema(dataset.path)
@@ -158,25 +159,26 @@ def latest(times: numpy.ndarray, fraction: float, groups: numpy.ndarray | None =
     return times > quantile
 
 
-def check_target(column: pyarrow.ChunkedArray, of_test: numpy.ndarray, target: str) -> None:
-    """Raise `InputError` if the target is constant, or a side lacks one of its classes.
+def check_varies(label: pyarrow.ChunkedArray, target: str) -> None:
+    """Raise `InputError` if the target has no two different values."""
+    distinct = len(label.drop_null().unique())
+    if distinct < 2:
+        raise InputError(f"target must hold at least two different values; {target!r} holds {distinct}.")
+
+
+def check_classes(label: pyarrow.ChunkedArray, of_test: numpy.ndarray, target: str) -> None:
+    """Raise `InputError` if a side lacks one of the target's classes.
 
     Text, booleans and integers with at most 20 distinct values are classes; missing values are none.
     """
     from pyarrow import types
 
-    classes = column.drop_null().unique()
-    if len(classes) < 2:
-        raise InputError(f"target must hold at least two different values; {target!r} holds {len(classes)}.")
-    kind = column.type
-    if not (
-        types.is_string(kind)
-        or types.is_boolean(kind)
-        or (types.is_integer(kind) and len(classes) <= MAX_INTEGER_CLASSES)
-    ):
+    classes = label.drop_null().unique()
+    few_integers = types.is_integer(label.type) and len(classes) <= MAX_INTEGER_CLASSES
+    if not (few_integers or types.is_string(label.type) or types.is_boolean(label.type)):
         return
     for side, chosen in (("train", ~of_test), ("test", of_test)):
-        present = len(column.filter(_mask(chosen)).drop_null().unique())
+        present = len(label.filter(_mask(chosen)).drop_null().unique())
         if present < len(classes):
             raise InputError(
                 f"target must have every class on both sides; "

@@ -180,6 +180,8 @@ def drift_checks(moves: Sequence[Drift], max_stable_psi: float, max_psi: float, 
         word = {Status.PASS: "is stable", Status.WARN: "has moved", Status.FAIL: "has moved far"}[status]
         limit = {Status.PASS: "", Status.WARN: f", above {max_stable_psi:g}", Status.FAIL: f", above {max_psi:g}"}
         message = f"{move.feature} {word}: PSI {number(move.psi, 3)}{limit[status]}."
+        if move.bins == 1:
+            message = f"{move.feature} offers nothing to compare: all of its values share one bin."
         if not enough:
             status, message = Status.INCONCLUSIVE, f"Too few rows to tell whether {move.feature} has moved."
         checks.append(

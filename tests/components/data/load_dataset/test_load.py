@@ -1,0 +1,356 @@
+"""load_dataset: what comes out of CSV and Parquet, and what is refused."""
+
+import hashlib
+import os
+import time
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import fsspec
+import pyarrow
+import pyarrow.parquet
+import pytest
+from kfp_hallmark.components.data.load_dataset import load as module
+from kfp_hallmark.components.data.load_dataset.load import load
+
+from kfp_hallmark.contracts.dataset import dataset_lineage, dataset_metadata, read_table, write_table
+from kfp_hallmark.contracts.digest import artifact_digest
+from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
+
+ACS = Path(__file__).parents[4] / "examples" / "acs_employment" / "2015.parquet"
+
+MESSY = """home town,age,monthly income,is active,signed up,seen at,zone,code,empty
+Zürich,41,3200.50,True,2024-02-29,2024-02-29 10:00:00,2024-02-29T10:00:00+01:00,7,
+,,NA,false,,2024-03-01,2024-03-01T00:00:00Z,007,
+"said ""hi"",
+and left",-3,4e3,,2023-01-01,,,x,
+NA,0,inf,TRUE,2023-12-31,2023-12-31 23:59:59.5,2023-12-31T23:59:59Z,nan,
+"""
+
+
+@pytest.fixture
+def dataset(output):
+    return output("dataset")
+
+
+def write_csv(folder: Path, text: str) -> str:
+    path = folder / "source.csv"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def load_csv(folder: Path, dataset, text: str) -> pyarrow.Table:
+    load(write_csv(folder, text), dataset)
+    return read_table(dataset.path)
+
+
+def refused(error: type[Exception], dataset, uri: str, *arguments) -> str:
+    """Load what must be refused; return the message, having seen that nothing was written."""
+    with pytest.raises(error) as caught:
+        load(uri, dataset, *arguments)
+    folder = Path(dataset.path).parent
+    assert not [entry for entry in folder.iterdir() if entry.name.startswith((".", "dataset"))]
+    return str(caught.value)
+
+
+def test_the_bundled_data_comes_whole(dataset):
+    digest, rows = load(str(ACS), dataset)
+    source = "sha256:" + hashlib.sha256(ACS.read_bytes()).hexdigest()
+    assert rows == 68_785
+    assert digest == artifact_digest(dataset.path)
+    assert dataset_lineage(dataset.path) == [digest, source]
+    changed = datetime.fromtimestamp(ACS.stat().st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert dict(dataset.metadata) == {
+        "digest": digest,
+        "rows": 68_785,
+        "columns": 17,
+        "source": str(ACS),
+        "source_digest": source,
+        "snapshot_time": changed,
+    }
+    read = read_table(dataset.path)
+    assert read.equals(pyarrow.parquet.read_table(ACS).cast(read.schema))
+
+
+def test_other_peoples_csv_comes_through(tmp_path, dataset):
+    table = load_csv(tmp_path, dataset, MESSY)
+    assert {field.name: str(field.type) for field in table.schema} == {
+        "home town": "string",
+        "age": "int64",
+        "monthly income": "double",
+        "is active": "bool",
+        "signed up": "date32[day]",
+        "seen at": "timestamp[us]",
+        "zone": "timestamp[us, tz=UTC]",
+        "code": "string",
+        "empty": "double",
+    }
+    assert table["home town"].to_pylist() == ["Zürich", None, 'said "hi",\nand left', "NA"]
+    assert table["age"].to_pylist() == [41, None, -3, 0]
+    assert table["monthly income"].to_pylist() == [3200.5, None, 4000.0, float("inf")]
+    assert table["is active"].to_pylist() == [True, False, None, True]
+    assert [day and day.isoformat() for day in table["signed up"].to_pylist()] == [
+        "2024-02-29",
+        None,
+        "2023-01-01",
+        "2023-12-31",
+    ]
+    assert table["seen at"].to_pylist()[1] == datetime(2024, 3, 1)
+    assert table["zone"].to_pylist()[0] == datetime(2024, 2, 29, 9, tzinfo=UTC)
+    assert table["code"].to_pylist() == ["7", "007", "x", "nan"]
+    assert table["empty"].null_count == 4
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["1", "2.5"], "double"),
+        (["1", "true"], "string"),
+        (["2024-01-01", "2024-01-01 10:00"], "timestamp[us]"),
+        (["2024-01-01", "1"], "string"),
+        (["1", "x", "2"], "string"),
+        (["", "NA", "3"], "int64"),
+        (["1", "99999999999999999999"], "double"),
+    ],
+)
+def test_a_columns_type_holds_values_that_come_late(tmp_path, dataset, monkeypatch, values, kind):
+    monkeypatch.setattr(module, "CSV_BLOCK", 64)
+    rows = "".join(f"{value},a\n" * 20 for value in values)
+    assert str(load_csv(tmp_path, dataset, "value,other\n" + rows).schema.field("value").type) == kind
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path, dataset):
+    assert load_csv(tmp_path, dataset, "\ufeffname,n\na,1\n").column_names == ["name", "n"]
+
+
+def test_the_bytes_depend_on_the_rows_alone(tmp_path, output):
+    table = pyarrow.table({"n": list(range(1000)), "text": [f"t{i % 7}" for i in range(1000)]})
+    digests = set()
+    for name, rows in (("one", 1000), ("many", 17)):
+        path = tmp_path / f"{name}.parquet"
+        pyarrow.parquet.write_table(table, path, row_group_size=rows)
+        artifact = output(name)
+        load(str(path), artifact)
+        read = read_table(artifact.path)
+        assert read.equals(table)
+        bare = output(name + "-bare")
+        digests.add(write_table(bare.path, read, {}))
+    assert len(digests) == 1
+
+
+def test_the_same_source_gives_the_same_digest(output):
+    first, second = output("first"), output("second")
+    assert load(str(ACS), first) == load(str(ACS), second)
+
+
+def test_types_become_plain_and_foreign_metadata_goes(tmp_path, dataset):
+    columns = {
+        "category": pyarrow.array(["a", "b", "a"]).dictionary_encode(),
+        "long text": pyarrow.array(["a", None, "c"], pyarrow.large_string()),
+        "view": pyarrow.array(["a", "b", "c"], pyarrow.string_view()),
+        "price": pyarrow.array([Decimal("1.50"), Decimal("2.25"), None]),
+        "nothing": pyarrow.nulls(3),
+        "seen": pyarrow.array([0, 1, 2], pyarrow.timestamp("ms", "Europe/Zurich")),
+    }
+    json_type = pyarrow.json_(pyarrow.string())
+    columns["json"] = pyarrow.ExtensionArray.from_storage(json_type, pyarrow.array(["{}", "1", None]))
+    table = pyarrow.table(columns).replace_schema_metadata({"pandas": "{}", "other": "x"})
+    pyarrow.parquet.write_table(table, tmp_path / "source.parquet")
+    load(str(tmp_path / "source.parquet"), dataset)
+    schema = pyarrow.parquet.read_schema(dataset.path)
+    assert {field.name: str(field.type) for field in schema} == {
+        "category": "string",
+        "long text": "string",
+        "view": "string",
+        "price": "double",
+        "nothing": "double",
+        "seen": "timestamp[us, tz=UTC]",
+        "json": "string",
+    }
+    assert list(schema.metadata) == [b"hallmark"]
+    assert not any(field.metadata and b"ARROW:extension:name" in field.metadata for field in schema)
+    assert dataset_metadata(dataset.path).keys() == {"lineage"}
+
+
+def test_a_folder_is_read_in_the_order_of_its_names(tmp_path, dataset):
+    folder = tmp_path / "source"
+    folder.mkdir()
+    for name, value in (("b", 2), ("a", 1)):
+        pyarrow.parquet.write_table(pyarrow.table({"n": [value]}), folder / f"{name}.parquet")
+    digest, rows = load(str(folder), dataset)
+    assert rows == 2
+    assert read_table(dataset.path)["n"].to_pylist() == [1, 2]
+    assert dataset_lineage(dataset.path) == [digest, artifact_digest(folder)]
+
+
+@pytest.mark.parametrize("scheme", ["file://{}", "memory://{}"])
+def test_a_uri_gives_what_the_path_gives(tmp_path, dataset, output, scheme):
+    path = write_csv(tmp_path, "a,b\n1,x\n2,y\n")
+    uri = scheme.format(path)
+    if scheme.startswith("memory"):
+        fsspec.filesystem("memory").pipe(uri, Path(path).read_bytes())
+    other = output("other")
+    assert load(uri, dataset, max_age_hours=1) == load(path, other)
+    assert dataset.metadata["source"] == uri
+    assert dataset.metadata["snapshot_time"].endswith("Z")
+
+
+def test_a_remote_folder_gives_what_the_local_one_gives(tmp_path, dataset, output):
+    memory = fsspec.filesystem("memory")
+    folder = tmp_path / "source"
+    folder.mkdir()
+    for name in "ab":
+        pyarrow.parquet.write_table(pyarrow.table({"name": [name]}), folder / f"{name}.parquet")
+        memory.pipe(f"/remote/{name}.parquet", (folder / f"{name}.parquet").read_bytes())
+    other = output("other")
+    assert load("memory://remote", dataset) == load(str(folder), other)
+
+
+def test_the_expected_digest_is_that_of_sha256sum(tmp_path, dataset):
+    path = write_csv(tmp_path, "a\n1\n")
+    digest = "sha256:" + hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    assert load(path, dataset, digest)[1] == 1
+
+
+def test_another_digest_is_refused(tmp_path, dataset):
+    path = write_csv(tmp_path, "a\n1\n")
+    message = refused(IntegrityError, dataset, path, "sha256:" + "0" * 64)
+    assert message.startswith(f"The source {path!r} must have the digest sha256:000")
+
+
+def test_what_is_no_digest_is_refused(tmp_path, dataset):
+    assert "expected_digest must be 'sha256:'" in refused(InputError, dataset, write_csv(tmp_path, "a\n1\n"), "abc")
+
+
+def test_an_old_source_is_refused(tmp_path, dataset):
+    path = write_csv(tmp_path, "a\n1\n")
+    old = time.time() - 3 * 3600
+    os.utime(path, (old, old))
+    message = refused(InputError, dataset, path, None, 2.9)
+    assert "must have changed within 2.9 hours; it last changed 3.0 hours ago." in message
+    assert load(path, dataset, None, 3.1)[1] == 1
+
+
+@pytest.mark.parametrize("hours", [0, -1, float("nan"), float("inf")])
+def test_an_age_out_of_range_is_refused(tmp_path, dataset, hours):
+    assert "max_age_hours must be above 0" in refused(InputError, dataset, str(ACS), None, hours)
+
+
+def test_a_missing_file_is_refused(tmp_path, dataset):
+    path = str(tmp_path / "absent.csv")
+    assert refused(MissingInputError, dataset, path) == f"uri must be a file or folder that is there; got {path!r}."
+
+
+def test_a_folder_without_parquet_is_refused(tmp_path, dataset):
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "notes.txt").write_text("x")
+    message = refused(MissingInputError, dataset, str(tmp_path / "source"))
+    assert "must be a Parquet file or a folder of them" in message
+
+
+def test_an_unknown_protocol_is_refused_without_its_secret(dataset, tmp_path):
+    message = refused(InputError, dataset, "nowhere://user:secret@host/data.csv?token=secret")
+    assert "must be a path or a URI that fsspec can open; got 'nowhere://host/data.csv'" in message
+    assert "secret" not in message
+
+
+def test_an_unknown_suffix_is_refused(tmp_path, dataset):
+    (tmp_path / "source.xlsx").write_bytes(b"x")
+    message = refused(InputError, dataset, str(tmp_path / "source.xlsx"))
+    assert "uri must end in one of .csv, .parquet, .pq, or be a folder" in message
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_an_empty_file_is_refused(tmp_path, dataset, suffix):
+    path = tmp_path / f"source.{suffix}"
+    path.touch()
+    assert refused(InputError, dataset, str(path)) == f"The source {str(path)!r} must hold data; it is empty."
+
+
+def test_a_header_alone_is_refused(tmp_path, dataset):
+    path = write_csv(tmp_path, "a,b\n")
+    assert "must hold at least one row; it holds none." in refused(InputError, dataset, path)
+
+
+def test_parquet_without_rows_is_refused(tmp_path, dataset):
+    path = str(tmp_path / "source.parquet")
+    pyarrow.parquet.write_table(pyarrow.table({"a": pyarrow.array([], pyarrow.int64())}), path)
+    assert "must hold at least one row; it holds none." in refused(InputError, dataset, path)
+
+
+def test_duplicate_columns_are_refused_in_csv(tmp_path, dataset):
+    message = refused(InputError, dataset, write_csv(tmp_path, "a,b,a\n1,2,3\n"))
+    assert message.endswith("must have different names; got more than once: 'a'.")
+
+
+def test_duplicate_columns_are_refused_in_parquet(tmp_path, dataset):
+    path = str(tmp_path / "source.parquet")
+    table = pyarrow.Table.from_arrays([pyarrow.array([1]), pyarrow.array([2])], names=["b", "b"])
+    pyarrow.parquet.write_table(table, path)
+    assert "must have different names; got more than once: 'b'." in refused(InputError, dataset, path)
+
+
+def test_a_column_without_a_name_is_refused(tmp_path, dataset):
+    message = refused(InputError, dataset, write_csv(tmp_path, "a,,b\n1,2,3\n"))
+    assert "must have a name; column 2 has none." in message
+    assert "row numbers" in message
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.99])
+def test_truncated_parquet_is_refused(tmp_path, dataset, kept):
+    content = ACS.read_bytes()
+    path = tmp_path / "source.parquet"
+    path.write_bytes(content[: int(len(content) * kept)])
+    message = refused(InputError, dataset, str(path))
+    assert message == f"The source {str(path)!r} must be whole Parquet; 'source.parquet' is not."
+
+
+def test_parquet_with_broken_pages_is_refused(tmp_path, dataset):
+    content = bytearray(ACS.read_bytes())
+    content[1000:200_000] = bytes(199_000)
+    path = tmp_path / "source.parquet"
+    path.write_bytes(content)
+    assert "must be whole Parquet" in refused(InputError, dataset, str(path))
+
+
+@pytest.mark.parametrize("other", [{"n": [1.5]}, {"m": [1]}, {"n": [1], "m": [1]}])
+def test_a_folder_with_differing_columns_is_refused(tmp_path, dataset, other):
+    folder = tmp_path / "source"
+    folder.mkdir()
+    pyarrow.parquet.write_table(pyarrow.table({"n": [1]}), folder / "a.parquet")
+    pyarrow.parquet.write_table(pyarrow.table(other), folder / "b.parquet")
+    message = refused(InputError, dataset, str(folder))
+    assert "must have the same columns and types in the same order; 'b.parquet' differs from 'a.parquet'" in message
+
+
+def test_columns_in_the_names_of_folders_are_refused(tmp_path, dataset):
+    folder = tmp_path / "source" / "year=2015"
+    folder.mkdir(parents=True)
+    pyarrow.parquet.write_table(pyarrow.table({"n": [1]}), folder / "a.parquet")
+    message = refused(InputError, dataset, str(tmp_path / "source"))
+    assert "must hold every column in its files; it holds some in the names of folders." in message
+
+
+@pytest.mark.parametrize("values", [[[1, 2]], [{"a": 1}], [b"bytes"]], ids=["list", "struct", "binary"])
+def test_what_is_not_tabular_is_refused(tmp_path, dataset, values):
+    path = str(tmp_path / "source.parquet")
+    pyarrow.parquet.write_table(pyarrow.table({"odd": values}), path)
+    message = refused(InputError, dataset, path)
+    assert "The column 'odd' must hold numbers, text, booleans, dates or times; got" in message
+
+
+@pytest.mark.parametrize("text", ["n,name\n1,Zürich\n", "n,größe\n1,x\n"], ids=["value", "header"])
+def test_csv_in_another_encoding_is_refused(tmp_path, dataset, text):
+    path = tmp_path / "source.csv"
+    path.write_bytes(text.encode("latin-1"))
+    assert "must be CSV in UTF-8 with a header; its encoding is another." in refused(InputError, dataset, str(path))
+
+
+def test_an_uneven_row_is_refused_without_showing_it(tmp_path, dataset):
+    path = write_csv(tmp_path, "a,b\n1,2\nsecret,4,5\n")
+    with pytest.raises(InputError) as caught:
+        load(path, dataset)
+    assert str(caught.value).endswith("a row has 3 values where the header has 2.")
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
