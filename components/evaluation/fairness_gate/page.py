@@ -74,7 +74,7 @@ def _small_section(checks: Sequence[Check]) -> Markup:
 def _lead(checks: Sequence[Check]) -> str:
     """Say which features came to what, the worst first."""
     phrases = {
-        Status.FAIL: "Groups are treated differently beyond a limit by",
+        Status.FAIL: "A limit is broken between the groups of",
         Status.INCONCLUSIVE: "There is too little data to judge some groups of",
         Status.WARN: "Every limit is kept, but a true disparity beyond one cannot be ruled out, for",
         Status.PASS: "Every limit is kept for",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.predictions import Predictions
+from kfp_hallmark.contracts.registration import DIGEST_TAG, require_model_name
 from kfp_hallmark.contracts.verdict import Check, Status
 from kfp_hallmark.errors import HallmarkError, InputError, IntegrityError, MissingInputError
 from kfp_hallmark.measures import Interval, advantage
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 CHECK = "champion"
 ALIAS = "champion"
-DIGEST_TAG = "hallmark.digest"
-"""The tag of a registered version that holds its model's digest."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,7 @@ class Terms:
     seed: int
 
     def __post_init__(self) -> None:
-        if not self.model_name:
-            raise InputError("model_name must name a registered model, or be left out; got an empty text.")
+        require_model_name(self.model_name)
         if not 0 <= self.max_loss < math.inf:
             raise InputError(f"max_champion_loss must be a finite number, at least 0; got {self.max_loss}.")
 

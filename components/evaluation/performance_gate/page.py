@@ -89,7 +89,7 @@ def _champion_section(predictions: Predictions, comparison: Comparison, confiden
     )
     first, second = measure(predictions), measure(comparison.champion)
     rows = [
-        [name.replace("_", " "), first[name], second[name], "greater" if METRICS[name].greater_is_better else "lesser"]
+        [name.replace("_", " "), first[name], second[name], "greater" if METRICS[name].greater_is_better else "smaller"]
         for name in first
     ]
     return section("Champion", figure(chart, caption), table(["Metric", "This model", "Champion", "Better is"], rows))

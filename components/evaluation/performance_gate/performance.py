@@ -96,9 +96,9 @@ def _require_limits(limits: Mapping[str, float], task: str) -> list[Limit]:
         raise InputError("limits must hold at least one limit; got none.", f"Known: {', '.join(known)}.")
     for name, value in limits.items():
         if name in turned:
-            better = "greater" if known[turned[name]].greater_is_better else "lesser"
+            better = "greater" if known[turned[name]].greater_is_better else "smaller"
             raise InputError(
-                f"A limit must be a min_ where a greater value is better, and a max_ where a lesser is; got {name!r}.",
+                f"A limit must be a min_ where a greater value is better, and a max_ where a smaller is; got {name!r}.",
                 f"A {better} {known[turned[name]].name} is better: say {turned[name]!r}.",
             )
         if name not in known:
