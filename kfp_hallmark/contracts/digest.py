@@ -89,3 +89,8 @@ def is_digest(value: object) -> bool:
         return False
     digits = value.removeprefix(PREFIX)
     return len(digits) == 64 and set(digits) <= set("0123456789abcdef")
+
+
+def short(digest: str) -> str:
+    """Return the first 12 hexadecimal digits of a digest, for the name of a folder."""
+    return digest.removeprefix(PREFIX)[:12]

@@ -1,0 +1,137 @@
+"""Register a model in MLflow's registry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kfp_hallmark import tracking
+from kfp_hallmark.contracts.artifacts import Artifact
+from kfp_hallmark.contracts.decision import Decision, require_release
+from kfp_hallmark.contracts.digest import artifact_digest, short
+from kfp_hallmark.contracts.documents import write_json
+from kfp_hallmark.contracts.registration import (
+    DATASET_TAG,
+    DECISION_DIGEST_TAG,
+    DECISION_TAG,
+    DIGEST_TAG,
+    EXPERIMENT_TAG,
+    SOURCES_TAG,
+    VERDICT_TAG,
+    Registration,
+    require_alias,
+    require_model_name,
+)
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.tracking import MlflowClient
+
+EXPERIMENT = "hallmark"
+"""The experiment of a run that is made to hold a model which no run of this store trained."""
+
+
+def register(
+    model: Artifact,
+    decision: Artifact,
+    registration: Artifact,
+    model_name: str,
+    alias: str,
+    tracking_uri: str | None,
+) -> tuple[str, str]:
+    """Register a model; see the component.
+
+    The files and the evidence are uploaded first. The version then appears in one step with all its tags, and the
+    alias moves last: whenever the step is killed, what is visible is whole, and the next run completes it.
+
+    Returns:
+        The version's number and its URI.
+    """
+    require_model_name(model_name)
+    require_alias(alias)
+    decided = require_release(decision.path, model.path, decision.metadata.get("digest"))
+    tags = _tags(decided, artifact_digest(decision.path))
+    registry = tracking.client(tracking.tracking_uri(tracking_uri))
+    with tracking.reaching(registry.tracking_uri):
+        version = _registered(registry, model_name, decided.model.digest)
+        if version is None:
+            version = _create(registry, model_name, model, decision, tags)
+        elif version.tags.get(DECISION_DIGEST_TAG) != tags[DECISION_DIGEST_TAG]:
+            _renew(registry, version, decision, tags)
+        registry.set_registered_model_alias(model_name, alias, version.version)
+    found = Registration(model_name, str(version.version), decided.model.digest, version.run_id)
+    write_json(registration.path, found.to_json())
+    registration.metadata.update(name=found.name, version=found.version, uri=found.uri, digest=found.digest)
+    return found.version, found.uri
+
+
+def _tags(decision: Decision, decision_digest: str) -> dict[str, str]:
+    """Return the tags of a version; the decision's digest is the last, and so says that the others are set."""
+    trained, *sources = decision.lineage.datasets or ("",)
+    tags = {
+        DIGEST_TAG: decision.model.digest,
+        EXPERIMENT_TAG: decision.lineage.experiment_hash,
+        DATASET_TAG: trained,
+        SOURCES_TAG: ",".join(sources),
+        **{f"{VERDICT_TAG}{gate}": status for gate, status in decision.statuses.items()},
+        DECISION_TAG: str(decision.outcome),
+        DECISION_DIGEST_TAG: decision_digest,
+    }
+    return {key: value for key, value in tags.items() if value}
+
+
+def _registered(registry: MlflowClient, name: str, digest: str) -> ModelVersion | None:
+    """Return the first version that has the model's digest, or None."""
+    found = registry.search_model_versions(f"name = '{name}' and tags.`{DIGEST_TAG}` = '{digest}'")
+    return min(found, key=lambda version: int(version.version), default=None)
+
+
+def _create(
+    registry: MlflowClient, name: str, model: Artifact, decision: Artifact, tags: dict[str, str]
+) -> ModelVersion:
+    """Upload a model with its evidence, and make the version."""
+    from mlflow.exceptions import MlflowException
+
+    run = _run(registry, model.metadata.get("run_id"), name)
+    folder = f"hallmark/{short(tags[DIGEST_TAG])}/model"
+    registry.log_artifacts(run.info.run_id, model.path, folder)
+    _attach(registry, run.info.run_id, decision, tags)
+    try:
+        registry.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    return registry.create_model_version(name, f"{run.info.artifact_uri}/{folder}", run.info.run_id, tags)
+
+
+def _run(registry: MlflowClient, run_id: str | None, name: str) -> Run:
+    """Return the run that trained a model, or a new one when this store does not hold that."""
+    from mlflow.exceptions import MlflowException
+
+    if run_id is not None:
+        try:
+            found = registry.get_run(run_id)
+            if found.info.lifecycle_stage == "active":
+                return found
+        except MlflowException as error:
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise
+    made = registry.create_run(tracking.experiment(registry, EXPERIMENT), run_name=name)
+    registry.set_terminated(made.info.run_id)
+    return made
+
+
+def _attach(registry: MlflowClient, run_id: str, decision: Artifact, tags: dict[str, str]) -> None:
+    """Upload a decision with its evidence, beside those that were uploaded before."""
+    place = f"hallmark/{short(tags[DIGEST_TAG])}/decisions/{short(tags[DECISION_DIGEST_TAG])}"
+    registry.log_artifacts(run_id, decision.path, place)
+
+
+def _renew(registry: MlflowClient, version: ModelVersion, decision: Artifact, tags: dict[str, str]) -> None:
+    """Give a version the evidence of a newer decision on the same model."""
+    _attach(registry, version.run_id, decision, tags)
+    for key in version.tags:
+        if key.startswith(VERDICT_TAG) and key not in tags:
+            registry.delete_model_version_tag(version.name, version.version, key)
+    for key, value in tags.items():
+        registry.set_model_version_tag(version.name, version.version, key, value)
