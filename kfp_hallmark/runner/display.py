@@ -97,10 +97,11 @@ class Display:
         self._console.print(
             Text(result.status.capitalize(), f"bold {_colour(result.status)}").append(seconds, _QUIET), soft_wrap=True
         )
-        if result.failed_step is not None and result.status == FAILED:
-            self._failure(result.failed_step)
-        elif result.reason:
+        if result.reason:
             self._line("reason", result.reason)
+        if result.status == FAILED:
+            for step in result.failed_steps:
+                self._failure(step)
         if result.decision:
             self._line("decision", str(result.decision["outcome"]), _colour(str(result.decision["outcome"])))
             for reason in result.decision["reasons"]:
@@ -114,7 +115,7 @@ class Display:
     def _failure(self, step: Step) -> None:
         self._line("step", step.name)
         if step.reason:
-            self._line("reason", step.reason)
+            self._line("because", step.reason)
         if step.log and (path := self._result.directory / step.log).is_file():
             lines = path.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()[-LOG_LINES:]
             for line in lines:

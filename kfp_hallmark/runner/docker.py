@@ -16,7 +16,7 @@ from kfp_hallmark.errors import EnvironmentFailure, MissingInputError
 from kfp_hallmark.runner.parameters import is_path
 from kfp_hallmark.runner.platforms import AUDIT_VARIABLE, SERVING_VARIABLE, Folders, Job, containers
 
-RUN_LABEL = "ai.hallmark.run"
+RUN_LABEL = "io.hallmark.run"
 """The label by which the containers of a run are told; its value is the run's name."""
 
 _PASSED_ON = ("AWS_", "MLFLOW_")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -153,8 +154,9 @@ def _model(found: _Found) -> dict[str, Any] | None:
     experiment_hash, digest = None, registration.get("digest")
     if found.models:
         path = found.models[-1][1]
-        experiment_hash = lineage(path).experiment_hash
-        digest = artifact_digest(path)
+        digest = _digest(path)
+        with suppress(HallmarkError):
+            experiment_hash = lineage(path).experiment_hash
     return {
         "digest": digest,
         "name": registration.get("name"),

@@ -119,9 +119,9 @@ class RunResult:
         return self.directory / PAGE_FILE
 
     @property
-    def failed_step(self) -> Step | None:
-        """The first step that failed."""
-        return next((step for step in self.steps if step.state == FAILED), None)
+    def failed_steps(self) -> list[Step]:
+        """The steps that failed."""
+        return [step for step in self.steps if step.state == FAILED]
 
     def to_json(self) -> dict[str, Any]:
         """Return the run as a JSON value."""

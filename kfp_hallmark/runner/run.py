@@ -123,14 +123,14 @@ def _run(
     result.write()
     failed = True
     with interruption.listening():
-        try:
-            with display.watching(recorder):
+        with display.watching(recorder):
+            try:
                 failed = not orchestration.run(given, platform.runner(), kept)
-        except Exception as error:
-            result.reason = f"{type(error).__name__}: {error}"
-            with (folders.run / ORCHESTRATOR_LOG).open("a", encoding="utf-8") as log:
-                traceback.print_exc(file=log)
-        recorder.close()
+            except Exception as error:
+                result.reason = f"{type(error).__name__}: {error}"
+                with (folders.run / ORCHESTRATOR_LOG).open("a", encoding="utf-8") as log:
+                    traceback.print_exc(file=log)
+            recorder.close()
         if interruption.signals:
             result.interrupted = interruption.signals[0]
             result.reason = "interrupted"

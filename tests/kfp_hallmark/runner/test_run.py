@@ -124,9 +124,7 @@ class TestFailed:
         assert str(result.directory / "logs/stumble.log") in screen
 
     def test_a_step_that_writes_nonsense_fails_and_the_books_are_closed(self, run, books, states, pipelines):
-        @dsl.component(
-            base_image=pipelines.fit.component_spec.implementation.container.image, install_kfp_package=False
-        )
+        @component(environment="release")
         def babble(number: dsl.OutputPath(int)):
             with open(number, "w") as file:  # noqa: PTH123
                 file.write("many")
