@@ -5,6 +5,7 @@ import sklearn.metrics
 
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.verdict import Status
+from kfp_hallmark.tracking import experiment
 
 LIMITS = {"min_accuracy": 0.1}
 
@@ -69,7 +70,7 @@ def test_a_worse_champion_passes_the_model(compare, models, enthrone):
 
 def test_a_champion_among_the_artifacts_of_a_run_is_verified_too(compare, models, registry, request):
     name, store = request.node.name, registry.store
-    run = store.create_run(store.create_experiment(name))
+    run = store.create_run(experiment(store, name))
     store.log_artifacts(run.info.run_id, str(models.good.folder), "some/model")
     store.create_registered_model(name)
     tags = {"hallmark.digest": artifact_digest(models.good.folder)}

@@ -120,7 +120,7 @@ def test_the_intervals_are_those_of_the_measures(performance, tmp_path):
         ),
         (
             {"limits": {"min_log_loss": 0.8}},
-            "A limit must be a min_ where a greater value is better, and a max_ where a smaller is; got 'min_log_loss'.",
+            "and a max_ where a smaller is; got 'min_log_loss'.",
             "A smaller log_loss is better: say 'max_log_loss'.",
         ),
         ({"limits": {"min_f1": True}}, "The limit 'min_f1' must be a finite number; got True.", None),
