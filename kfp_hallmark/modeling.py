@@ -208,15 +208,10 @@ def predict(model: LoadedModel, dataset: str | Path, target: str) -> Predictions
         InputError: If the target or a feature is absent, a label is missing or no class of the model, or the model
             fails.
     """
-    names = read_schema(dataset).names
     label = read_label(dataset, target)
-    columns = [column for column in model.columns if column.required or column.name in names]
-    for column in columns:
-        require_column(column.name, names, "A feature of the model")
-    columns = columns or [Column(name, "any") for name in names if name != target]
-    table = read_table(dataset, [column.name for column in columns])
-    output = predict_table(model, table, columns)
-    meaning = dict(model.metadata) if model.metadata.get("task") else _infer(model, output, label)
+    columns = input_columns(model, dataset, target)
+    output = predict_table(model, read_table(dataset, [column.name for column in columns]), columns)
+    meaning = meaning_of(model, output, label)
     digest, *lineage = dataset_lineage(dataset)
     prediction, score = _interpret(model, output, label, meaning)
     return Predictions(
@@ -232,6 +227,19 @@ def predict(model: LoadedModel, dataset: str | Path, target: str) -> Predictions
         dataset=digest,
         lineage=tuple(lineage),
     )
+
+
+def input_columns(model: LoadedModel, dataset: str | Path, target: str) -> list[Column]:
+    """Return the columns of a dataset that a model takes: those of its signature, or, without one, all but the target.
+
+    Raises:
+        InputError: If the dataset lacks one.
+    """
+    names = read_schema(dataset).names
+    columns = [column for column in model.columns if column.required or column.name in names]
+    for column in columns:
+        require_column(column.name, names, "A feature of the model")
+    return columns or [Column(name, "any") for name in names if name != target]
 
 
 def predict_table(model: LoadedModel, table: pyarrow.Table, columns: Sequence[Column]) -> numpy.ndarray:
@@ -267,10 +275,22 @@ def _origin(error: BaseException) -> str:
     return f"in {frame.name} ({Path(frame.filename).name}, line {frame.lineno})"
 
 
-def _infer(model: LoadedModel, output: numpy.ndarray, label: numpy.ndarray) -> dict[str, Any]:
-    """Return what the output of a model that does not say so must mean."""
+def meaning_of(model: LoadedModel, output: numpy.ndarray, label: numpy.ndarray | None) -> dict[str, Any]:
+    """Return what a model's output means: task, classes, positive class and threshold.
+
+    Args:
+        model: The model; what it says of itself comes first.
+        output: Its raw output.
+        label: The labels that the meaning is inferred from when the model says nothing; unused when it does.
+
+    Raises:
+        InputError: If the model does not say, and its output does not fit the labels.
+    """
     import numpy
 
+    if model.metadata.get("task"):
+        return dict(model.metadata)
+    assert label is not None
     values = numpy.unique(label).tolist()
     number = output.ndim == 1 and output.dtype.kind in "fiu"
     if output.ndim == 2 and output.shape[1] == len(values):

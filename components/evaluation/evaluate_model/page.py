@@ -74,12 +74,13 @@ def _about(predictions: Predictions) -> Markup:
 def _metrics(
     values: dict[str, float | None], spans: dict[str, Interval | None], task: str, confidence: float
 ) -> Markup:
-    title = f"Metrics with {confidence:.0%} intervals"
-    if task != REGRESSION:
-        chart = intervals(title, [(name, value, spans[name], "") for name, value in values.items()])
-        return section("Metrics", figure(chart, f"{title}."))
     rows = [[name, value, _span(spans[name])] for name, value in values.items()]
-    return section("Metrics", table(["Metric", "Value", f"{confidence:.0%} interval"], rows))
+    found = [table(["Metric", "Value", f"{confidence:.0%} interval"], rows)]
+    if task != REGRESSION:
+        title = f"Metrics with {confidence:.0%} intervals"
+        chart = intervals(title, [(name, value, spans[name], "") for name, value in values.items()])
+        found.append(figure(chart, f"{title}."))
+    return section("Metrics", *found)
 
 
 def _span(span: Interval | None) -> str | None:
@@ -105,7 +106,10 @@ def _slices(slices: Sequence[Slice], task: str, confidence: float) -> Markup:
         title = f"{names[0]} by {column}, with {confidence:.0%} intervals"
         items = [(each.name, each.values[names[0]], each.intervals[names[0]], "") for each in of_column]
         charts.append(figure(intervals(title, items), f"{title}."))
-    note = f"Values with fewer than {FEWEST} rows are put together; slices of fewer than {SMALL} rows are marked."
+    note = (
+        f"Values with fewer than {FEWEST} rows are put together, and not measured when they are still fewer; slices of "
+        f"fewer than {SMALL} rows are marked: what is measured there says little."
+    )
     return section("Slices", paragraph(note, note=True), table(head, rows), *charts)
 
 

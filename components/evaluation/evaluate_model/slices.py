@@ -28,7 +28,7 @@ SMALL = 100
 """A slice of fewer rows is marked: what is measured there says little."""
 
 FEWEST = 10
-"""Values with fewer rows are put together: a slice must not tell a single record."""
+"""Values with fewer rows are put together, and what has fewer still is not measured: a slice must not tell a record."""
 
 MAX_SLICES = 50
 """How many slices a column makes; the values of fewest rows are put together."""
@@ -78,9 +78,13 @@ def measure_slices(
     found = []
     for column in table.column_names:
         for name, rows in divide(table[column]):
-            values = measure(predictions, rows)
-            intervals = bootstrap_intervals(predictions, wanted, samples, confidence, seed, rows)
-            found.append(Slice(column, name, len(rows), {key: values[key] for key in wanted}, intervals))
+            values: dict[str, float | None] = dict.fromkeys(wanted)
+            intervals: dict[str, Interval | None] = dict.fromkeys(wanted)
+            if len(rows) >= FEWEST:
+                measured = measure(predictions, rows)
+                values = {key: measured[key] for key in wanted}
+                intervals = bootstrap_intervals(predictions, wanted, samples, confidence, seed, rows)
+            found.append(Slice(column, name, len(rows), values, intervals))
     return found
 
 
@@ -99,7 +103,7 @@ def divide(column: pyarrow.ChunkedArray) -> list[tuple[str, ndarray]]:
     found = [(names[code], numpy.flatnonzero(codes == code)) for code in range(len(names)) if code in kept]
     rest = numpy.flatnonzero((codes >= 0) & ~numpy.isin(codes, list(kept)))
     if len(rest):
-        found.append((f"({len(names) - len(kept)} rarer values)", rest))
+        found.append((f"(rarer values: {len(names) - len(kept)})", rest))
     missing = numpy.flatnonzero(codes < 0)
     return [*found, (MISSING, missing)] if len(missing) else found
 

@@ -17,7 +17,7 @@ def explain_model(
 ):
     """Explain which features a model's predictions rest on, by SHAP values (Lundberg and Lee 2017).
 
-    Trees are explained exactly by their structure; any other model by its predictions alone.
+    Trees and linear models are explained exactly, by their structure; any other model by its predictions alone.
 
     Args:
         model: MLflow model folder.
@@ -28,8 +28,8 @@ def explain_model(
         seed: Seed of the sample.
 
     Returns:
-        importances: JSON: feature to mean absolute SHAP value, the greatest first.
-        metrics: The same as numbers.
+        importances: JSON, hallmark/importances/v1: feature to mean absolute SHAP value, the greatest first.
+        metrics: The hundred greatest as numbers, named by letters, digits and underscores.
         report: HTML page with the importances, their directions, and single predictions.
 
     Raises:

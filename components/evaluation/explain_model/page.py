@@ -1,0 +1,136 @@
+"""The report on what a model's predictions rest on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from kfp_hallmark.components.evaluation.explain_model.bands import describe, ranks
+from kfp_hallmark.components.evaluation.explain_model.shapley import Attribution
+
+from kfp_hallmark.reports import Markup, bars, code, facts, figure, number, page, paragraph, points, section, table
+
+if TYPE_CHECKING:
+    import pandas
+    from numpy import ndarray
+
+SHOWN = 20
+"""How many features the charts show."""
+
+DOTS = 250
+"""How many rows the chart of directions shows."""
+
+REASONS = 6
+"""How many features a single explanation shows."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What the report is about.
+
+    Attributes:
+        model: The model's digest.
+        dataset: The dataset's digest.
+        available: The number of rows in the dataset.
+        frame: The rows that were explained.
+        attribution: Their SHAP values.
+        output: What the values are for: the positive class, the predicted class or the target.
+        importances: Feature to mean absolute SHAP value, the greatest first.
+        predicted: The model's output for each row, as words.
+        order: By which to spread single explanations: the model's output, shape (rows,).
+    """
+
+    model: str
+    dataset: str
+    available: int
+    frame: pandas.DataFrame
+    attribution: Attribution
+    output: str
+    importances: dict[str, float]
+    predicted: list[str]
+    order: ndarray
+
+
+def explanation_page(explained: Explained, local_explanations: int) -> str:
+    """Return the report, with so many single explanations."""
+    top = list(explained.importances)[:SHOWN]
+    lead = f"The predictions rest most on {', '.join(top[:3])}." if top else ""
+    parts = [_about(explained), _importances(explained, top), _directions(explained, top)]
+    if local_explanations:
+        parts.append(_singles(explained, local_explanations))
+    return page("Explanation", *parts, lead=lead)
+
+
+def _about(explained: Explained) -> Markup:
+    rows = len(explained.frame)
+    sample = f"a sample of {rows:,} of {explained.available:,}" if rows < explained.available else f"all {rows:,}"
+    return facts(
+        {
+            "explained": explained.output,
+            "rows": sample,
+            "SHAP values by": explained.attribution.method,
+            "measured in": explained.attribution.unit,
+            "model": code(explained.model),
+            "dataset": code(explained.dataset),
+        }
+    )
+
+
+def _importances(explained: Explained, top: list[str]) -> Markup:
+    unit = explained.attribution.unit
+    title = f"Mean absolute SHAP value ({unit})"
+    more = len(explained.importances) - len(top)
+    rest = f" {more} less important features are not shown." if more else ""
+    chart = bars(title, [(name, explained.importances[name]) for name in top])
+    return section("Importances", figure(chart, f"{title}: how far a feature moves a prediction, on average.{rest}"))
+
+
+def _directions(explained: Explained, top: list[str]) -> Markup:
+    values = explained.attribution.values[:DOTS]
+    names = list(explained.frame.columns)
+    items = []
+    for name in top:
+        shades = ranks(explained.frame[name])[:DOTS].tolist()
+        items.append((name, list(zip(values[:, names.index(name)].tolist(), shades, strict=True))))
+    chart = points("SHAP values", items, f"SHAP value ({explained.attribution.unit})")
+    caption = (
+        f"One dot a row, {len(values):,} rows: blue where the feature's value is low, red where it is high, between "
+        f"them for text. Dots to the right raise the output for {explained.output}."
+    )
+    return section("Directions", figure(chart, caption))
+
+
+def _singles(explained: Explained, count: int) -> Markup:
+    import numpy
+
+    order = numpy.argsort(explained.order, kind="stable")
+    places = numpy.unique(numpy.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))
+    bands = {name: describe(explained.frame[name]) for name in explained.frame.columns}
+    note = (
+        "Spread from the lowest output to the highest. Of a record only bands are told: where its value stands among "
+        "the explained rows; of a text, how many rows share it."
+    )
+    parts: list[Any] = [paragraph(note, note=True)]
+    for number_of, row in enumerate(order[places], start=1):
+        parts.append(_single(explained, number_of, int(row), bands))
+    return section("Single predictions", *parts)
+
+
+def _single(explained: Explained, number_of: int, row: int, bands: dict[str, list[str]]) -> Markup:
+    values = explained.attribution.values[row]
+    names = list(explained.frame.columns)
+    strongest = sorted(range(len(names)), key=lambda index: -abs(values[index]))[:REASONS]
+    rest = float(values.sum() - values[strongest].sum())
+    base = float(explained.attribution.base[row])
+    rows: list[list[Any]] = [["mean output", "", number(base, 3)]]
+    rows += [[code(names[index]), bands[names[index]][row], _signed(float(values[index]))] for index in strongest]
+    if len(names) > len(strongest):
+        rows.append([f"{len(names) - len(strongest)} other features", "", _signed(rest)])
+    rows.append(["output", "", number(base + float(values.sum()), 3)])
+    heading = f"<h3>Prediction {number_of}: {escape(explained.predicted[row])}</h3>"
+    return Markup(heading + table(["Feature", "Its value", "Moves the output by"], rows))
+
+
+def _signed(value: float) -> str:
+    return f"{'+' if value >= 0 else '−'}{number(abs(value), 3)}"

@@ -1,0 +1,324 @@
+"""Compute SHAP values: how much each feature moves each prediction away from the mean one.
+
+Source: S. Lundberg, S. Lee, A Unified Approach to Interpreting Model Predictions, NeurIPS (2017); for trees S. Lundberg
+et al., Nature Machine Intelligence 2 (2020); for linear models corollary 1 of the former.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kfp_hallmark.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas
+    from numpy import ndarray
+
+TREES = (
+    "HistGradientBoosting",
+    "GradientBoosting",
+    "RandomForest",
+    "ExtraTrees",
+    "DecisionTree",
+    "XGB",
+    "LGBM",
+)
+"""How the names of the estimators begin whose trees are explained by their structure."""
+
+FORESTS = ("RandomForest", "ExtraTrees", "DecisionTree")
+"""Those of them whose output is a mean, not a sum of margins."""
+
+LOG_ODDS, PROBABILITY, TARGET, LINEAR = "log-odds", "probability", "units of the target", "linear predictor"
+
+BACKGROUND_ROWS = 25
+"""How many rows stand for the data when a model is explained by its predictions alone."""
+
+AGNOSTIC_ROWS = 200
+"""How many rows are explained at the most by predictions alone: each takes thousands of predictions."""
+
+PERMUTATIONS = 3
+"""Over how many orders of the features, each there and back, such a contribution is averaged."""
+
+FOREST_BUDGET = 2e10
+"""How many steps exact values of a forest may take (some ten seconds): rows times leaves times squared depth."""
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """SHAP values of some rows; those of a row and its base together are the model's output for it.
+
+    Attributes:
+        method: How they were computed, as a reader is told.
+        unit: What they are measured in.
+        values: Contribution of each feature, shape (rows, features).
+        base: What the contributions of each row start from, shape (rows,).
+    """
+
+    method: str
+    unit: str
+    values: ndarray
+    base: ndarray
+
+
+def explain_structure(estimator: Any, frame: pandas.DataFrame, outputs: ndarray) -> Attribution | None:
+    """Return the SHAP values of a tree ensemble or a linear model, exactly; None when the model is neither.
+
+    Forests of deep trees take long: fewer rows are explained then, or None is returned when it would be too few.
+
+    Args:
+        estimator: A scikit-learn estimator, alone or at the end of a pipeline; or None.
+        frame: The rows, which are also what the values of a linear model start from.
+        outputs: Which of the classes to explain in each row, as a position; shape (rows,). Zeros for regression.
+    """
+    import numpy
+
+    transformer, final = _parts(estimator)
+    if not _is_tree(final) and not _is_linear(final):
+        return None
+    origins = _origins(transformer, frame)
+    affordable = _affordable_rows(final)
+    if origins is None or affordable < AGNOSTIC_ROWS:
+        return None
+    frame, outputs = frame.iloc[:affordable], outputs[:affordable]
+    matrix = numpy.asarray(frame if transformer is None else transformer.transform(frame), dtype=float)
+    found = _explain_trees(final, matrix) if _is_tree(final) else _explain_linear(final, matrix)
+    if found is None:
+        return None
+    method, unit, values, base = found
+    values, base = _choose(values, base, outputs, hasattr(final, "classes_"))
+    gathered = numpy.zeros(frame.shape)
+    numpy.add.at(gathered.T, origins, values.T)
+    return Attribution(method, unit, gathered, base)
+
+
+def explain_predictions(
+    function: Callable[[Any], ndarray], frame: pandas.DataFrame, outputs: ndarray, unit: str, seed: int
+) -> Attribution:
+    """Return SHAP values that rest on the model's predictions alone, by permutation of the features.
+
+    Args:
+        function: Data frame to output, shape (rows,) or (rows, classes).
+        frame: The rows; the first of them are explained, `AGNOSTIC_ROWS` at the most.
+        outputs: As in `explain_structure`.
+        unit: What the output is measured in.
+        seed: Seed of the background and the permutations.
+    """
+    import numpy
+
+    codec = _Codec(frame)
+    matrix = codec.encode(frame)
+    generator = numpy.random.default_rng(seed)
+    background = matrix[generator.permutation(len(matrix))[:BACKGROUND_ROWS]]
+    wanted = matrix[:AGNOSTIC_ROWS]
+    orders = [generator.permutation(matrix.shape[1]) for _ in range(PERMUTATIONS)]
+    values, base = permute(
+        lambda rows: function(codec.decode(rows)), wanted, background, [*orders, *(order[::-1] for order in orders)]
+    )
+    method = f"predictions alone, {PERMUTATIONS} permutations of the features, {len(background)} rows for the mean"
+    values, base = _choose(values, base, outputs[: len(wanted)], False)
+    return Attribution(method, unit, values, base)
+
+
+def permute(
+    function: Callable[[ndarray], ndarray], wanted: ndarray, background: ndarray, orders: Sequence[ndarray]
+) -> tuple[ndarray, ndarray]:
+    """Return SHAP values by replacing, in each order, one feature after another of the background by the row's own.
+
+    What a replacement changes in the mean output is the feature's contribution in that order. All rows go through a
+    step at once, so that the model is asked seldom.
+
+    Args:
+        function: Matrix to output, shape (rows,) or (rows, classes).
+        wanted: The rows to explain, shape (rows, features).
+        background: The rows that absent features are taken from, shape (background rows, features).
+        orders: Orders of the features over which the contributions are averaged.
+
+    Returns:
+        Contributions, shape (rows, features) or (rows, features, classes), and the mean output over the background.
+    """
+    import numpy
+
+    rows, features = wanted.shape
+    base = function(background).mean(axis=0)
+    values = numpy.zeros((rows, features, *base.shape))
+    for order in orders:
+        mixed = numpy.tile(background, (rows, 1, 1))
+        before = numpy.broadcast_to(base, (rows, *base.shape))
+        for feature in order:
+            mixed[:, :, feature] = wanted[:, None, feature]
+            after = function(mixed.reshape(-1, features)).reshape(rows, len(background), *base.shape).mean(axis=1)
+            values[:, feature] += (after - before) / len(orders)
+            before = after
+    return values, numpy.atleast_1d(base)
+
+
+def _parts(estimator: Any) -> tuple[Any, Any]:
+    """Return what transforms the features, if anything, and the estimator itself."""
+    from sklearn.ensemble import VotingClassifier
+    from sklearn.pipeline import Pipeline
+
+    transformer = None
+    if isinstance(estimator, Pipeline):
+        transformer, estimator = (estimator[:-1] if len(estimator) > 1 else None), estimator[-1]
+    if isinstance(estimator, VotingClassifier) and len(estimator.estimators_) == 1:
+        estimator = estimator.estimators_[0]
+    return transformer, estimator
+
+
+def _is_tree(estimator: Any) -> bool:
+    package = type(estimator).__module__.partition(".")[0]
+    return package in ("sklearn", "xgboost", "lightgbm") and type(estimator).__name__.startswith(TREES)
+
+
+def _is_linear(estimator: Any) -> bool:
+    known = type(estimator).__module__.startswith(("sklearn.linear_model", "sklearn.svm"))
+    return known and hasattr(estimator, "coef_") and getattr(estimator, "kernel", "linear") == "linear"
+
+
+def _affordable_rows(estimator: Any) -> int:
+    """Return how many rows of a forest can be explained exactly within the budget."""
+    if not type(estimator).__name__.startswith(FORESTS):
+        return sys.maxsize
+    trees = [tree.tree_ for tree in getattr(estimator, "estimators_", [estimator])]
+    return int(FOREST_BUDGET // sum(tree.n_leaves * (tree.max_depth + 1) ** 2 for tree in trees))
+
+
+def _origins(transformer: Any, frame: pandas.DataFrame) -> ndarray | None:
+    """Return from which feature each column comes that the estimator sees; None when that is unknown."""
+    import numpy
+    from sklearn.compose import ColumnTransformer
+    from sklearn.pipeline import Pipeline
+
+    if transformer is None:
+        numbers = all(kind.kind in "biuf" for kind in frame.dtypes)
+        return numpy.arange(frame.shape[1]) if numbers else None
+    step = transformer[0] if isinstance(transformer, Pipeline) and len(transformer) == 1 else transformer
+    if not isinstance(step, ColumnTransformer):
+        return None
+    place = {name: index for index, name in enumerate(frame.columns)}
+    found = numpy.full(max(part.stop for part in step.output_indices_.values()), -1)
+    for name, part, columns in step.transformers_:
+        if part == "drop":
+            continue
+        widths = _widths(part, len(columns))
+        span = step.output_indices_[name]
+        if widths is None or not set(columns) <= set(place) or sum(widths) != span.stop - span.start:
+            return None
+        found[span] = numpy.repeat([place[column] for column in columns], widths)
+    return found
+
+
+def _widths(part: Any, columns: int) -> list[int] | None:
+    """Return how many columns a fitted transformer makes of each of its columns; None when that is unknown."""
+    from sklearn.pipeline import Pipeline
+
+    name = type(part).__name__
+    if part == "passthrough" or name in ("SimpleImputer", "StandardScaler", "MinMaxScaler", "RobustScaler"):
+        return [1] * columns
+    if name == "FunctionTransformer" and part.func is None:
+        return [1] * columns
+    if isinstance(part, Pipeline):
+        widths = [_widths(step, columns) for _, step in part.steps]
+        return [1] * columns if all(each == [1] * columns for each in widths) else None
+    if name != "OneHotEncoder" or part.drop_idx_ is not None:
+        return None
+    rare = getattr(part, "infrequent_categories_", [None] * columns)
+    return [
+        len(known) - (0 if few is None else len(few) - 1) for known, few in zip(part.categories_, rare, strict=True)
+    ]
+
+
+def _explain_trees(estimator: Any, matrix: ndarray) -> tuple[str, str, ndarray, ndarray] | None:
+    import numpy
+
+    classes = getattr(estimator, "classes_", None)
+    name = type(estimator).__name__
+    if name == "GradientBoostingClassifier" and len(estimator.classes_) > 2:
+        return None
+    with _without_plots():
+        import shap
+    explainer = shap.TreeExplainer(estimator)
+    values = numpy.asarray(explainer.shap_values(matrix))
+    unit = TARGET if classes is None else PROBABILITY if name.startswith(FORESTS) else LOG_ODDS
+    return "the structure of the trees, exactly", unit, values, numpy.atleast_1d(explainer.expected_value)
+
+
+def _explain_linear(estimator: Any, matrix: ndarray) -> tuple[str, str, ndarray, ndarray]:
+    import numpy
+
+    weights = numpy.atleast_2d(estimator.coef_)
+    mean = matrix.mean(axis=0)
+    base = weights @ mean + numpy.atleast_1d(estimator.intercept_)
+    values = (matrix - mean)[:, :, None] * weights.T[None]
+    unit = LOG_ODDS if type(estimator).__name__.startswith("LogisticRegression") else LINEAR
+    return "the coefficients, exactly", unit, values[:, :, 0] if len(weights) == 1 else values, base
+
+
+def _choose(values: ndarray, base: ndarray, outputs: ndarray, classifier: bool) -> tuple[ndarray, ndarray]:
+    """Return values and base of the class to explain in each row; one margin for two classes is that of the second."""
+    import numpy
+
+    if values.ndim == 3:
+        return values[numpy.arange(len(values)), :, outputs], base[outputs]
+    sign = numpy.where(outputs == 1, 1.0, -1.0) if classifier else numpy.ones(len(values))
+    return values * sign[:, None], base[0] * sign
+
+
+@contextmanager
+def _without_plots() -> Iterator[None]:
+    """Import SHAP as if Matplotlib were absent, which it allows for: its plots cost a second, and none is used."""
+    hidden = "matplotlib" not in sys.modules
+    if hidden:
+        sys.modules["matplotlib"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules["matplotlib"]
+
+
+class _Codec:
+    """Turns a data frame into numbers and back; what is no number becomes the position of its value."""
+
+    def __init__(self, frame: pandas.DataFrame) -> None:
+        self.types = frame.dtypes
+        self.known: dict[str, Any] = {
+            name: frame[name].drop_duplicates().reset_index(drop=True)
+            for name in frame.columns
+            if frame[name].dtype.kind not in "biuf"
+        }
+
+    def encode(self, frame: pandas.DataFrame) -> ndarray:
+        import numpy
+        import pandas
+
+        columns = []
+        for name in frame.columns:
+            if name in self.known:
+                columns.append(pandas.Index(self.known[name]).get_indexer(frame[name]).astype(float))
+            else:
+                columns.append(frame[name].to_numpy(dtype=float))
+        return numpy.column_stack(columns)
+
+    def decode(self, matrix: ndarray) -> pandas.DataFrame:
+        import pandas
+
+        columns = {}
+        for index, (name, kind) in enumerate(self.types.items()):
+            if name in self.known:
+                columns[name] = self.known[name].take(matrix[:, index].astype(int)).reset_index(drop=True)
+            else:
+                columns[name] = pandas.Series(matrix[:, index]).astype(kind)
+        return pandas.DataFrame(columns)
+
+
+def require_sizes(max_rows: int, local_explanations: int) -> None:
+    """Raise `InputError` when the number of rows, or of single explanations, cannot be used."""
+    if max_rows < 1:
+        raise InputError(f"max_rows must be at least 1; got {max_rows}.")
+    if local_explanations < 0:
+        raise InputError(f"local_explanations must be at least 0; got {local_explanations}.")
