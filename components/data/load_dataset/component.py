@@ -14,6 +14,10 @@ def load_dataset(
 ) -> NamedTuple("Outputs", [("digest", str), ("rows", int)]):
     """Load a CSV or Parquet source into a dataset that is bound to its digest.
 
+    The source is read piece by piece, so it may be larger than memory. In CSV, which is UTF-8 with a header, a column
+    is of the first kind that holds all its values: whole numbers, numbers, booleans (true and false), dates, times
+    (ISO 8601), text.
+
     Args:
         uri: Path or fsspec URI (local, gs, s3) of a CSV file, a Parquet file, or a folder of Parquet files.
         expected_digest: SHA-256 that the source must have, `sha256:<hex>`: of the file's bytes, as sha256sum prints it,
@@ -21,12 +25,13 @@ def load_dataset(
         max_age_hours: Greatest age of the source in hours, by its time of last change. An older source is refused.
 
     Returns:
-        dataset: One Parquet file. Metadata: digest, rows, columns, source, source_digest, snapshot_time.
+        dataset: One Parquet file. Metadata: digest, rows, columns (their number), source, source_digest, snapshot_time
+            (when the source was last changed).
         digest: The dataset's digest.
         rows: Number of rows.
 
     Raises:
-        InputError: If the source is missing, empty, not whole, too old, or has duplicate columns.
+        InputError: If the source is missing, empty, not whole, too old, or has duplicate or nested columns.
         IntegrityError: If the source does not have the expected digest.
     """
     from kfp_hallmark.components.data.load_dataset.load import load

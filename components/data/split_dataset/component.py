@@ -20,15 +20,19 @@ def split_dataset(
     """Split a dataset into train and test, the same way whatever the order of its rows.
 
     A row goes where the hash of its key (by default of the whole row) puts it, so that equal rows stay together and
-    a row never changes sides when others come or go. With a time column the latest rows are the test.
+    a row never changes sides when others come or go. With a time column the latest rows are the test. On each side the
+    rows keep the order that they have in the dataset.
 
     Args:
         dataset: What to split.
-        target: Label column; when given, each side must hold every class.
+        target: Label column; when given, each side must hold every class. Classes are the values of text, of booleans,
+            and of integers with at most 20 distinct values.
         test_fraction: Share of the rows for the test, above 0 and below 1.
         key_column: Column that identifies a row; its hash decides. Default: all columns.
-        group_column: Column whose rows with the same value stay on one side. Not together with key_column.
-        time_column: Column of dates or numbers; rows after its (1 - test_fraction) quantile are the test.
+        group_column: Column whose rows with the same value stay on one side. Not together with key_column. With a time
+            column, all rows of a group count as being of its latest time.
+        time_column: Column of dates or numbers; rows after its (1 - test_fraction) quantile are the test. Not together
+            with key_column.
         seed: Changes which rows the hash picks.
 
     Returns:
@@ -38,7 +42,8 @@ def split_dataset(
         test_rows: Number of rows.
 
     Raises:
-        InputError: If a column is absent, a side would be empty, or a class is missing on a side.
+        InputError: If a column is absent, a time is missing, the target is constant, a side would be empty, or a class
+            is missing on a side.
     """
     from kfp_hallmark.components.data.split_dataset.split import split
 

@@ -26,10 +26,11 @@ def validate_dataset(
     Args:
         dataset: What to judge.
         baseline: What to compare with; the schema is inferred from it when none is given.
-        schema_uri: Path or URI of a TFDV schema in text format. Default: inferred.
+        schema_uri: Path or gs:// URI of a TFDV schema in text format. Default: inferred, allowing for 1 % of the rows.
         max_stable_psi: Greatest PSI of a stable feature; above it the feature warns.
         max_psi: Greatest PSI that does not fail.
-        min_rows: Fewest rows that can be judged; with fewer the verdict is inconclusive.
+        min_rows: Fewest rows, of the dataset and of the baseline, by which drift is judged; with fewer the verdict is
+            inconclusive, or fail if the schema is broken.
 
     Returns:
         verdict: JSON, hallmark/verdict/v1.

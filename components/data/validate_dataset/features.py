@@ -135,7 +135,7 @@ def drift(name: str, baseline: pyarrow.ChunkedArray, column: pyarrow.ChunkedArra
     expected, actual = _counted(baseline, column)
     rare = expected < max(FREQUENT_ROWS, FREQUENT_SHARE * len(baseline))
     known = int((expected > 0).sum())
-    mostly_distinct = known > max(INTEGER_CATEGORIES, expected.sum() / 2)
+    mostly_distinct = known > max(INTEGER_CATEGORIES, int(expected.sum()) / 2)
     grouped = bool(rare.any()) and (len(expected) > CATEGORIES or mostly_distinct)
     if grouped:
         expected, actual = (_together(counts, rare) for counts in (expected, actual))

@@ -1,0 +1,197 @@
+"""What a column holds and the population stability index, without TFDV."""
+
+import math
+
+import numpy
+import pandas
+import pyarrow
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kfp_hallmark.components.data.validate_dataset.features import (
+    chance_level,
+    describe,
+    drift,
+    population_stability_index,
+    read_column,
+)
+
+
+def chunked(values, kind=None):
+    return pyarrow.chunked_array([pyarrow.array(values, kind)])
+
+
+def moved(baseline, values, kind=None):
+    return drift("x", chunked(baseline, kind), chunked(values, kind))
+
+
+def reference_psi(baseline, values) -> float:
+    """Compute the PSI by pandas: its quantile bins, its counts, and a share of 0.0001 for an empty bin."""
+    _, edges = pandas.qcut(baseline, 10, retbins=True, duplicates="drop")
+    edges[0], edges[-1] = -numpy.inf, numpy.inf
+    shares = [
+        pandas.Series(pandas.cut(side, edges)).value_counts(normalize=True, sort=False).replace(0, 0.0001)
+        for side in (baseline, values)
+    ]
+    return float(((shares[1] - shares[0]) * numpy.log(shares[1] / shares[0])).sum())
+
+
+def test_psi_is_what_the_hand_computes():
+    # Shares 0.5, 0.3, 0.2 before and 0.2, 0.3, 0.5 after: (0.2 - 0.5) ln(0.4) + 0 + (0.5 - 0.2) ln(2.5).
+    assert population_stability_index([50, 30, 20], [40, 60, 100]) == pytest.approx(0.5497744391, abs=1e-10)
+    # Shares 0.9, 0.1 and 0.6, 0.4: -0.3 ln(2 / 3) + 0.3 ln(4).
+    assert population_stability_index([90, 10], [6, 4]) == pytest.approx(0.5375278408, abs=1e-10)
+
+
+def test_an_empty_bin_counts_as_a_ten_thousandth():
+    expected = (0.25 - 0.0001) * math.log(0.25 / 0.0001) + (0.75 - 1) * math.log(0.75)
+    assert population_stability_index([8, 0], [3, 1]) == pytest.approx(expected)
+    backward = (0.0001 - 0.25) * math.log(0.0001 / 0.25) + (1 - 0.75) * math.log(1 / 0.75)
+    assert population_stability_index([3, 1], [8, 0]) == pytest.approx(backward)
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=12))
+def test_psi_is_never_negative_and_zero_for_equal_shares(counts):
+    first, second = ([*column, 1] for column in zip(*counts, strict=True))
+    assert population_stability_index(first, second) >= 0
+    assert population_stability_index(first, [3 * count for count in first]) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["normal", "skewed", "integer", "float32"])
+def test_numbers_agree_with_pandas(kind):
+    random = numpy.random.default_rng(7)
+    sample = {
+        "normal": lambda size, shift: random.normal(shift, 1 + shift, size),
+        "skewed": lambda size, shift: random.lognormal(shift, 1, size),
+        "integer": lambda size, shift: random.poisson(30 + 5 * shift, size),
+        "float32": lambda size, shift: random.normal(shift, 1, size).astype("float32"),
+    }[kind]
+    baseline, values = sample(5000, 0), sample(1300, 0.4)
+    found = moved(baseline, values)
+    assert found.psi == pytest.approx(reference_psi(baseline, values), rel=1e-9)
+    assert found.psi > 0.05
+    assert found.bins == 10
+    assert not found.grouped
+
+
+def test_numbers_with_many_ties_have_fewer_bins():
+    random = numpy.random.default_rng(1)
+    baseline = numpy.where(random.random(4000) < 0.45, 0, random.exponential(1, 4000))
+    values = numpy.where(random.random(1000) < 0.70, 0, random.exponential(1, 1000))
+    found = moved(baseline, values)
+    # The first four deciles are zero and make one edge.
+    assert found.bins == 7
+    edges = numpy.unique(numpy.percentile(baseline, range(10, 100, 10)))
+    counts = [
+        numpy.histogram(numpy.searchsorted(edges, side), bins=range(len(edges) + 2))[0] for side in (baseline, values)
+    ]
+    shares = [count / count.sum() for count in counts]
+    assert found.psi == pytest.approx(float(((shares[1] - shares[0]) * numpy.log(shares[1] / shares[0])).sum()))
+
+
+def test_missing_values_are_a_bin():
+    # Shares a 0.8, missing 0.2 before and a 0.4, missing 0.6 after.
+    found = moved(["a"] * 80 + [None] * 20, ["a"] * 20 + [None] * 30)
+    assert found.psi == pytest.approx(-0.4 * math.log(0.5) + 0.4 * math.log(3))
+    assert found.bins == 2
+    baseline = [*range(100), *[None] * 100]
+    assert moved(baseline, [*range(100), *[None] * 300]).psi == pytest.approx(
+        (0.25 - 0.5) * math.log(0.5) + (0.75 - 0.5) * math.log(1.5)
+    )
+
+
+def test_categories_are_compared_as_they_are():
+    baseline = ["a"] * 60 + ["b"] * 30 + ["c"] * 10
+    values = ["a"] * 15 + ["b"] * 30 + ["d"] * 5
+    e, a = numpy.array([0.6, 0.3, 0.1, 0.0001]), numpy.array([0.3, 0.6, 0.0001, 0.1])
+    found = moved(baseline, values)
+    assert found.psi == pytest.approx(float(((a - e) * numpy.log(a / e)).sum()))
+    assert (found.bins, found.grouped) == (4, False)
+
+
+@pytest.mark.parametrize(("distinct", "bins"), [(20, 20), (21, 10)])
+def test_integers_with_at_most_twenty_values_are_categories(distinct, bins):
+    baseline = numpy.arange(4200) % distinct
+    assert moved(baseline, baseline).bins == bins
+
+
+@pytest.mark.parametrize(("distinct", "bins"), [(2, 2), (10, 10), (11, 10)])
+def test_other_numbers_with_at_most_ten_values_are_categories(distinct, bins):
+    baseline = (numpy.arange(4400) % distinct) / 2
+    assert moved(baseline, baseline).bins == bins
+
+
+def test_a_number_below_a_constant_baseline_is_drift():
+    assert moved([1.0] * 50, [0.0] * 50).psi > 1
+
+
+def test_booleans_are_categories_and_compare_with_integers():
+    # Shares true 0.25 before and 0.5 after.
+    expected = 0.25 * math.log(2) - 0.25 * math.log(0.5 / 0.75)
+    assert moved([True, False, False, False] * 10, [True, False] * 10).psi == pytest.approx(expected)
+    assert drift("x", chunked([1, 0, 0, 0] * 10), chunked([True, False] * 10)).psi == pytest.approx(expected)
+    assert drift("x", chunked([1.0, 0, 0, 0] * 10), chunked([True, False] * 10)).psi == pytest.approx(expected)
+
+
+def test_identifiers_make_no_nonsense():
+    found = moved([f"a{index}" for index in range(700)], [f"b{index}" for index in range(300)])
+    assert (found.psi, found.bins, found.grouped) == (0.0, 1, True)
+
+
+def test_identifiers_that_are_often_missing_now_are_drift():
+    found = moved([f"a{index}" for index in range(700)], [f"b{index}" for index in range(150)] + [None] * 150)
+    assert found.bins == 2
+    assert found.psi > 1
+
+
+@pytest.mark.parametrize(("distinct", "grouped"), [(100, False), (101, True)])
+def test_rare_categories_are_taken_together_among_many(distinct, grouped):
+    baseline = ["big"] * 5000 + [f"c{index}" for index in range(distinct - 1)] * 10
+    assert moved(baseline, baseline).grouped is grouped
+    assert moved(baseline, baseline).bins == (2 if grouped else distinct)
+
+
+def test_text_is_not_compared_with_numbers():
+    assert drift("x", chunked(["1", "2"]), chunked([1, 2])) is None
+
+
+@pytest.mark.parametrize("baseline", [[None] * 50, [1.5] * 50])
+def test_a_side_without_values_is_drift(baseline):
+    other = [1.5] * 50 if baseline[0] is None else [None] * 50
+    assert drift("x", chunked(baseline, "float64"), chunked(other, "float64")).psi > 1
+
+
+def test_infinities_are_at_the_ends():
+    baseline = [*range(1000), 0.5]
+    assert moved(baseline, [float("inf")] * 10 + [float("-inf")] * 10).psi == pytest.approx(
+        moved(baseline, [1e9] * 10 + [-1e9] * 10).psi
+    )
+
+
+def test_the_chance_level_is_what_stable_numbers_stay_below_in_95_of_100():
+    random = numpy.random.default_rng(11)
+    level = chance_level(2000, 800)
+    found = [moved(random.normal(size=2000), random.normal(size=800)).psi for _ in range(400)]
+    assert 0.91 < numpy.mean(numpy.array(found) <= level) < 0.98
+
+
+def test_a_feature_is_described(stored):
+    dataset = stored(
+        {
+            "amount": [1.0, float("nan"), None, float("inf"), 4.0],
+            "count": pyarrow.array([1, 2, 2, None, 7], "uint64"),
+            "good": [True, False, None, True, True],
+            "name": ["a", "b", "a", None, ""],
+            "day": pyarrow.array([0, 1, 1, None, 2], "date32"),
+        }
+    )
+    kinds = {"amount": "number", "count": "integer", "good": "boolean", "name": "text", "day": "time"}
+    found = {name: describe(name, kind, read_column(dataset.path, name)) for name, kind in kinds.items()}
+    facts = {name: (f.rows, f.missing, f.distinct, f.infinite, f.mean) for name, f in found.items()}
+    assert facts == {
+        "amount": (5, 2, 3, 1, 2.5),
+        "count": (5, 1, 3, 0, 3.0),
+        "good": (5, 1, 2, 0, None),
+        "name": (5, 1, 3, 0, None),
+        "day": (5, 1, 3, 0, None),
+    }
