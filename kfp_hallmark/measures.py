@@ -169,20 +169,27 @@ def advantage(
     """
     require_resampling(samples, confidence)
     metric = require_metric(name, challenger.task)
-    values = _value(metric, challenger), _value(metric, champion)
-    if values[0] is None or values[1] is None:
-        return None
     sign = 1.0 if metric.greater_is_better else -1.0
-    difference = sign * (values[0] - values[1])
-    if metric.of_counts is not None:
-        joint = _resample(_joint_counts(challenger, champion), samples, seed)
-        resampled = sign * (metric.of_counts(joint.sum(axis=-1)) - metric.of_counts(joint.sum(axis=-2)))
-        interval = percentile_interval(resampled, confidence)
-    else:
-        first, second = (_influences(metric, predictions)[1] for predictions in (challenger, champion))
-        margin = normal_quantile(confidence) * float(((first - second) ** 2).sum()) ** 0.5
-        interval = difference - margin, difference + margin
-    return None if interval is None else (difference, interval)
+    if metric.of_counts is None:
+        return _influence_advantage(metric, challenger, champion, sign, confidence)
+    first, second = _value(metric, challenger), _value(metric, champion)
+    if first is None or second is None:
+        return None
+    joint = _resample(_joint_counts(challenger, champion), samples, seed)
+    resampled = metric.of_counts(joint.sum(axis=-1)) - metric.of_counts(joint.sum(axis=-2))
+    interval = percentile_interval(sign * resampled, confidence)
+    return None if interval is None else (sign * (first - second), interval)
+
+
+def _influence_advantage(
+    metric: Metric, challenger: Predictions, champion: Predictions, sign: float, confidence: float
+) -> tuple[float, Interval] | None:
+    first, second = _influences(metric, challenger), _influences(metric, champion)
+    if first is None or second is None:
+        return None
+    difference = sign * (first[0] - second[0])
+    reach = normal_quantile(confidence) * float(((first[1] - second[1]) ** 2).sum()) ** 0.5
+    return difference, (difference - reach, difference + reach)
 
 
 def confusion_matrix(predictions: Predictions, rows: ndarray | None = None) -> tuple[list[str], list[list[int]]]:
@@ -306,30 +313,31 @@ def wilson_interval(hits: float, trials: float, confidence: float = 0.95) -> Int
 
 
 def _value(metric: Metric, predictions: Predictions) -> float | None:
-    if not len(predictions.label) or (metric.needs_score and predictions.score is None):
-        return None
-    if metric.of_counts is not None:
-        value = float(metric.of_counts(_counts(predictions)))
-    else:
+    if metric.of_counts is None:
         found = _influences(metric, predictions)
-        value = math.nan if found is None else float(found[0])
+        return None if found is None else found[0]
+    value = float(metric.of_counts(_counts(predictions)))
     return value if math.isfinite(value) else None
 
 
-def _influences(metric: Metric, predictions: Predictions) -> Any:
+def _influences(metric: Metric, predictions: Predictions) -> tuple[float, ndarray] | None:
+    """Return the value of a metric and each row's influence on it; None where it is undefined."""
     assert metric.influences is not None
-    return metric.influences(predictions)
+    if not len(predictions.label) or (metric.needs_score and predictions.score is None):
+        return None
+    found = metric.influences(predictions)
+    return None if found is None or not math.isfinite(found[0]) else found
 
 
 def _normal_interval(metric: Metric, predictions: Predictions, confidence: float) -> Interval | None:
-    value = _value(metric, predictions)
-    if value is None:
+    found = _influences(metric, predictions)
+    if found is None:
         return None
-    error = float((_influences(metric, predictions)[1] ** 2).sum()) ** 0.5
-    reach = normal_quantile(confidence) * error
-    if metric.scale == LOGIT and value in (0.0, 1.0):
+    value = found[0]
+    reach = normal_quantile(confidence) * float((found[1] ** 2).sum()) ** 0.5
+    if metric.scale == LOGIT and not 0 < value < 1:
         fewest = min(_counts(predictions).sum(axis=1))
-        return wilson_interval(value * fewest, fewest, confidence)
+        return wilson_interval(round(value) * fewest, fewest, confidence)
     if metric.scale == LOGIT:
         centre, reach = math.log(value / (1 - value)), reach / (value * (1 - value))
         return 1 / (1 + math.exp(reach - centre)), 1 / (1 + math.exp(-reach - centre))

@@ -119,7 +119,7 @@ def _compare(
     found = advantage(challenger, champion, terms.metric, terms.samples, terms.confidence, terms.seed)
     if found is None:
         return _only(Status.INCONCLUSIVE, f"The {terms.metric} of the model or the champion is undefined.", scope)
-    check = _judge(*found, terms.max_loss)
+    check = _judge(*found, terms)
     return Comparison(replace(check, confidence=terms.confidence, samples=len(challenger.label), scope=scope), champion)
 
 
@@ -182,14 +182,15 @@ def _download(registry: MlflowClient, version: ModelVersion, folder: str) -> str
         raise InputError(f"Its files could not be fetched ({type(error).__name__}).") from error
 
 
-def _judge(difference: float, interval: Interval, max_loss: float) -> Check:
+def _judge(difference: float, interval: Interval, terms: Terms) -> Check:
     """Hold the advantage over the champion against the loss that is allowed."""
     low, high = interval
-    least = -max_loss
+    least = -terms.max_loss
     status = Status.PASS if low >= least else Status.FAIL if high < least else Status.INCONCLUSIVE
+    side = "better" if difference >= 0 else "worse"
     said = (
-        f"{number(abs(difference), 3)} {'better' if difference >= 0 else 'worse'} than the champion "
-        f"({number(low, 3)} to {number(high, 3)}; at most {number(max_loss, 3)} worse is allowed)"
+        f"in {terms.metric.replace('_', ' ')} it is {number(abs(difference), 3)} {side} than the champion "
+        f"({number(low, 3)} to {number(high, 3)}; at most {number(terms.max_loss, 3)} worse is allowed)"
     )
     message = {
         Status.PASS: f"The model is not worse than allowed: {said}.",

@@ -54,7 +54,7 @@ def test_a_better_champion_fails_the_model(compare, models, enthrone):
     assert check.observed < -0.05
     assert check.interval[1] < check.minimum == -0.01
     assert (check.samples, check.confidence) == (1500, 0.95)
-    assert check.message.startswith("The model is worse than allowed: 0.")
+    assert check.message.startswith("The model is worse than allowed: in roc auc it is 0.")
     assert check.scope == {"model": check.scope["model"], "version": "1", "metric": "roc_auc"}
 
 
