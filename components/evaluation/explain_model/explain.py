@@ -87,7 +87,7 @@ def explain(
         attribution=attribution,
         output=_what(meaning, target),
         importances=ordered,
-        predicted=_words(outputs, chosen, meaning)[:rows],
+        predicted=_words(outputs, chosen, meaning, target)[:rows],
         order=_explained_output(outputs, chosen)[:rows],
     )
     document = explanation_page(explained, local_explanations)
@@ -151,13 +151,13 @@ def _what(meaning: Mapping[str, Any], target: str) -> str:
     return f"{target} = {meaning['positive_class']}"
 
 
-def _words(outputs: ndarray, chosen: ndarray, meaning: Mapping[str, Any]) -> list[str]:
+def _words(outputs: ndarray, chosen: ndarray, meaning: Mapping[str, Any], target: str) -> list[str]:
     """Return each row's prediction as words."""
-    shown = [number(float(value), 2) for value in _explained_output(outputs, chosen)]
+    values = _explained_output(outputs, chosen).tolist()
     if meaning["task"] == REGRESSION:
-        return shown
+        return [f"{target} {number(value, 3)}" for value in values]
     classes = meaning["classes"]
-    return [f"probability {value} of {classes[place]}" for value, place in zip(shown, chosen, strict=True)]
+    return [f"{value:.1%} for {target} = {classes[place]}" for value, place in zip(values, chosen, strict=True)]
 
 
 def _document(explained: Explained) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kfp_hallmark.components.evaluation.explain_model.bands import describe, ranks
 from kfp_hallmark.components.evaluation.explain_model.shapley import Attribution
 
-from kfp_hallmark.reports import Markup, bars, code, facts, figure, number, page, paragraph, points, section, table
+from kfp_hallmark.reports import Markup, bars, code, facts, figure, number, page, paragraph, points, section
 
 if TYPE_CHECKING:
     import pandas
@@ -121,16 +121,12 @@ def _single(explained: Explained, number_of: int, row: int, bands: dict[str, lis
     values = explained.attribution.values[row]
     names = list(explained.frame.columns)
     strongest = sorted(range(len(names)), key=lambda index: -abs(values[index]))[:REASONS]
-    rest = float(values.sum() - values[strongest].sum())
-    base = float(explained.attribution.base[row])
-    rows: list[list[Any]] = [["mean output", "", number(base, 3)]]
-    rows += [[code(names[index]), bands[names[index]][row], _signed(float(values[index]))] for index in strongest]
+    items = [(f"{names[index]}: {bands[names[index]][row]}", float(values[index])) for index in strongest]
     if len(names) > len(strongest):
-        rows.append([f"{len(names) - len(strongest)} other features", "", _signed(rest)])
-    rows.append(["output", "", number(base + float(values.sum()), 3)])
+        rest = float(values.sum() - values[strongest].sum())
+        items.append((f"{len(names) - len(strongest)} other features", rest))
+    base = float(explained.attribution.base[row])
+    start, end = number(round(base, 6), 3), number(round(base + float(values.sum()), 6), 3)
     heading = f"<h3>Prediction {number_of}: {escape(explained.predicted[row])}</h3>"
-    return Markup(heading + table(["Feature", "Its value", "Moves the output by"], rows))
-
-
-def _signed(value: float) -> str:
-    return f"{'+' if value >= 0 else '−'}{number(abs(value), 3)}"
+    caption = f"From {start}, the mean output, to {end} ({explained.attribution.unit})."
+    return Markup(heading + figure(bars(f"Contributions to prediction {number_of}", items), caption))
