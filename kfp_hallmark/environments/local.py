@@ -37,6 +37,7 @@ State = Literal["ready", "missing", "broken"]
 
 _MARKER = "hallmark.json"
 _CODE = "code"
+_OPENMP = Path("lib", "openmp")
 _ran: set[Path] = set()
 
 
@@ -149,6 +150,7 @@ def variables(name: str) -> dict[str, str]:
     return {
         "PATH": os.pathsep.join([str(folder / "bin"), os.environ.get("PATH", os.defpath)]),
         "VIRTUAL_ENV": str(folder),
+        "LD_LIBRARY_PATH": os.pathsep.join(filter(None, [os.environ.get("LD_LIBRARY_PATH"), str(folder / _OPENMP)])),
         "PYTHONPATH": str(code_path()),
         "PYTHONNOUSERSITE": "1",
         "PYTHONSAFEPATH": "1",
@@ -219,10 +221,13 @@ def _python(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
+def _site_packages(folder: Path) -> Path:
+    return folder / "lib" / f"python{PYTHON}" / "site-packages"
+
+
 def _contents(folder: Path) -> list[str]:
     """Return the names of what is installed in an environment."""
-    site_packages = folder / "lib" / f"python{PYTHON}" / "site-packages"
-    return sorted(entry.name for entry in os.scandir(site_packages) if entry.name != "__pycache__")
+    return sorted(entry.name for entry in os.scandir(_site_packages(folder)) if entry.name != "__pycache__")
 
 
 def _whole(folder: Path) -> bool:
@@ -266,8 +271,16 @@ def _make(name: str, folder: Path, lock: int) -> None:
         f"free space below {root()}, and run `hallmark env sync {name}`.",
         lock,
     )
+    _lend_openmp(folder)
     marker = {"environment": name, "lock": lock_digest(name), "contents": _contents(folder)}
     (folder / _MARKER).write_text(json.dumps(marker) + "\n")
+
+
+def _lend_openmp(folder: Path) -> None:
+    """Lend scikit-learn's OpenMP library to LightGBM, which looks for the system's: a bare machine has none."""
+    for library in _site_packages(folder).glob("scikit_learn.libs/libgomp-*.so.1*"):
+        (folder / _OPENMP).mkdir()
+        (folder / _OPENMP / "libgomp.so.1").symlink_to(library)
 
 
 def _uv(arguments: list[str], failure: str, hint: str, lock: int) -> None:

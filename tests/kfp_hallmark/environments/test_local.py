@@ -248,3 +248,11 @@ def test_variables(house, monkeypatch):
     assert variables["PYTHONPATH"] == str(local.code_path())
     assert variables["HALLMARK_ENVIRONMENT"] == "release"
     assert variables["HALLMARK_ENVIRONMENT_DIGEST"] == lock_digest("release")
+
+
+def test_lends_openmp_of_scikit_learn_to_who_wants_the_systems(house):
+    text = (ROOT / "environments" / "ml" / "requirements.lock").read_text()
+    house.lock().write_text(text[text.index("scikit-learn==") : text.index("scipy==")])
+    library = house.ensure()[1].parents[1] / "lib" / "openmp" / "libgomp.so.1"
+    house.run(f"import ctypes; ctypes.CDLL({str(library)!r}).GOMP_parallel")
+    assert str(library.parent) in house.run("print(local.variables('ml')['LD_LIBRARY_PATH'])").split(":")
