@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 Interval = tuple[float, float]
 IDENTITY, LOG, LOGIT = "identity", "log", "logit"
+BLOCK = 4_000_000
+"""How many resampled counts are held in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -128,18 +130,18 @@ def bootstrap_intervals(
     require_resampling(samples, confidence)
     predictions = select(predictions, rows)
     metrics = [require_metric(name, predictions.task) for name in names]
-    resampled = None
-    found: dict[str, Interval | None] = {}
-    for metric in metrics:
-        if metric.of_counts is None:
-            found[metric.name] = _normal_interval(metric, predictions, confidence)
-        elif _value(metric, predictions) is None:
-            found[metric.name] = None
-        else:
-            if resampled is None:
-                resampled = _resample(_counts(predictions), samples, seed)
-            found[metric.name] = percentile_interval(metric.of_counts(resampled), confidence)
-    return found
+    found = {
+        metric.name: _normal_interval(metric, predictions, confidence) for metric in metrics if metric.of_counts is None
+    }
+    counted = [metric for metric in metrics if metric.of_counts and _value(metric, predictions) is not None]
+    if counted:
+        statistics = [metric.of_counts for metric in counted if metric.of_counts]
+        resampled = _resample(_counts(predictions), statistics, samples, seed)
+        found |= {
+            metric.name: percentile_interval(values, confidence)
+            for metric, values in zip(counted, resampled, strict=True)
+        }
+    return {name: found.get(name) for name in names}
 
 
 def advantage(
@@ -175,9 +177,13 @@ def advantage(
     first, second = _value(metric, challenger), _value(metric, champion)
     if first is None or second is None:
         return None
-    joint = _resample(_joint_counts(challenger, champion), samples, seed)
-    resampled = metric.of_counts(joint.sum(axis=-1)) - metric.of_counts(joint.sum(axis=-2))
-    interval = percentile_interval(sign * resampled, confidence)
+    of_counts = metric.of_counts
+
+    def difference(joint: ndarray) -> ndarray:
+        return of_counts(joint.sum(axis=-1)) - of_counts(joint.sum(axis=-2))
+
+    resampled = _resample(_joint_counts(challenger, champion), [difference], samples, seed)
+    interval = percentile_interval(sign * resampled[0], confidence)
     return None if interval is None else (sign * (first - second), interval)
 
 
@@ -388,15 +394,22 @@ def _joint_counts(first: Predictions, second: Predictions) -> ndarray:
     return _crossed(len(classes), *(_codes(value, classes) for value in values))
 
 
-def _resample(counts: ndarray, samples: int, seed: int) -> ndarray:
-    """Return resampled counts, shape (samples, *counts.shape), with one pseudo-row a true class that is present."""
+def _resample(
+    counts: ndarray, statistics: Sequence[Callable[[ndarray], ndarray]], samples: int, seed: int
+) -> list[ndarray]:
+    """Return each statistic of resampled counts, shape (samples,); one pseudo-row is added a true class present."""
     import numpy as np
 
     by_class = counts.reshape(len(counts), -1)
     smoothed = by_class + (by_class.sum(axis=1, keepdims=True) > 0) / by_class.shape[1]
     shares = (smoothed / smoothed.sum()).ravel()
-    drawn = np.random.default_rng(seed).multinomial(int(counts.sum()), shares, size=samples)
-    return drawn.reshape(samples, *counts.shape)
+    generator, rows = np.random.default_rng(seed), int(counts.sum())
+    at_once = max(1, BLOCK // counts.size)
+    blocks = []
+    for start in range(0, samples, at_once):
+        drawn = generator.multinomial(rows, shares, size=min(at_once, samples - start))
+        blocks.append([statistic(drawn.reshape(-1, *counts.shape)) for statistic in statistics])
+    return [np.concatenate(values) for values in zip(*blocks, strict=True)]
 
 
 def _ratio(above: ndarray, below: ndarray) -> ndarray:

@@ -244,6 +244,32 @@ def test_intervals_repeat_by_seed_and_differ_by_it():
     assert first == again != measures.bootstrap_intervals(predictions, ["f1"], seed=2)
 
 
+def test_blocks_do_not_change_an_interval(monkeypatch):
+    label, score = noisy(0)
+    whole = measures.bootstrap_intervals(binary(label, score), ["f1", "accuracy"])
+    pair = measures.advantage(binary(label, score), binary(label, 1 - score), "accuracy")
+    monkeypatch.setattr(measures, "BLOCK", 1000)
+    assert measures.bootstrap_intervals(binary(label, score), ["f1", "accuracy"]) == whole
+    assert measures.advantage(binary(label, score), binary(label, 1 - score), "accuracy") == pair
+
+
+def test_intervals_come_in_the_order_asked_for():
+    names = ["f1", "roc_auc", "accuracy"]
+    assert list(measures.bootstrap_intervals(binary(*noisy(0)), names)) == names
+
+
+def test_multiclass_intervals_and_pairs():
+    random = np.random.default_rng(3)
+    label = random.choice(3, size=900, p=[0.6, 0.3, 0.1])
+    noise = random.dirichlet([1, 1, 1], size=900)
+    good, bad = multiclass(label, (noise + np.eye(3)[label]) / 2), multiclass(label, noise)
+    values, names = measures.measure(good), [metric.name for metric in measures.metrics_for(MULTICLASS)]
+    for name, (low, high) in measures.bootstrap_intervals(good, names).items():
+        assert low < values[name] <= high
+        difference, interval = measures.advantage(good, bad, name)
+        assert 0 < interval[0] < difference < interval[1]
+
+
 def test_an_interval_of_an_undefined_metric_is_none():
     found = measures.bootstrap_intervals(binary([1, 1], [0.1, 0.9]), ["roc_auc", "balanced_accuracy", "recall"])
     assert found["roc_auc"] is found["balanced_accuracy"] is None
