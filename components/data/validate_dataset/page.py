@@ -33,6 +33,7 @@ from kfp_hallmark.reports import (
 SHOWN = 40
 """How many features the chart shows, the worst first."""
 PSI = "population_stability_index"
+CONTENT = ("infinite_values", "missing_values", "distinct_values")
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,11 @@ def lead(judged: Judged) -> str:
         told.append("Against the baseline: " + ", ".join(f"{counts[s]} {words[s]}" for s in words if s in counts) + ".")
     wrong = sum(check.name == "schema_anomaly" for check in judged.verdict.checks)
     told.append("Everything fits the schema." if not wrong else f"Not fitting the schema: {wrong}.")
+    odd = [check for check in judged.verdict.checks if check.name in CONTENT]
+    told.extend(check.message for check in odd if check.status is Status.FAIL)
+    warnings = sum(check.status is Status.WARN for check in odd)
+    if warnings:
+        told.append(f"Constant or empty: {warnings}.")
     return " ".join(told)
 
 
