@@ -72,12 +72,12 @@ def read_features(dataset: str | Path, columns: Sequence[Column]) -> pandas.Data
     return frame
 
 
-def make_pipeline(estimator: Any, columns: Sequence[Column]) -> Any:
+def make_pipeline(estimator: Any, columns: Sequence[Column], frame: pandas.DataFrame) -> Any:
     """Return an estimator behind the preprocessing that its features need, all of it scikit-learn's own.
 
     Text becomes one column a category, a missing value being one, and the rarest and those never seen sharing one.
     Numbers go as they are to an estimator that copes with missing ones; for any other, missing ones become the median
-    and all are standardised.
+    and all are standardised. A column of numbers without a single value has nothing to tell and is dropped.
     """
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
@@ -87,13 +87,13 @@ def make_pipeline(estimator: Any, columns: Sequence[Column]) -> Any:
 
     prepare: Any = "passthrough"
     if not get_tags(estimator).input_tags.allow_nan:
-        impute = SimpleImputer(strategy="median", keep_empty_features=True)
-        prepare = Pipeline([("impute", impute), ("standardise", StandardScaler())])
+        prepare = Pipeline([("impute", SimpleImputer(strategy="median")), ("standardise", StandardScaler())])
     encode = OneHotEncoder(
         handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES, sparse_output=False, dtype="float64"
     )
-    numbers = [column.name for column in columns if column.type == NUMBER]
+    empty = [column.name for column in columns if column.type == NUMBER and frame[column.name].isna().all()]
+    numbers = [column.name for column in columns if column.type == NUMBER and column.name not in empty]
     texts = [column.name for column in columns if column.type == TEXT]
-    parts = [("numbers", prepare, numbers), ("texts", encode, texts)]
+    parts = [("numbers", prepare, numbers), ("texts", encode, texts), ("empty", "drop", empty)]
     features = ColumnTransformer([part for part in parts if part[2]], sparse_threshold=0)
     return Pipeline([("features", features), ("estimator", estimator)])

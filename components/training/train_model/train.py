@@ -76,7 +76,7 @@ def train(
     }
     plan = Experiment(lineage[0], configuration, seed)
     started = time.time()
-    pipeline = fit(make_pipeline(accept_labels(made, meaning), columns), frame, label, estimator)
+    pipeline = fit(make_pipeline(accept_labels(made, meaning), columns, frame), frame, label, estimator)
     values = {"training_seconds": time.time() - started, "rows": len(frame), "features": len(columns)}
 
     method = "predict_proba" if meaning["task"] != REGRESSION and hasattr(pipeline, "predict_proba") else "predict"
