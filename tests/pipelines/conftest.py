@@ -41,7 +41,7 @@ class Run:
         return found
 
 
-def hallmark(*arguments, state, cwd=None):
+def run_hallmark(*arguments, state, cwd=None):
     variables = {**os.environ, "HALLMARK_HOME": str(state), "COLUMNS": "140"}
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "PYTHONPATH"):
         variables.pop(name, None)
@@ -49,10 +49,22 @@ def hallmark(*arguments, state, cwd=None):
     return subprocess.run(command, cwd=cwd or state, env=variables, capture_output=True, text=True)
 
 
-def start(folder, state, *arguments):
+def start_run(folder, state, *arguments):
     state.mkdir(parents=True, exist_ok=True)
-    done = hallmark("run", "governed_training", *arguments, "--output", folder, state=state)
+    done = run_hallmark("run", "governed_training", *arguments, "--output", folder, state=state)
     return Run(done.returncode, done.stdout, done.stderr, folder, state)
+
+
+@pytest.fixture(scope="session")
+def hallmark():
+    """Return the function that runs the command `hallmark`."""
+    return run_hallmark
+
+
+@pytest.fixture(scope="session")
+def start():
+    """Return the function that runs `governed_training` and gives a `Run`."""
+    return start_run
 
 
 PLATFORMS = ["local", pytest.param("docker", marks=pytest.mark.docker)]
@@ -71,17 +83,17 @@ def state(platform, tmp_path_factory):
 @pytest.fixture(scope="session")
 def released(platform, state, tmp_path_factory):
     folder = tmp_path_factory.mktemp("released") / "run"
-    return start(folder, state, "--platform", platform, "--params", EXAMPLES / "released.yaml")
+    return start_run(folder, state, "--platform", platform, "--params", EXAMPLES / "released.yaml")
 
 
 @pytest.fixture(scope="session")
 def halted(platform, state, released, tmp_path_factory):
     folder = tmp_path_factory.mktemp("halted") / "run"
-    return start(folder, state, "--platform", platform, "--params", EXAMPLES / "halted.yaml")
+    return start_run(folder, state, "--platform", platform, "--params", EXAMPLES / "halted.yaml")
 
 
 @pytest.fixture(scope="session")
 def repeated(platform, state, halted, tmp_path_factory):
     """Return the released run, made again without reusing any step."""
     folder = tmp_path_factory.mktemp("repeated") / "run"
-    return start(folder, state, "--platform", platform, "--fresh", "--params", EXAMPLES / "released.yaml")
+    return start_run(folder, state, "--platform", platform, "--fresh", "--params", EXAMPLES / "released.yaml")

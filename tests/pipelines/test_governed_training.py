@@ -2,10 +2,12 @@
 
 import json
 import sqlite3
+from pathlib import Path
 
 import pytest
-from conftest import EXAMPLES, hallmark, start
 
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples" / "acs_employment"
 GATES = {"validate_dataset", "performance_gate", "fairness_gate"}
 STEPS = [
     "load_dataset",
@@ -91,7 +93,7 @@ class TestHalted:
         assert rows == [(name, version)]
         assert set(aliases.values()) == {version}
 
-    def test_both_runs_are_in_the_audit_log(self, released, halted):
+    def test_both_runs_are_in_the_audit_log(self, released, halted, hallmark):
         done = hallmark("audit", "verify", halted.state / "audit.jsonl", state=halted.state)
         assert done.returncode == 0, done.stderr
         lines = [json.loads(line) for line in (halted.state / "audit.jsonl").read_text().splitlines()]
@@ -117,7 +119,7 @@ class TestRepeated:
         assert len(versions(repeated.state)[0]) == 1
 
 
-def test_unchanged_steps_are_reused(platform, state, repeated, tmp_path):
+def test_unchanged_steps_are_reused(platform, state, repeated, start, tmp_path):
     run = start(tmp_path / "run", state, "--platform", platform, "--params", EXAMPLES / "released.yaml")
     assert run.exit_code == 0, run.stdout + run.stderr
     states = {step["name"]: step["state"] for step in run.document["steps"]}
@@ -131,9 +133,7 @@ def test_unchanged_steps_are_reused(platform, state, repeated, tmp_path):
 
 
 @pytest.mark.parametrize("flavour", ["kubeflow", "vertex"])
-def test_the_compiled_file_runs_too(state, platform, repeated, flavour, tmp_path):
-    from conftest import ROOT
-
+def test_the_compiled_file_runs_too(state, platform, repeated, flavour, hallmark, tmp_path):
     done = hallmark(
         "run",
         ROOT / "compiled" / "pipelines" / f"governed_training.{flavour}.yaml",
