@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 from urllib.parse import quote
@@ -83,7 +83,7 @@ def _gates(result: RunResult) -> Markup | None:
         return None
     rows = []
     for verdict in result.verdicts:
-        reasons = _reasons(result, verdict["path"])
+        reasons = _few(_reasons(result, verdict["path"]))
         rows.append(
             [
                 badge(verdict["status"]),
@@ -93,6 +93,11 @@ def _gates(result: RunResult) -> Markup | None:
             ]
         )
     return section("Gates", table(["Status", "Gate", "What it found", "Evidence"], rows))
+
+
+def _few(sentences: list[str], most: int = 3) -> list[str]:
+    rest = len(sentences) - most
+    return sentences if rest <= 1 else [*sentences[:most], f"And {rest} more, in the report."]
 
 
 def _reasons(result: RunResult, path: str) -> list[str]:
@@ -158,13 +163,13 @@ def _has_report(output: Any) -> bool:
 
 
 def _reports(result: RunResult) -> Markup | None:
-    rows = [
-        [step.name, _links({name: output["report"]})]
+    reports = {
+        step.name if name == "report" else f"{step.name} {name}": output["report"]
         for step in result.steps
         for name, output in step.outputs.items()
         if _has_report(output)
-    ]
-    return section("Reports", table(["Step", "Report"], rows)) if rows else None
+    }
+    return section("Reports", Markup(f"<p>{_links(reports)}</p>")) if reports else None
 
 
 def _metrics(result: RunResult) -> Markup | None:
@@ -226,7 +231,7 @@ def _log(step: Step) -> Markup | None:
     return _links({"log": step.log}) if step.log else None
 
 
-def _links(targets: dict[str, str | None]) -> Markup:
+def _links(targets: Mapping[str, str | None]) -> Markup:
     return Markup(
         " · ".join(f'<a href="{quote(path)}">{escape(name)}</a>' for name, path in targets.items() if path is not None)
     )

@@ -2,7 +2,8 @@ import pytest
 from kfp import dsl
 
 from kfp_hallmark.contracts.digest import artifact_digest
-from kfp_hallmark.runner.reuse import Reuse, code_digest
+from kfp_hallmark.runner import reuse
+from kfp_hallmark.runner.reuse import Reuse, _source_digests, code_digest
 
 REUSABLE = {"make_data", "fit"}
 
@@ -74,7 +75,7 @@ class TestKey:
     @pytest.fixture
     def key(self, tmp_path):
         def compute(environment="one", tracking_uri="sqlite:///a", **changed):
-            reuse = Reuse(tmp_path / "reuse", lambda image: environment, lambda: tmp_path, tracking_uri)
+            kept = Reuse(tmp_path / "reuse", lambda image: environment, lambda: tmp_path, tracking_uri)
             given = {
                 "component_name": "comp-a",
                 "image": "kfp-hallmark/ml:1",
@@ -82,7 +83,7 @@ class TestKey:
                 "arguments": {"seed": 1},
                 "env_vars": {},
             }
-            return reuse.compute_key(**given | changed)
+            return kept.compute_key(**given | changed)
 
         return compute
 
@@ -117,19 +118,30 @@ class TestKey:
         (tmp_path / "folder" / "link").symlink_to(tmp_path / "data")
         assert key(arguments={"model": linked}) != key(arguments={"model": linked})
 
-    def test_the_code_counts(self):
-        assert code_digest().startswith("sha256:")
+    def test_a_component_depends_on_its_own_code_and_what_all_share(self, monkeypatch):
+        before = dict(_source_digests())
+        assert {"components/training/train_model/component.py", "contracts/digest.py"} <= set(before)
+        assert not [name for name in before if name.startswith(("runner/", "cli/", "pipelines/"))]
+        train = ["from kfp_hallmark.components.training.train_model.train import train_model"]
+        gate = ["from kfp_hallmark.components.evaluation.fairness_gate.fairness import fairness_gate"]
+        own = ["import kfp_hallmark"]
+        digests = [code_digest(command) for command in (train, gate, own)]
+        changes = {"components/training/train_model/train.py": [0, 2], "contracts/digest.py": [0, 1, 2]}
+        for name, changed in changes.items():
+            monkeypatch.setattr(reuse, "_source_digests", lambda name=name: before | {name: "sha256:changed"})
+            now = [code_digest(command) for command in (train, gate, own)]
+            assert [index for index in range(3) if now[index] != digests[index]] == changed
 
 
 def test_a_broken_entry_is_a_miss(tmp_path):
-    reuse = Reuse(tmp_path / "reuse", str, lambda: tmp_path / "target", "")
+    kept = Reuse(tmp_path / "reuse", str, lambda: tmp_path / "target", "")
     (tmp_path / "reuse" / "key.json").write_text("{")
-    assert reuse.get("key") is None
-    assert reuse.get("absent") is None
+    assert kept.get("key") is None
+    assert kept.get("absent") is None
 
 
 def test_an_artifact_without_contents_comes_back(tmp_path):
-    reuse = Reuse(tmp_path / "reuse", str, lambda: tmp_path / "target", "")
+    kept = Reuse(tmp_path / "reuse", str, lambda: tmp_path / "target", "")
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "a").write_text("a")
     outputs = {
@@ -137,8 +149,8 @@ def test_an_artifact_without_contents_comes_back(tmp_path):
         "model": dsl.Model(name="model", uri=str(tmp_path / "model")),
         "status": "pass",
     }
-    reuse.put("key", outputs)
-    found = reuse.get("key")
+    kept.put("key", outputs)
+    found = kept.get("key")
     assert found["status"] == "pass"
     assert isinstance(found["metrics"], dsl.Metrics)
     assert found["metrics"].metadata == {"accuracy": 0.5}
