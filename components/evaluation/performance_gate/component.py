@@ -28,8 +28,8 @@ def performance_gate(
         limits: Limit to value, such as {"min_roc_auc": 0.8, "max_log_loss": 0.5}.
         model_name: Registered model whose champion to compare with. Default: no comparison.
         champion_metric: Metric that is compared.
-        max_champion_loss: How much worse than the champion the model may be; the whole interval must keep to it.
-        bootstrap_samples: Number of paired resamples behind each interval.
+        max_champion_loss: How much worse than the champion the model may be; to pass, the whole interval keeps to it.
+        bootstrap_samples: Number of resamples behind the interval of a metric of counts, such as recall.
         confidence: Confidence level of the intervals, between 0 and 1.
         seed: Seed of the resampling.
         tracking_uri: MLflow registry. Default: MLFLOW_TRACKING_URI.
