@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from kfp_hallmark.contracts import decision as decisions
+from kfp_hallmark.contracts import registration, release
 from kfp_hallmark.contracts import verdict as verdicts
 from kfp_hallmark.contracts.digest import artifact_digest, is_digest
 from kfp_hallmark.contracts.model import MODEL_FILE, lineage
 from kfp_hallmark.errors import HallmarkError
 from kfp_hallmark.runner.record import FAILED, HALTED, REPORTS_FOLDER, SUCCEEDED, RunResult, Step
 
-REGISTRATION_SCHEMA = "hallmark/registration/v1"
-RELEASE_SCHEMA = "hallmark/release/v1"
 _MAX_BYTES = 10_000_000
 """A file above this is no document of ours."""
 
@@ -51,8 +50,8 @@ def gather(result: RunResult, failed: bool) -> None:
     decided = found.documents.get(decisions.SCHEMA, [])
     result.decision = _decision(result, decided[-1]) if decided else None
     result.model = _model(found)
-    released = found.documents.get(RELEASE_SCHEMA, [])
-    result.release = {"path": result.place(released[-1].path)} | released[-1].value if released else None
+    released = found.documents.get(release.SCHEMA, [])
+    result.release = _release(result, released[-1]) if released else None
     result.metrics = {
         step.name: dict(output["metadata"])
         for step in result.steps
@@ -147,11 +146,11 @@ def _decision(result: RunResult, document: _Document) -> dict[str, Any]:
 
 
 def _model(found: _Found) -> dict[str, Any] | None:
-    registered = found.documents.get(REGISTRATION_SCHEMA, [])
-    registration = registered[-1].value if registered else {}
-    if not found.models and not registration:
+    registered = found.documents.get(registration.SCHEMA, [])
+    version = registered[-1].value if registered else {}
+    if not found.models and not version:
         return None
-    experiment_hash, digest = None, registration.get("digest")
+    experiment_hash, digest = None, version.get("digest")
     if found.models:
         path = found.models[-1][1]
         digest = _digest(path)
@@ -159,11 +158,16 @@ def _model(found: _Found) -> dict[str, Any] | None:
             experiment_hash = lineage(path).experiment_hash
     return {
         "digest": digest,
-        "name": registration.get("name"),
-        "version": registration.get("version"),
-        "uri": registration.get("uri"),
+        "name": version.get("name"),
+        "version": version.get("version"),
+        "uri": version.get("uri"),
         "experiment_hash": experiment_hash,
     }
+
+
+def _release(result: RunResult, document: _Document) -> dict[str, Any]:
+    known = {name: document.value.get(name) for name in ("name", "version", "digest", "deployed")}
+    return known | {"uri": document.step.outputs.get("uri"), "path": result.place(document.path)}
 
 
 def _lineage(result: RunResult, model: str) -> list[dict[str, Any]]:

@@ -201,6 +201,8 @@ def _lineage(result: RunResult) -> Markup | None:
     rows += [[entry["name"], entry["step"], code(entry["digest"]), entry["rows"]] for entry in result.lineage]
     if result.model and result.model["version"]:
         rows.append([f"version {result.model['version']}", None, code(result.model["uri"]), None])
+    if result.release and result.release["uri"]:
+        rows.append(["served from", None, code(result.release["uri"]), None])
     return section("Lineage", table(["What", "Made by", "Digest or place", "Rows"], rows))
 
 

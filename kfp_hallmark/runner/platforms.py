@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from kfp_hallmark.contracts.audit import PATH_VARIABLE as AUDIT_VARIABLE
 from kfp_hallmark.runner.interruption import Interruption
 from kfp_hallmark.runner.record import ARTIFACTS_FOLDER
 
 SERVING_VARIABLE = "HALLMARK_SERVING_DIR"
-AUDIT_VARIABLE = "HALLMARK_AUDIT_LOG"
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 
 

@@ -78,7 +78,8 @@ class RunResult:
         verdicts: Gate, status, path and report of every verdict.
         decision: Outcome, reasons, path and report; None when nothing was decided.
         model: Digest, name, version, uri and experiment hash, each None when not known; None without a model.
-        release: Where the model is served from and by which step's document; None when it was not deployed.
+        release: Name, version, digest, uri and time of what was deployed, and the path of the document; None when
+            nothing was.
         metrics: Metrics by step.
         lineage: From the source to the model: name, step, digest and what else is known.
         audit_log: Where the audit log is.

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import uuid
-from collections.abc import Callable, Sequence
-from functools import cache
-from importlib.util import find_spec
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +13,12 @@ from kfp import dsl
 from kfp.dsl import executor
 from kfp.local.cache import LocalCache
 
-from kfp_hallmark.contracts.digest import artifact_digest, file_digest
+from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.documents import value_digest, write_json
+from kfp_hallmark.contracts.experiment import code_version
 from kfp_hallmark.errors import HallmarkError
-from kfp_hallmark.resources import PACKAGE
 
 SCHEMA = "hallmark/reuse/v1"
-
-_NOT_IN_STEPS = ("cli/", "runner/", "pipelines/")
-"""The parts of the package that no step imports."""
 
 
 class Reuse(LocalCache):
@@ -65,7 +59,7 @@ class Reuse(LocalCache):
         return value_digest(
             {
                 "environment": self._environment(image),
-                "code": code_digest(full_command),
+                "code": code_version(),
                 "command": full_command,
                 "inputs": inputs,
                 "variables": env_vars or {},
@@ -91,38 +85,6 @@ class Reuse(LocalCache):
         """Keep a step's outputs: parameters as they are, artifacts by path and digest."""
         entry = {"schema": SCHEMA, "outputs": {name: _keep(value) for name, value in outputs.items()}}
         write_json(self._entry_path(key), entry)
-
-
-def code_digest(command: Sequence[str]) -> str:
-    """Return the SHA-256 of our sources that a step may import: what components share, and its own component.
-
-    A step that names no component of ours in its command may import any.
-
-    Args:
-        command: The step's command, which holds the source of its function.
-    """
-    named = {match[1] for part in command for match in re.finditer(r"kfp_hallmark\.components\.\w+\.(\w+)", part)}
-    digests = _source_digests()
-    counted = {
-        name: digest
-        for name, digest in digests.items()
-        if not (named and name.startswith("components/")) or named & set(name.split("/"))
-    }
-    return value_digest(counted)
-
-
-@cache
-def _source_digests() -> dict[str, str]:
-    """Return the SHA-256 of each source file of ours that steps import, by its place in the package."""
-    components = find_spec("kfp_hallmark.components")
-    assert components is not None and components.submodule_search_locations
-    roots = {"": PACKAGE, "components/": Path(components.submodule_search_locations[0])}
-    names = {
-        prefix + path.relative_to(root).as_posix(): path
-        for prefix, root in roots.items()
-        for path in root.rglob("*.py")
-    }
-    return {name: file_digest(path) for name, path in names.items() if not name.startswith(_NOT_IN_STEPS)}
 
 
 def _identity(value: Any) -> Any:

@@ -17,6 +17,7 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 from rich.console import Console
 
+from kfp_hallmark.contracts.audit import PATH_VARIABLE as AUDIT_VARIABLE
 from kfp_hallmark.contracts.documents import now
 from kfp_hallmark.errors import InputError, nearest
 from kfp_hallmark.reports import write_page
@@ -28,7 +29,7 @@ from kfp_hallmark.runner.orchestration import ORCHESTRATOR_LOG, Orchestration
 from kfp_hallmark.runner.page import run_page
 from kfp_hallmark.runner.parameters import Pipeline, check_parameters, pipeline_spec, resolve_paths
 from kfp_hallmark.runner.plan import PlannedStep, plan
-from kfp_hallmark.runner.platforms import AUDIT_VARIABLE, TRACKING_VARIABLE, Folders, Platform
+from kfp_hallmark.runner.platforms import TRACKING_VARIABLE, Folders, Platform
 from kfp_hallmark.runner.record import LOGS_FOLDER, RunResult
 from kfp_hallmark.runner.recorder import Recorder
 from kfp_hallmark.runner.reuse import Reuse

@@ -2,8 +2,7 @@ import pytest
 from kfp import dsl
 
 from kfp_hallmark.contracts.digest import artifact_digest
-from kfp_hallmark.runner import reuse
-from kfp_hallmark.runner.reuse import Reuse, _source_digests, code_digest
+from kfp_hallmark.runner.reuse import Reuse
 
 REUSABLE = {"make_data", "fit"}
 
@@ -117,20 +116,6 @@ class TestKey:
         linked = dsl.Model(uri=str(tmp_path / "folder"))
         (tmp_path / "folder" / "link").symlink_to(tmp_path / "data")
         assert key(arguments={"model": linked}) != key(arguments={"model": linked})
-
-    def test_a_component_depends_on_its_own_code_and_what_all_share(self, monkeypatch):
-        before = dict(_source_digests())
-        assert {"components/training/train_model/component.py", "contracts/digest.py"} <= set(before)
-        assert not [name for name in before if name.startswith(("runner/", "cli/", "pipelines/"))]
-        train = ["from kfp_hallmark.components.training.train_model.train import train_model"]
-        gate = ["from kfp_hallmark.components.evaluation.fairness_gate.fairness import fairness_gate"]
-        own = ["import kfp_hallmark"]
-        digests = [code_digest(command) for command in (train, gate, own)]
-        changes = {"components/training/train_model/train.py": [0, 2], "contracts/digest.py": [0, 1, 2]}
-        for name, changed in changes.items():
-            monkeypatch.setattr(reuse, "_source_digests", lambda name=name: before | {name: "sha256:changed"})
-            now = [code_digest(command) for command in (train, gate, own)]
-            assert [index for index in range(3) if now[index] != digests[index]] == changed
 
 
 def test_a_broken_entry_is_a_miss(tmp_path):
