@@ -60,7 +60,7 @@ class Release:
         return {
             "version": self.version,
             "digest": self.model.digest,
-            "path": self.path,
+            "model": self.path,
             "decision": self.decision,
             "decision_digest": self.decision_digest,
         }

@@ -26,7 +26,7 @@ def test_places_follow_from_version_and_digests():
     "change",
     [
         {"schema": "hallmark/release/v2"},
-        {"path": "versions/../../elsewhere"},
+        {"model": "versions/../../elsewhere"},
         {"decision": "/etc"},
         {"version": "../3"},
         {"name": "../income"},

@@ -72,7 +72,7 @@ def test_the_next_version_takes_over_and_the_former_stays(registry, uri, candida
     assert champion(registry, candidate) == "2"
     former = served(another, serving).previous
     assert (former["version"], former["digest"]) == ("1", candidate.digest)
-    assert artifact_digest(serving / candidate.name / former["path"]) == candidate.digest
+    assert artifact_digest(serving / candidate.name / former["model"]) == candidate.digest
     assert artifact_digest(serving / candidate.name / former["decision"]) == former["decision_digest"]
 
 
@@ -232,7 +232,7 @@ def test_a_change_in_the_serving_folder_is_noticed(sqlite_uri, candidate, servin
 def test_a_release_document_that_is_not_whole_is_refused(sqlite_uri, candidate, another, serving):
     candidate.register(sqlite_uri)
     run(candidate, sqlite_uri, serving)
-    edit(serving / candidate.name / "release.json", path="../elsewhere")
+    edit(serving / candidate.name / "release.json", model="../elsewhere")
     another.register(sqlite_uri)
     with pytest.raises(IntegrityError, match="must be a whole hallmark/release/v1; its fields contradict"):
         run(another, sqlite_uri, serving)
