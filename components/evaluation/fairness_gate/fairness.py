@@ -203,18 +203,20 @@ def _message(
     values = each.rates[rate].of(known[rate]).values
     low, high = (known[rate][place] for place in (values.argmin(), values.argmax()))
     extremes = (
-        f"The {rate} runs from {number(float(values.min()), 3)} ({each.titles[low]}) to "
+        f"the {rate} runs from {number(float(values.min()), 3)} ({each.titles[low]}) to "
         f"{number(float(values.max()), 3)} ({each.titles[high]})"
     )
-    what, beyond = ("ratio", "below the minimum") if measure.ratio else ("difference", "above the maximum")
+    beyond = "below the minimum" if measure.ratio else "above the maximum"
     chance = interval[1] >= limit if measure.ratio else interval[0] <= limit
     outcome = {
-        Status.PASS: "within the limit, as is its whole interval.",
-        Status.WARN: "within the limit, but its interval reaches beyond it.",
-        Status.FAIL: f"{beyond} of {number(limit)}{', though its interval reaches within it' if chance else ''}.",
-        Status.INCONCLUSIVE: f"within the limit so far. {too_few}",
+        Status.PASS: "within the limit, as is its whole interval",
+        Status.WARN: "within the limit, but its interval reaches beyond it",
+        Status.FAIL: f"{beyond} of {number(limit)}{', though its interval reaches within it' if chance else ''}",
+        Status.INCONCLUSIVE: "within the limit so far",
     }[status]
-    return f"{extremes}: a {what} of {number(observed, 3)}, {outcome}"
+    name = measure.name.replace("_", " ").capitalize()
+    rest = f" {too_few}" if unknown else ""
+    return f"{name} {number(observed, 3)}, {outcome}: {extremes}.{rest}"
 
 
 def _listed(rates: Sequence[str]) -> str:

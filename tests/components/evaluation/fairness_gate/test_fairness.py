@@ -50,8 +50,8 @@ def test_a_limit_beyond_the_interval_passes(fairness, rows):
     assert 0.05 < check.interval[0] < 0.1 < check.interval[1] < 0.15
     assert (check.samples, check.confidence) == (2000, 0.95)
     assert check.message == (
-        "The selection rate runs from 0.3 (g b) to 0.4 (g a): a difference of 0.1, within the limit, as is its whole "
-        "interval."
+        "Demographic parity difference 0.1, within the limit, as is its whole interval: "
+        "the selection rate runs from 0.3 (g b) to 0.4 (g a)."
     )
 
 
@@ -74,7 +74,7 @@ def test_a_failure_that_chance_can_explain_says_so(fairness, rows):
     names, label, prediction = rows(("a", 20, 5, 5, 20), ("b", 15, 10, 5, 20))
     (check,) = fairness({"g": names}, label, prediction, ["g"], {PARITY: 0.05}).verdict.checks
     assert check.status is Status.FAIL
-    assert check.message.endswith("above the maximum of 0.05, though its interval reaches within it.")
+    assert "above the maximum of 0.05, though its interval reaches within it: " in check.message
 
 
 def test_a_small_group_is_named_and_inconclusive_and_the_others_are_still_judged(fairness, rows):
