@@ -7,7 +7,6 @@ from typing import Any, Protocol
 
 from kfp_hallmark.components.evaluation.evaluate_model.page import evaluation_page
 from kfp_hallmark.components.evaluation.evaluate_model.slices import measure_slices
-
 from kfp_hallmark.contracts.artifacts import Artifact, Metrics, log_metrics
 from kfp_hallmark.contracts.dataset import read_schema, require_column
 from kfp_hallmark.contracts.predictions import BINARY, REGRESSION, Predictions, write_predictions

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from kfp_hallmark.components.evaluation.evaluate_model.slices import FEWEST, HEADLINES, SMALL, Slice
-
 from kfp_hallmark.contracts.predictions import BINARY, REGRESSION, Predictions
 from kfp_hallmark.measures import Interval, calibration_curve, roc_curve
 from kfp_hallmark.reports import (

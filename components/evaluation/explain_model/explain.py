@@ -15,7 +15,6 @@ from kfp_hallmark.components.evaluation.explain_model.shapley import (
     explain_structure,
     require_sizes,
 )
-
 from kfp_hallmark.contracts.artifacts import Artifact, Metrics, log_metrics
 from kfp_hallmark.contracts.dataset import read_table
 from kfp_hallmark.contracts.digest import artifact_digest

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.components.evaluation.explain_model.bands import describe, ranks
 from kfp_hallmark.components.evaluation.explain_model.shapley import Attribution
-
 from kfp_hallmark.reports import Markup, bars, code, facts, figure, number, page, paragraph, points, section
 
 if TYPE_CHECKING:

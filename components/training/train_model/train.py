@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kfp_hallmark import tracking
 from kfp_hallmark.components.training.train_model.estimators import make_estimator
 from kfp_hallmark.components.training.train_model.features import choose_columns, make_pipeline, read_features
 from kfp_hallmark.components.training.train_model.folder import write_folder
-
-from kfp_hallmark import tracking
 from kfp_hallmark.contracts.artifacts import Artifact, Metrics, log_metrics
 from kfp_hallmark.contracts.dataset import dataset_lineage
 from kfp_hallmark.contracts.digest import artifact_digest

@@ -1,10 +1,10 @@
 import numpy
 import pandas
 import pytest
+
 from kfp_hallmark.components.training.train_model.features import choose_columns, make_pipeline, read_features
 from kfp_hallmark.components.training.train_model.folder import write_folder
 from kfp_hallmark.components.training.train_model.train import accept_labels, describe_target, fit
-
 from kfp_hallmark.modeling import read_label
 
 

@@ -8,18 +8,6 @@ import pandas
 import pytest
 import shap
 from kfp import dsl
-from kfp_hallmark.components.evaluation.explain_model.bands import describe, ranks
-from kfp_hallmark.components.evaluation.explain_model.explain import explain, metric_names
-from kfp_hallmark.components.evaluation.explain_model.shapley import (
-    AGNOSTIC_ROWS,
-    LINEAR,
-    LOG_ODDS,
-    PROBABILITY,
-    TARGET,
-    explain_predictions,
-    explain_structure,
-    permute,
-)
 from lightgbm import LGBMClassifier
 from sklearn.ensemble import (
     ExtraTreesClassifier,
@@ -35,6 +23,18 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
 
+from kfp_hallmark.components.evaluation.explain_model.bands import describe, ranks
+from kfp_hallmark.components.evaluation.explain_model.explain import explain, metric_names
+from kfp_hallmark.components.evaluation.explain_model.shapley import (
+    AGNOSTIC_ROWS,
+    LINEAR,
+    LOG_ODDS,
+    PROBABILITY,
+    TARGET,
+    explain_predictions,
+    explain_structure,
+    permute,
+)
 from kfp_hallmark.contracts.dataset import read_table
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.errors import InputError, IntegrityError

@@ -4,6 +4,7 @@ import numpy
 import pandas
 import pytest
 from kfp import dsl
+
 from kfp_hallmark.components.training.train_model.train import train
 
 
