@@ -62,7 +62,7 @@ class DockerPlatform:
         return config.DockerRunner()
 
     def digest(self, image: str) -> str:
-        """Return the digest of an image's configuration, which covers all its layers."""
+        """Return the digest of an image's configuration, which covers all its layers, our code in them."""
         return self._images[image]
 
     def run(self, job: Job) -> int:

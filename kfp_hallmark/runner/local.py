@@ -14,6 +14,7 @@ from typing import Any
 from kfp.dsl import component_factory
 from kfp.local import config, subprocess_task_handler
 
+from kfp_hallmark.contracts.experiment import code_version
 from kfp_hallmark.environments import environment_of, local, lock_digest
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.runner.platforms import Folders, Job, containers
@@ -49,9 +50,9 @@ class LocalPlatform:
         return config.SubprocessRunner(use_venv=False)
 
     def digest(self, image: str) -> str:
-        """Return the digest of an environment's lock; for any other image, its reference."""
+        """Return the digests of an environment's lock and of our code; for any other image, its reference first."""
         environment = environment_of(image)
-        return image if environment is None else lock_digest(environment)
+        return f"{image if environment is None else lock_digest(environment)} {code_version()}"
 
     def run(self, job: Job) -> int:
         """Run a step as a process group of its own."""

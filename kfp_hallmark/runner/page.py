@@ -24,9 +24,9 @@ def run_page(result: RunResult, planned: Sequence[PlannedStep]) -> str:
         _gates(result),
         _graph(result, planned),
         _reports(result),
-        _metrics(result),
         _lineage(result),
         _steps(result),
+        _metrics(result),
         _parameters(result),
     ]
     return page(
@@ -84,12 +84,13 @@ def _gates(result: RunResult) -> Markup | None:
     rows = []
     for verdict in result.verdicts:
         reasons = _few(_reasons(result, verdict["path"]))
+        evidence = _links({"report": verdict["report"], "verdict": verdict["path"]})
         rows.append(
             [
                 badge(verdict["status"]),
                 verdict["gate"],
                 Markup("<br>".join(map(escape, reasons))) if reasons else "Every check passed.",
-                _links({"report": verdict["report"], "verdict": verdict["path"]}),
+                Markup(f'<span style="white-space:nowrap">{evidence}</span>'),
             ]
         )
     return section("Gates", table(["Status", "Gate", "What it found", "Evidence"], rows))

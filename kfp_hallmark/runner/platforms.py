@@ -96,7 +96,7 @@ class Platform(Protocol):
         """Return the runner by which kfp.local knows the platform."""
 
     def digest(self, image: str) -> str:
-        """Return the digest of what an image holds."""
+        """Return what tells all that a step on an image runs on from anything else: dependencies and our code."""
 
     def run(self, job: Job) -> int:
         """Run a step to its end and return its exit code."""

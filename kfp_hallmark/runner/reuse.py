@@ -15,21 +15,20 @@ from kfp.local.cache import LocalCache
 
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.documents import value_digest, write_json
-from kfp_hallmark.contracts.experiment import code_version
 from kfp_hallmark.errors import HallmarkError
 
 SCHEMA = "hallmark/reuse/v1"
 
 
 class Reuse(LocalCache):
-    """A cache of step outputs, keyed by contents: the environment, our code, the command, parameters, input artifacts.
+    """A cache of step outputs, keyed by contents: the environment, the command, parameters, input artifacts.
 
     Unlike kfp's, it asks neither where an input lies nor what its metadata says, and gives an output only when its
     contents are still what they were; it gives a copy, so that every run's folder is whole.
 
     Args:
         folder: Where the entries are kept.
-        environment: Gives the digest of what an image holds.
+        environment: Gives what a step on an image runs on, our code included.
         target: Gives the folder that the outputs of the step at hand belong in.
         tracking_uri: Where MLflow keeps its runs, which steps write to.
     """
@@ -59,7 +58,6 @@ class Reuse(LocalCache):
         return value_digest(
             {
                 "environment": self._environment(image),
-                "code": code_version(),
                 "command": full_command,
                 "inputs": inputs,
                 "variables": env_vars or {},
