@@ -24,10 +24,10 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 @functools.cache
 def code_version() -> str:
-    """Return the digest of the sources that a step may run: the package and its components, as `sha256:<64 hex digits>`.
+    """Return the digest of the sources that a step may run: the package with its components.
 
-    What only the SDK runs, such as the command line, is left out. A checkout and a wheel of the same sources have the
-    same one.
+    It is written `sha256:<64 hex digits>`. What only the SDK runs, such as the command line, is left out. A checkout
+    and a wheel of the same sources have the same one.
     """
     specification = importlib.util.find_spec("kfp_hallmark.components")
     components = Path((specification.submodule_search_locations or [""])[0]) if specification else PACKAGE
