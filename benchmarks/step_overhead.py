@@ -24,10 +24,10 @@ from pathlib import Path
 import yaml
 from kfp import dsl, local
 from kfp.local import pipeline_orchestrator
-from kfp_hallmark.pipelines import governed_training
 from rich.console import Console
 
 from kfp_hallmark import components, environments, runner
+from kfp_hallmark.pipelines import governed_training
 from kfp_hallmark.runner.spec import prepare
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kfp_hallmark.pipelines.governed_training import governed_training
 
+from kfp_hallmark.pipelines.governed_training import governed_training
 from kfp_hallmark.runner.parameters import check_parameters
 
 FOLDER = Path(__file__).parents[2] / "examples" / "acs_employment"

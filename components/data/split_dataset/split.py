@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kfp_hallmark.components.data.split_dataset.hashing import row_hashes, seeded
-
 from kfp_hallmark.contracts.artifacts import Artifact
 from kfp_hallmark.contracts.dataset import (
     dataset_lineage,

@@ -15,7 +15,6 @@ from kfp_hallmark.components.data.validate_dataset.features import (
     Feature,
 )
 from kfp_hallmark.components.data.validate_dataset.schema import TOLERANCE
-
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
 from kfp_hallmark.reports import (
     Markup,

@@ -22,7 +22,6 @@ from kfp_hallmark.components.data.validate_dataset.schema import (
     infer_schema,
     load_schema,
 )
-
 from kfp_hallmark.contracts.artifacts import Artifact
 from kfp_hallmark.contracts.dataset import read_schema
 from kfp_hallmark.contracts.digest import artifact_digest

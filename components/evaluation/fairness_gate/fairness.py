@@ -16,7 +16,6 @@ from kfp_hallmark.components.evaluation.fairness_gate.disparity import (
 )
 from kfp_hallmark.components.evaluation.fairness_gate.groups import Tally, group_by, intersect, tally
 from kfp_hallmark.components.evaluation.fairness_gate.page import SIZE_CHECK, fairness_page
-
 from kfp_hallmark.contracts.artifacts import Artifact
 from kfp_hallmark.contracts.dataset import read_schema, read_table, require_column
 from kfp_hallmark.contracts.predictions import BINARY, Predictions, read_predictions

@@ -13,7 +13,6 @@ from kfp_hallmark.components.evaluation.fairness_gate.disparity import (
     TRUE_POSITIVE_RATE,
     Rate,
 )
-
 from kfp_hallmark.errors import InputError
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from kfp_hallmark.components.evaluation.fairness_gate.disparity import (
     SELECTION_RATE,
 )
 from kfp_hallmark.components.evaluation.fairness_gate.groups import Tally
-
 from kfp_hallmark.contracts.predictions import Predictions
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
 from kfp_hallmark.measures import wilson_interval

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kfp_hallmark.components.evaluation.performance_gate.champion import CHECK, Comparison
-
 from kfp_hallmark.contracts.predictions import Predictions
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
 from kfp_hallmark.measures import LOGIT, METRICS, measure

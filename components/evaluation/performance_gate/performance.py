@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from kfp_hallmark.components.evaluation.performance_gate.champion import Terms, compare_with_champion
 from kfp_hallmark.components.evaluation.performance_gate.page import performance_page
-
 from kfp_hallmark.contracts.artifacts import Artifact
 from kfp_hallmark.contracts.predictions import Predictions, read_predictions
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from kfp_hallmark.components.governance.decide_release.page import decision_page
-
 from kfp_hallmark.contracts.artifacts import Artifact
 from kfp_hallmark.contracts.decision import Policy, decide, write_decision
 from kfp_hallmark.contracts.digest import artifact_digest, file_digest

@@ -14,8 +14,8 @@ import uuid
 
 import pytest
 from kfp import dsl
-from kfp_hallmark.components.release.register_model.register import register
 
+from kfp_hallmark.components.release.register_model.register import register
 from kfp_hallmark.contracts.decision import Policy, decide, write_decision
 from kfp_hallmark.contracts.digest import artifact_digest
 

@@ -11,9 +11,9 @@ import fsspec
 import pyarrow
 import pyarrow.parquet
 import pytest
+
 from kfp_hallmark.components.data.load_dataset import load as module
 from kfp_hallmark.components.data.load_dataset.load import load
-
 from kfp_hallmark.contracts.dataset import dataset_lineage, dataset_metadata, read_table, write_table
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError

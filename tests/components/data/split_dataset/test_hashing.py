@@ -7,6 +7,7 @@ import pyarrow
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from kfp_hallmark.components.data.split_dataset.hashing import mix, row_hashes, seeded, text_hash, value_hashes
 
 MISSING = text_hash("missing value")

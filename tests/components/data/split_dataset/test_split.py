@@ -9,9 +9,9 @@ import pyarrow
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from kfp_hallmark.components.data.load_dataset.load import load
 from kfp_hallmark.components.data.split_dataset.split import latest, split
-
 from kfp_hallmark.contracts.dataset import dataset_lineage, read_table
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.errors import InputError, MissingInputError

@@ -8,6 +8,7 @@ import pyarrow
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from kfp_hallmark.components.data.validate_dataset.features import (
     chance_level,
     describe,

@@ -10,10 +10,10 @@ import numpy
 import pyarrow
 import pytest
 from google.protobuf import text_format
-from kfp_hallmark.components.data.validate_dataset.features import Drift
-from kfp_hallmark.components.data.validate_dataset.validate import drift_checks, validate
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
+from kfp_hallmark.components.data.validate_dataset.features import Drift
+from kfp_hallmark.components.data.validate_dataset.validate import drift_checks, validate
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.verdict import Status, Verdict
 from kfp_hallmark.errors import InputError, MissingInputError

@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from kfp import dsl
-from kfp_hallmark.components.evaluation.fairness_gate.fairness import judge_fairness
 
+from kfp_hallmark.components.evaluation.fairness_gate.fairness import judge_fairness
 from kfp_hallmark.contracts.dataset import write_table
 from kfp_hallmark.contracts.predictions import BINARY, Predictions, write_predictions
 from kfp_hallmark.contracts.verdict import Verdict

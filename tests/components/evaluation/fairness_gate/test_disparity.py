@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from kfp_hallmark.components.evaluation.fairness_gate.disparity import (
     DISPARITIES,
     SELECTION_RATE,

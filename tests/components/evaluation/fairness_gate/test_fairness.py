@@ -3,9 +3,9 @@ import re
 
 import numpy as np
 import pytest
+
 from kfp_hallmark.components.evaluation.fairness_gate.disparity import DISPARITIES
 from kfp_hallmark.components.evaluation.fairness_gate.groups import MISSING
-
 from kfp_hallmark.contracts.predictions import REGRESSION
 from kfp_hallmark.contracts.verdict import Status
 from kfp_hallmark.errors import InputError, IntegrityError

@@ -1,8 +1,8 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from kfp_hallmark.components.evaluation.fairness_gate.groups import MISSING, Groups, group_by, tally
 
+from kfp_hallmark.components.evaluation.fairness_gate.groups import MISSING, Groups, group_by, tally
 from kfp_hallmark.errors import InputError
 
 

@@ -5,8 +5,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from kfp import dsl
-from kfp_hallmark.components.evaluation.performance_gate.performance import judge_performance
 
+from kfp_hallmark.components.evaluation.performance_gate.performance import judge_performance
 from kfp_hallmark.contracts.dataset import write_table
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION, Predictions, write_predictions

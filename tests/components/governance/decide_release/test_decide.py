@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from kfp import dsl
-from kfp_hallmark.components.governance.decide_release.decide import decide_release
 
+from kfp_hallmark.components.governance.decide_release.decide import decide_release
 from kfp_hallmark.contracts.decision import Decision, require_release
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError

@@ -1,7 +1,7 @@
 import pytest
 from kfp import dsl
-from kfp_hallmark.components.governance.enforce_decision.enforce import enforce
 
+from kfp_hallmark.components.governance.enforce_decision.enforce import enforce
 from kfp_hallmark.contracts.decision import Policy, decide, write_decision
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.errors import IntegrityError, MissingInputError, ReleaseRefused

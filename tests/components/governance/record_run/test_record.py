@@ -1,7 +1,7 @@
 import pytest
 from kfp.dsl import PipelineTaskFinalStatus
-from kfp_hallmark.components.governance.record_run.record import record
 
+from kfp_hallmark.components.governance.record_run.record import record
 from kfp_hallmark.contracts.audit import records, verify
 from kfp_hallmark.errors import InputError, IntegrityError
 

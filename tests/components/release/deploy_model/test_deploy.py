@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from kfp_hallmark.components.release.deploy_model.deploy import deploy
 
+from kfp_hallmark.components.release.deploy_model.deploy import deploy
 from kfp_hallmark.contracts.digest import Manifest, artifact_digest, short
 from kfp_hallmark.contracts.release import Release
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError, ReleaseRefused
