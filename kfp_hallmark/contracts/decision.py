@@ -22,8 +22,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from kfp_hallmark.contracts.digest import Manifest, file_digest, is_digest
-from kfp_hallmark.contracts.documents import now, parse_time, read_json, write_json, writing
+from kfp_hallmark.contracts.digest import Manifest, artifact_digest, file_digest
+from kfp_hallmark.contracts.documents import now, parse_time, read_json, require_form, write_json, writing
 from kfp_hallmark.contracts.model import Lineage, lineage
 from kfp_hallmark.contracts.verdict import Status, Verdict, is_gate_name
 from kfp_hallmark.errors import HallmarkError, InputError, IntegrityError, ReleaseRefused
@@ -162,14 +162,20 @@ class Decision:
         }
 
     @classmethod
-    def read(cls, path: str | Path) -> Decision:
-        """Read the decision in a folder; this alone does not verify it, `require_release` does.
+    def read(cls, path: str | Path, expected_digest: str | None = None) -> Decision:
+        """Read the decision in a folder; this alone does not verify what it rests on, `require_release` does.
+
+        Args:
+            path: The decision's folder.
+            expected_digest: The digest that the folder must have, kept apart from it; None does not ask.
 
         Raises:
             MissingInputError: If the folder holds no decision.
-            IntegrityError: If the decision is not whole.
+            IntegrityError: If the decision is not whole, or not the one that was made.
         """
         value = read_json(Path(path) / DECISION_FILE, SCHEMA)
+        if expected_digest is not None and (found := artifact_digest(path)) != expected_digest:
+            raise IntegrityError(f"The decision must be the one that was made, {expected_digest}; got {found}.")
         try:
             decision = cls(
                 outcome=Outcome(value["outcome"]),
@@ -184,12 +190,7 @@ class Decision:
                 created=value["created"],
             )
             parse_time(decision.created)
-            if value["model"]["digest"] != decision.model.digest or not all(
-                map(is_digest, decision.model.files.values())
-            ):
-                raise ValueError("model.digest is not that of model.files")
-            if value["evidence"] != decision.to_json()["evidence"]:
-                raise ValueError("an entry of evidence is not in its form")
+            require_form(value, decision.to_json())
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise IntegrityError(f"The decision in {str(path)!r} must be a whole {SCHEMA}; {error}.") from error
         return decision
@@ -301,10 +302,7 @@ def require_release(decision_path: str | Path, model: str | Path, expected_diges
         MissingInputError: If the decision or the model is not there.
     """
     folder = Path(decision_path)
-    decision = Decision.read(folder)
-    held = Manifest.of(folder)
-    if expected_digest is not None and held.digest != expected_digest:
-        raise IntegrityError(f"The decision must be the one that was made, {expected_digest}; got {held.digest}.")
+    decision = Decision.read(folder, expected_digest)
     if not decision.released:
         raise ReleaseRefused(
             "The model must have a decision to release; it has one to halt: " + " ".join(decision.reasons),
@@ -317,7 +315,7 @@ def require_release(decision_path: str | Path, model: str | Path, expected_diges
             "The model was changed after it was judged, or the decision is about another model.",
         )
     wanted = {entry.file: entry.digest for entry in decision.evidence if entry.digest}
-    differing = {name for name, _ in held.files.items() ^ wanted.items()} - {DECISION_FILE}
+    differing = {name for name, _ in Manifest.of(folder).files.items() ^ wanted.items()} - {DECISION_FILE}
     if differing:
         raise IntegrityError(
             f"The evidence must be what was decided on; these files are not: {', '.join(sorted(differing))}."
@@ -325,6 +323,6 @@ def require_release(decision_path: str | Path, model: str | Path, expected_diges
     anew = decide(model, {entry.gate: folder / entry.file for entry in decision.evidence}, decision.policy)
     if not anew.released:
         raise ReleaseRefused("The model must still have evidence for its release: " + " ".join(anew.reasons))
-    if anew.statuses != decision.statuses or anew.lineage != decision.lineage:
+    if anew.evidence != decision.evidence or anew.lineage != decision.lineage:
         raise IntegrityError("The decision must say what its evidence and its model say; it says something else.")
     return decision

@@ -29,6 +29,15 @@ class Manifest:
 
     files: Mapping[str, str]
 
+    def __post_init__(self) -> None:
+        for name, digest in self.files.items():
+            try:
+                name.encode("utf-8")
+            except UnicodeEncodeError as error:
+                raise IntegrityError(f"The files of an artifact must have names in Unicode; got {name!r}.") from error
+            if not is_digest(digest):
+                raise IntegrityError(f"The file {name!r} must be bound by a digest; got {digest!r}.")
+
     @property
     def digest(self) -> str:
         """The artifact's digest, `sha256:<64 hex digits>`."""
@@ -43,8 +52,8 @@ class Manifest:
 
         Raises:
             MissingInputError: If the path is not there, or a folder holds no file.
-            IntegrityError: If the folder holds a symbolic link, whose target no digest would cover, or a pipe, socket
-                or device. The path itself may be a link.
+            IntegrityError: If the folder holds a symbolic link, whose target no digest would cover, a pipe, socket or
+                device, or a name that is no Unicode. The path itself may be a link.
             PermissionError: If something below the folder cannot be read; nothing is left out in silence.
         """
         path = Path(path)

@@ -97,18 +97,44 @@ def write_json(path: str | Path, value: Any) -> None:
 def read_json(path: str | Path, schema: str) -> dict[str, Any]:
     """Read a JSON document and check which schema it says it follows.
 
+    What two readers could take for different things is refused, as by I-JSON: a key twice in one object, a number
+    that is not finite as a double, text that is no Unicode.
+    Source: RFC 7493, section 2.
+
     Raises:
         MissingInputError: If there is no such file.
-        IntegrityError: If it cannot be read as JSON, or follows another schema.
+        IntegrityError: If it cannot be read as such JSON, or follows another schema.
     """
     path = Path(path)
     if not path.is_file():
         raise MissingInputError(f"A {schema} document must be a file; got {str(path)!r}.")
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_object, parse_int=_whole_number)
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode("utf-8")
     except (OSError, RecursionError, ValueError) as error:
         raise IntegrityError(f"A {schema} document must be JSON; {str(path)!r} cannot be read as such.") from error
     if not isinstance(value, dict) or value.get("schema") != schema:
         found = value.get("schema") if isinstance(value, dict) else type(value).__name__
         raise IntegrityError(f"The document {str(path)!r} must have the schema {schema!r}; got {found!r}.")
     return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the pairs of a JSON object as a dict; a key twice is a ValueError."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a key stands twice")
+    return value
+
+
+def _whole_number(digits: str) -> int:
+    """Return a whole number; one beyond the range of a double is a ValueError."""
+    if not math.isfinite(float(digits)):
+        raise ValueError("a number is too great")
+    return int(digits)
+
+
+def require_form(value: Any, form: Any) -> None:
+    """Raise ValueError unless a JSON value is the one that its document would write: no more, no less, type by type."""
+    if canonical(value) != canonical(form):
+        raise ValueError("its fields are not in their form, or contradict one another")

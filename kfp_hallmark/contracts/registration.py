@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kfp_hallmark.contracts.digest import is_digest
-from kfp_hallmark.contracts.documents import now, parse_time, read_json
+from kfp_hallmark.contracts.documents import now, parse_time, read_json, require_form
 from kfp_hallmark.errors import InputError, IntegrityError
 
 SCHEMA = "hallmark/registration/v1"
@@ -91,6 +91,8 @@ class Registration:
         require_version(self.version)
         if not is_digest(self.digest):
             raise InputError(f"digest must be sha256 and 64 hexadecimal digits; got {self.digest!r}.")
+        if not isinstance(self.run_id, str):
+            raise InputError(f"run_id must be text; got {self.run_id!r}.")
         parse_time(self.created)
 
     @property
@@ -121,8 +123,7 @@ class Registration:
         value = read_json(path, SCHEMA)
         try:
             found = cls(value["name"], value["version"], value["digest"], value["run_id"], value["created"])
-            if value["uri"] != found.uri:
-                raise ValueError("uri is not that of name and version")
+            require_form(value, found.to_json())
         except (KeyError, TypeError, ValueError) as error:
             raise IntegrityError(f"The registration {str(path)!r} must be a whole {SCHEMA}; {error}.") from error
         return found

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kfp_hallmark.contracts.digest import Manifest, is_digest, short
-from kfp_hallmark.contracts.documents import now, parse_time, read_json
+from kfp_hallmark.contracts.documents import now, parse_time, read_json, require_form
 from kfp_hallmark.contracts.registration import require_model_name, require_version
 from kfp_hallmark.errors import IntegrityError
 
@@ -47,23 +47,17 @@ class Release:
     @property
     def path(self) -> str:
         """Where the model is, relative to the document's folder."""
-        return f"versions/{self.version}-{short(self.model.digest)}"
+        return self.reference["model"]
 
     @property
     def decision(self) -> str:
         """Where the decision is, relative to the document's folder."""
-        return f"decisions/{short(self.decision_digest)}"
+        return self.reference["decision"]
 
     @property
     def reference(self) -> dict[str, str]:
         """What a later release says of this one."""
-        return {
-            "version": self.version,
-            "digest": self.model.digest,
-            "model": self.path,
-            "decision": self.decision,
-            "decision_digest": self.decision_digest,
-        }
+        return _reference(self.version, self.model.digest, self.decision_digest)
 
     def to_json(self) -> dict[str, Any]:
         """Return the release as a JSON value."""
@@ -95,8 +89,26 @@ class Release:
                 previous=value["previous"],
             )
             parse_time(release.deployed)
-            if not is_digest(release.decision_digest) or value != release.to_json():
-                raise ValueError("its fields contradict one another")
+            if (former := release.previous) is not None:
+                require_form(former, _reference(former["version"], former["digest"], former["decision_digest"]))
+            require_form(value, release.to_json())
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise IntegrityError(f"The release {str(path)!r} must be a whole {SCHEMA}; {error}.") from error
         return release
+
+
+def _reference(version: str, digest: str, decision_digest: str) -> dict[str, str]:
+    """Return what identifies a version that serves or served, and where it is, relative to the document's folder.
+
+    Raises:
+        ValueError: If the version is no number, or a digest none.
+    """
+    if not is_digest(digest) or not is_digest(decision_digest):
+        raise ValueError("a digest is none")
+    return {
+        "version": require_version(version),
+        "digest": digest,
+        "model": f"versions/{version}-{short(digest)}",
+        "decision": f"decisions/{short(decision_digest)}",
+        "decision_digest": decision_digest,
+    }

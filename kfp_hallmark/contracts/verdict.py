@@ -20,13 +20,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from kfp_hallmark.contracts.digest import is_digest
-from kfp_hallmark.contracts.documents import finite, now, parse_time, read_json, write_json
+from kfp_hallmark.contracts.documents import finite, now, parse_time, read_json, require_form, write_json
 from kfp_hallmark.errors import InputError, IntegrityError
 
 SCHEMA = "hallmark/verdict/v1"
@@ -83,11 +83,11 @@ class Check:
     def __post_init__(self) -> None:
         limited = self.minimum is not None or self.maximum is not None
         if (
-            self.status is Status.PASS
+            self.status.passed
             and limited
             and judge(self.observed, minimum=self.minimum, maximum=self.maximum) is not Status.PASS
         ):
-            raise IntegrityError(f"The check {self.name!r} must keep its limits to pass; it does not.")
+            raise IntegrityError(f"The check {self.name!r} must keep its limits to pass or warn; it does not.")
 
 
 def judge(observed: float | None, *, minimum: float | None = None, maximum: float | None = None) -> Status:
@@ -189,31 +189,31 @@ class Verdict:
                 created=value["created"],
             )
             parse_time(verdict.created)
-            stated = Status(value["status"])
+            if Status(value["status"]) is not verdict.status:
+                raise IntegrityError(
+                    f"The verdict of {verdict.gate!r} must have its worst check's status, {verdict.status}; "
+                    f"got {value['status']}."
+                )
+            require_form(value, verdict.to_json())
         except IntegrityError:
             raise
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise IntegrityError(f"The verdict {str(path)!r} must have every field of {SCHEMA}; {error}.") from error
-        if stated is not verdict.status:
-            raise IntegrityError(
-                f"The verdict of {verdict.gate!r} must have its worst check's status, {verdict.status}; got {stated}."
-            )
+            raise IntegrityError(f"The verdict {str(path)!r} must be a whole {SCHEMA}; {error}.") from error
         return verdict
 
 
 def _read_check(entry: dict[str, Any]) -> Check:
-    """Return a check as its JSON value says it: every field, no other, and each of its type."""
+    """Return a check as its JSON value says it, each field of its type."""
     scope = dict(entry["scope"])
     interval = None if entry["interval"] is None else tuple(entry["interval"])
     check = Check(**entry | {"status": Status(entry["status"]), "interval": interval, "scope": scope})
-    absent = [one.name for one in fields(Check) if one.name not in entry]
-    if absent:
-        raise ValueError(f"a check lacks {', '.join(absent)}")
     if interval is not None and len(interval) != 2:
         raise ValueError("an interval has two ends")
     for value in (check.observed, check.minimum, check.maximum, check.confidence, check.samples, *(interval or ())):
         if isinstance(value, bool) or not isinstance(value, int | float | None):
             raise ValueError(f"a number is {type(value).__name__}")
+    if not isinstance(check.samples, int | None):
+        raise ValueError("samples are a whole number")
     if not all(isinstance(text, str) for text in (check.name, check.message, *scope.values())):
         raise ValueError("name, message and scope are text")
     return check

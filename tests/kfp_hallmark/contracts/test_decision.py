@@ -341,7 +341,7 @@ ATTACKS = {
     "path traversal in an evidence file": (
         decision_of(lambda d: d["evidence"][0].update(file="../../outside.json")),
         IntegrityError,
-        "an entry of evidence is not in its form",
+        "fields are not in their form",
     ),
     "path traversal in a gate's name": (
         decision_of(lambda d: d["evidence"][0].update(gate="../../outside", file="evidence/../../outside.json")),
@@ -377,7 +377,36 @@ ATTACKS = {
     "digest of another model": (
         decision_of(lambda d: d["model"].update(digest=OTHER)),
         IntegrityError,
-        "model.digest is not that of model.files",
+        "fields are not in their form, or contradict one another",
+    ),
+    "digest of a file in capitals": (
+        decision_of(lambda d: d["model"]["files"].update(MLmodel=d["model"]["files"]["MLmodel"].replace("a", "A"))),
+        IntegrityError,
+        "The file 'MLmodel' must be bound by a digest",
+    ),
+    "a gate's reasons edited": (
+        decision_of(lambda d: d["evidence"][0].update(reasons=["All is well."])),
+        IntegrityError,
+        "must say what its evidence and its model say",
+    ),
+    "reasons that are text": (decision_of(lambda d: d.update(reasons="")), IntegrityError, "are not in their form"),
+    "files as pairs": (
+        decision_of(lambda d: d["model"].update(files=list(d["model"]["files"].items()))),
+        IntegrityError,
+        "are not in their form",
+    ),
+    "an unknown field": (decision_of(lambda d: d.update(waived=True)), IntegrityError, "are not in their form"),
+    "a greater age than numbers go": (
+        decision_of(lambda d: d["policy"].update(max_age_hours=10**400)),
+        IntegrityError,
+        "must be JSON",
+    ),
+    "a key twice": (
+        lambda model, folder: (folder / "decision.json").write_text(
+            (folder / "decision.json").read_text().replace("{", '{"outcome": "halt",', 1)
+        ),
+        IntegrityError,
+        "must be JSON",
     ),
     "model's files absent": (decision_of(lambda d: d["model"].pop("files")), IntegrityError, "must be a whole"),
 }

@@ -89,6 +89,18 @@ def test_a_pipe_is_refused(folder):
         artifact_digest(folder)
 
 
+def test_a_name_that_is_no_unicode_is_refused(folder):
+    (folder / os.fsdecode(b"\xff")).touch()
+    with pytest.raises(IntegrityError, match="must have names in Unicode"):
+        artifact_digest(folder)
+
+
+@pytest.mark.parametrize("digest", ["sha256:" + "AB" * 32, "sha256: " + "ab" * 32, "ab" * 32, None])
+def test_a_manifest_without_a_digest_is_refused(digest):
+    with pytest.raises(IntegrityError, match="The file 'MLmodel' must be bound by a digest"):
+        Manifest({"MLmodel": digest})
+
+
 @pytest.mark.parametrize("inside", [False, True], ids=["no entry", "an empty folder"])
 def test_an_empty_folder_is_refused(tmp_path, inside):
     empty = tmp_path / "empty"

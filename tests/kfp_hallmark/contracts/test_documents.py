@@ -10,6 +10,7 @@ from kfp_hallmark.contracts.documents import (
     finite,
     parse_time,
     read_json,
+    require_form,
     value_digest,
     write_json,
     writing,
@@ -113,6 +114,12 @@ def test_finite_replaces_what_json_cannot_say_at_any_depth():
         (b"\xff\xfe", "must be JSON"),
         (b"[" * 100_000, "must be JSON"),
         (b"1" * 5000, "must be JSON"),
+        (b'{"schema": "wanted/v1", "a": 1, "a": 1}', "must be JSON"),
+        (b'{"schema": "wanted/v1", "a": {"b": 1, "b": 2}}', "must be JSON"),
+        (b'{"schema": "wanted/v1", "a": ' + b"9" * 309 + b"}", "must be JSON"),
+        (b'{"schema": "wanted/v1", "a": 1e309}', "must be JSON"),
+        (b'{"schema": "wanted/v1", "a": NaN}', "must be JSON"),
+        (b'{"schema": "wanted/v1", "a": "\\ud800"}', "must be JSON"),
         (b"[]", r"must have the schema 'wanted/v1'; got 'list'"),
         (b"{}", r"must have the schema 'wanted/v1'; got None"),
         (b'{"schema": "wanted/v2"}', r"must have the schema 'wanted/v1'; got 'wanted/v2'"),
@@ -122,6 +129,19 @@ def test_read_json_refuses(tmp_path, content, message):
     (tmp_path / "document.json").write_bytes(content)
     with pytest.raises(IntegrityError, match=message):
         read_json(tmp_path / "document.json", "wanted/v1")
+
+
+def test_read_json_takes_whatever_json_can_say(tmp_path):
+    value = {"schema": "wanted/v1", "whole": 2**64, "great": -1.7e308, "text": "\u4e2d\U0001f600", "none": None}
+    (tmp_path / "document.json").write_text(json.dumps(value))
+    assert read_json(tmp_path / "document.json", "wanted/v1") == value
+
+
+@pytest.mark.parametrize(("value", "form"), [({"a": 1}, {"a": True}), ({"a": 1}, {"a": 1.0}), ({}, {"a": None})])
+def test_require_form_tells_apart_what_python_takes_as_equal(value, form):
+    require_form(value, dict(value))
+    with pytest.raises(ValueError, match="are not in their form"):
+        require_form(value, form)
 
 
 def test_read_json_refuses_an_absent_file(tmp_path):

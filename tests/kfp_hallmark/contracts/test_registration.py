@@ -26,7 +26,9 @@ def test_what_is_written_is_what_is_read(tmp_path):
         {"name": "../income", "uri": "models:/../income/3"},
         {"digest": "sha256:abc"},
         {"created": "today"},
-        {"run_id": None, "name": None},
+        {"run_id": None},
+        {"run_id": 7},
+        {"more": 1},
     ],
 )
 def test_read_refuses(tmp_path, change):

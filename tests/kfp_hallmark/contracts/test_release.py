@@ -36,6 +36,12 @@ def test_places_follow_from_version_and_digests():
         {"decision_digest": "abc"},
         {"deployed": "today"},
         {"previous": "2"},
+        {"previous": {}},
+        {"previous": []},
+        {"previous": FORMER.reference | {"model": "../../elsewhere"}},
+        {"previous": FORMER.reference | {"version": "../2", "model": f"versions/../2-{FORMER.model.digest[7:19]}"}},
+        {"previous": FORMER.reference | {"digest": "abc"}},
+        {"previous": FORMER.reference | {"more": 1}},
         {"more": 1},
     ],
 )

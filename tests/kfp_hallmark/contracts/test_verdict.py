@@ -17,8 +17,9 @@ OPTIONAL = st.none() | NUMBERS
 def checks(draw):
     minimum, maximum, observed = draw(OPTIONAL), draw(OPTIONAL), draw(OPTIONAL)
     status = draw(st.sampled_from(Status))
-    if status is Status.PASS and (minimum is not None or maximum is not None):
-        status = judge(observed, minimum=minimum, maximum=maximum)
+    if status.passed and (minimum is not None or maximum is not None):
+        kept = judge(observed, minimum=minimum, maximum=maximum)
+        status = status if kept is Status.PASS else kept
     return Check(
         name=draw(st.text()),
         status=status,
@@ -92,10 +93,11 @@ def test_a_check_without_a_limit_is_refused():
         judge(0.5)
 
 
+@pytest.mark.parametrize("status", [Status.PASS, Status.WARN])
 @pytest.mark.parametrize("observed", [0.11, None, math.nan])
-def test_a_pass_beyond_its_limit_is_refused(observed):
-    with pytest.raises(IntegrityError, match="'difference' must keep its limits to pass"):
-        Check("difference", Status.PASS, observed=observed, maximum=0.1)
+def test_a_pass_beyond_its_limit_is_refused(observed, status):
+    with pytest.raises(IntegrityError, match="'difference' must keep its limits to pass or warn"):
+        Check("difference", status, observed=observed, maximum=0.1)
 
 
 def test_nan_is_written_as_null(tmp_path):
@@ -150,24 +152,43 @@ CHANGES = {
         lambda v: v.update(status="pass"),
         "must have its worst check's status, fail; got",
     ),
-    "unknown status": (lambda v: v.update(status="great"), "must have every field"),
+    "unknown status": (lambda v: v.update(status="great"), "must be a whole hallmark/verdict/v1"),
     "another schema": (lambda v: v.update(schema="hallmark/verdict/v2"), "must have the schema"),
-    "no checks": (lambda v: v.pop("checks"), "must have every field"),
-    "checks is text": (lambda v: v.update(checks="none"), "must have every field"),
-    "no subjects": (lambda v: v.pop("subjects"), "must have every field"),
-    "subjects is null": (lambda v: v.update(subjects=None), "must have every field"),
+    "no checks": (lambda v: v.pop("checks"), "must be a whole hallmark/verdict/v1"),
+    "checks is text": (lambda v: v.update(checks="none"), "must be a whole hallmark/verdict/v1"),
+    "no subjects": (lambda v: v.pop("subjects"), "must be a whole hallmark/verdict/v1"),
+    "subjects is null": (lambda v: v.update(subjects=None), "must be a whole hallmark/verdict/v1"),
     "empty subjects": (lambda v: v.update(subjects={}), "must be bound to a subject"),
-    "no time": (lambda v: v.pop("created"), "must have every field"),
-    "time is no time": (lambda v: v.update(created="now"), "must have every field"),
+    "no time": (lambda v: v.pop("created"), "must be a whole hallmark/verdict/v1"),
+    "time is no time": (lambda v: v.update(created="now"), "must be a whole hallmark/verdict/v1"),
     "gate is a path": (lambda v: v.update(gate="../gate"), "A gate's name must be letters"),
     "check passes beyond its limit": (lambda v: v["checks"][0].update(status="pass"), "must keep its limits to pass"),
-    "check without its limit": (lambda v: v["checks"][0].pop("maximum"), "a check lacks maximum"),
-    "check with an unknown field": (lambda v: v["checks"][0].update(weight=2), "must have every field"),
-    "observed is text": (lambda v: v["checks"][0].update(observed="0.31"), "must have every field"),
+    "check warns beyond its limit": (
+        lambda v: (v.update(status="warn"), v["checks"][0].update(status="warn")),
+        "must keep its limits to pass or warn",
+    ),
+    "check warns without a value": (
+        lambda v: (v.update(status="warn"), v["checks"][0].update(status="warn", observed=None)),
+        "must keep its limits to pass or warn",
+    ),
+    "a limit of infinity": (lambda v: v["checks"][0].update(maximum=math.inf), "must be JSON"),
+    "a limit greater than numbers go": (lambda v: v["checks"][0].update(maximum=10**400), "must be JSON"),
+    "subjects are pairs": (lambda v: v.update(subjects=[*v["subjects"].items()]), "are not in their form"),
+    "parameters are pairs": (lambda v: v.update(parameters=[["a", 1]]), "are not in their form"),
+    "scope is pairs": (lambda v: v["checks"][0].update(scope=[["a", "b"]]), "are not in their form"),
+    "an unknown field": (lambda v: v.update(waived=True), "are not in their form"),
+    "samples are a fraction": (lambda v: v["checks"][0].update(samples=3.5), "samples are a whole number"),
+    "a digest in capitals": (lambda v: v["subjects"].update(model=MODEL.upper()), "must be bound by a digest"),
+    "a digest with a space": (lambda v: v["subjects"].update(model=MODEL + " "), "must be bound by a digest"),
+    "a digit that is no ASCII": (lambda v: v.update(created="\uff12\uff10\uff12\uff16-11-21"), "must be a whole"),
+    "text that is no Unicode": (lambda v: v["checks"][0].update(message="\ud800"), "must be JSON"),
+    "check without its limit": (lambda v: v["checks"][0].pop("maximum"), "are not in their form"),
+    "check with an unknown field": (lambda v: v["checks"][0].update(weight=2), "must be a whole hallmark/verdict/v1"),
+    "observed is text": (lambda v: v["checks"][0].update(observed="0.31"), "must be a whole hallmark/verdict/v1"),
     "observed is true": (lambda v: v["checks"][0].update(observed=True), "a number is bool"),
     "interval of one end": (lambda v: v["checks"][0].update(interval=[0.1]), "an interval has two ends"),
     "message is null": (lambda v: v["checks"][0].update(message=None), "name, message and scope are text"),
-    "scope is a list": (lambda v: v["checks"][0].update(scope=["SEX"]), "must have every field"),
+    "scope is a list": (lambda v: v["checks"][0].update(scope=["SEX"]), "must be a whole hallmark/verdict/v1"),
 }
 
 
