@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kfp_hallmark.contracts.digest import is_digest
 from kfp_hallmark.errors import IntegrityError, MissingInputError
 
 MODEL_FILE = "MLmodel"
@@ -58,7 +59,7 @@ def read_model_file(path: str | Path) -> dict[str, Any]:
         )
     try:
         value = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except (RecursionError, ValueError, yaml.YAMLError) as error:
         raise IntegrityError(f"The file {str(file)!r} must be YAML; it is not.") from error
     if not isinstance(value, dict):
         raise IntegrityError(f"The file {str(file)!r} must be a YAML mapping; got {type(value).__name__}.")
@@ -73,7 +74,17 @@ def model_metadata(path: str | Path) -> dict[str, Any]:
 
 
 def lineage(path: str | Path) -> Lineage:
-    """Return what a model folder says it was made from."""
+    """Return what a model folder says it was made from.
+
+    Raises:
+        MissingInputError: If the folder is no model.
+        IntegrityError: If it says so by anything but digests.
+    """
     metadata = model_metadata(path)
-    datasets = metadata.get("datasets") or []
-    return Lineage(tuple(str(digest) for digest in datasets), metadata.get("experiment_hash"))
+    datasets, experiment_hash = metadata.get("datasets"), metadata.get("experiment_hash")
+    datasets = [] if datasets is None else datasets
+    if not isinstance(datasets, list) or not all(map(is_digest, datasets)):
+        raise IntegrityError(f"The datasets that a model names must be a list of digests; got {datasets!r}.")
+    if experiment_hash is not None and not is_digest(experiment_hash):
+        raise IntegrityError(f"The experiment hash that a model names must be a digest; got {experiment_hash!r}.")
+    return Lineage(tuple(datasets), experiment_hash)
