@@ -4,13 +4,16 @@
      "hash": "sha256:..."}
 
 `hash` is the SHA-256 of the line's canonical JSON without `hash`. A changed, moved, added or removed line breaks the
-chain. Two things do not, for no key protects the log: lines cut off the end, and a log rewritten from its first line.
-Whoever must detect these keeps the last hash elsewhere and gives it to `verify`.
+chain, unless every line after it is written anew too. That, lines cut off or forged at the end, and a log removed as a
+whole do not show by the log alone, for no key protects it. Whoever must detect these keeps the last hash elsewhere and
+gives it to `verify`, which vouches for all lines up to the one with that hash.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import io
 import json
 import os
 from collections.abc import Mapping
@@ -24,6 +27,7 @@ SCHEMA = "hallmark/audit/v1"
 PATH_VARIABLE = "HALLMARK_AUDIT_LOG"
 """The environment variable that names the log when no path is given."""
 
+FIELDS = frozenset({"schema", "index", "time", "previous", "record", "hash"})
 GENESIS = "sha256:" + "0" * 64
 """What the first line names as the hash before it."""
 
@@ -50,7 +54,7 @@ def append(path: str | Path, record: Mapping[str, Any]) -> str:
         raise InputError(f"A record of the audit log must be a JSON value; {error}.") from error
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
+    with path.open("a+b", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
         lines = _follow(file.read(), path)
@@ -62,10 +66,20 @@ def append(path: str | Path, record: Mapping[str, Any]) -> str:
             "record": entry,
         }
         line["hash"] = value_digest(line)
-        file.write(canonical(line) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+        _write(file, canonical(line) + b"\n")
     return str(line["hash"])
+
+
+def _write(file: io.FileIO, line: bytes) -> None:
+    """Append a line, and leave no half of it: one would keep everybody from appending to the log ever again."""
+    size = file.seek(0, os.SEEK_END)
+    try:
+        if file.write(line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(file.fileno())
+    except BaseException:
+        file.truncate(size)
+        raise
 
 
 def verify(path: str | Path, expected_hash: str | None = None) -> tuple[int, str]:
@@ -122,9 +136,9 @@ def _follow(content: bytes, path: Path) -> list[dict[str, Any]]:
 
 def _problem(raw: bytes, line: dict[str, Any], index: int, previous: str) -> str | None:
     """Return what is wrong with a line, or None."""
-    if canonical(line) != raw:
+    if canonical(line) != raw or line.keys() != FIELDS:
         return "is not in the canonical form"
-    if line["schema"] != SCHEMA or line["index"] != index:
+    if line["schema"] != SCHEMA or canonical(line["index"]) != canonical(index):
         return "is not the one that belongs there"
     if line["previous"] != previous:
         return "does not follow the line before it"

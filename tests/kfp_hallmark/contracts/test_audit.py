@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kfp_hallmark.contracts.audit import GENESIS, append, records, verify
+from kfp_hallmark.contracts.documents import canonical, value_digest
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
 
 JSON = st.recursive(
@@ -50,12 +51,13 @@ def test_a_missing_log_is_refused(tmp_path):
 
 def rehash(lines):
     """Return lines whose second was changed and then given the hash that fits it."""
-    from kfp_hallmark.contracts.documents import canonical, value_digest
+    return [lines[0], again(lines[1], record={"run": "run-1", "state": "FAILED"}), *lines[2:]]
 
-    value = json.loads(lines[1])
-    value["record"]["state"] = "FAILED"
-    del value["hash"]
-    return [lines[0], canonical(value | {"hash": value_digest(value)}), *lines[2:]]
+
+def again(line, **changes):
+    """Return a line with fields changed, or left out when None, and the hash that fits."""
+    value = {key: field for key, field in (json.loads(line) | changes).items() if field is not None and key != "hash"}
+    return canonical(value | {"hash": value_digest(value)})
 
 
 BREAKS = {
@@ -70,6 +72,9 @@ BREAKS = {
     "carriage return": (lambda x: [x[0] + b"\r", *x[1:]], "line 1 is not in the canonical form"),
     "a key twice": (lambda x: [b'{"hash":"",' + x[0][1:], *x[1:]], "line 1 is not in the canonical form"),
     "no JSON": (lambda x: [*x[:3], b"\xff"], "line 4 cannot be read"),
+    "a number for a whole number": (lambda x: [x[0], again(x[1], index=1.0), *x[2:]], "line 2 is not the one that"),
+    "no record": (lambda x: [*x[:3], again(x[3], record=None)], "line 4 is not in the canonical form"),
+    "one field more": (lambda x: [*x[:3], again(x[3], more=1)], "line 4 is not in the canonical form"),
     "deep JSON": (lambda x: [*x[:3], b"[" * 100_000], "line 4 cannot be read"),
     "a list": (lambda x: [*x[:3], b"[]"], "line 4 cannot be read"),
     "not a number": (lambda x: [*x[:3], b'{"index":NaN}'], "line 4 cannot be read"),
@@ -102,6 +107,31 @@ def test_a_cut_tail_shows_by_a_hash_kept_elsewhere(log):
     assert verify(log)[0] == 3
     with pytest.raises(IntegrityError, match="it was cut or replaced"):
         verify(log, kept)
+
+
+def test_lines_forged_at_the_end_show_by_a_hash_kept_elsewhere_alone(log):
+    kept = verify(log)[1]
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:3]) + again(lines[3], record={"run": "forged"}) + b"\n")
+    assert verify(log)[0] == 4
+    with pytest.raises(IntegrityError, match="it was cut or replaced"):
+        verify(log, kept)
+
+
+def test_a_full_disk_leaves_the_log_as_it_was(log):
+    before = log.read_bytes()
+    code = (
+        "import resource, signal, sys; from kfp_hallmark.contracts.audit import append\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)\n"
+        "append(sys.argv[1], {'run': 'x' * 500})"
+    )
+    command = [sys.executable, "-c", code, str(log), str(len(before) + 100)]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert found.returncode == 1
+    assert "OSError" in found.stderr
+    assert log.read_bytes() == before
+    append(log, {"run": "next"})
 
 
 @pytest.mark.parametrize("uri", ["gs://bucket/audit.jsonl", "s3://bucket/audit.jsonl", "file:///audit.jsonl"])
