@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from kfp_hallmark.components.governance.decide_release.page import decision_page
@@ -28,7 +29,7 @@ def decide_release(
 
     Args:
         model: The model.
-        verdicts: Name of the input to the verdict given there: a file, or a folder of `*.json`.
+        verdicts: Name of the input to the verdict given there: a file, or a folder with `*.json` at any depth.
         required_gates: Gates without whose pass there is no release.
         allow_warnings: Whether a verdict of warn counts as passed.
         max_age_hours: Age of a verdict, in hours, above which it is stale.
@@ -61,20 +62,22 @@ def _file(given: Mapping[str, Path]) -> dict[str, Path]:
     filed: dict[str, Path] = {}
     for name, path in _single(given):
         gate = _gate(path)
-        if gate is None or gate in filed:
-            if gate is not None and file_digest(path) == file_digest(filed[gate]):
-                continue
-            while name in filed:
-                name += "_"
-            gate = name
-        filed[gate] = path
+        if gate in filed and file_digest(path) == file_digest(filed[gate]):
+            continue
+        filed[_free(name, filed) if gate is None or gate in filed else gate] = path
     return filed
+
+
+def _free(name: str, filed: Container[str]) -> str:
+    """Return a name, numbered when something is filed under it already."""
+    numbered = (f"{name}-{number}" for number in itertools.count(2))
+    return next(each for each in itertools.chain([name], numbered) if each not in filed)
 
 
 def _single(given: Mapping[str, Path]) -> Iterator[tuple[str, Path]]:
     """Yield each verdict's path with the name of its input, and of its file where the input is a folder."""
     for name, path in given.items():
-        files = sorted(path.glob("*.json")) if path.is_dir() else []
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() == ".json")
         for file in files:
             yield f"{name}-{re.sub('[^A-Za-z0-9_-]', '-', file.stem)[:60]}", file
         if not files:

@@ -13,9 +13,9 @@ def enforce(decision: Artifact) -> None:
     Raises:
         ReleaseRefused: If the decision is to halt, with every reason.
         MissingInputError: If there is no decision.
-        IntegrityError: If the decision is not whole.
+        IntegrityError: If the decision is not whole, or not the one that was made.
     """
-    found = Decision.read(decision.path)
+    found = Decision.read(decision.path, decision.metadata.get("digest"))
     if not found.released:
         raise ReleaseRefused(
             "The model must have a decision to release; it has one to halt:\n"

@@ -119,10 +119,11 @@ def test_the_required_gates_need_not_be_the_usual_ones(step, write_verdict, tmp_
     assert step.run(required_gates=["my-privacy-gate"]) == ("release",)
 
 
+@pytest.mark.parametrize("name", ["b.json", "B.JSON", ".b.json", "deeper/b.json"])
 @pytest.mark.parametrize(("status", "outcome"), [("pass", "release"), ("fail", "halt")])
-def test_a_folder_of_additional_verdicts(step, write_verdict, tmp_path, status, outcome):
+def test_a_folder_of_additional_verdicts(step, write_verdict, tmp_path, status, outcome, name):
     write_verdict(tmp_path / "more" / "a.json", "privacy_gate", step.about)
-    write_verdict(tmp_path / "more" / "b.json", "security_gate", step.about, status)
+    write_verdict(tmp_path / "more" / name, "security_gate", step.about, status)
     (tmp_path / "more" / "notes.txt").write_text("not a verdict")
     step.given["additional_verdicts"] = dsl.Artifact(uri=str(tmp_path / "more"))
     assert step.run() == (outcome,)
@@ -135,6 +136,17 @@ def test_an_unreadable_file_in_the_folder_is_named(step, tmp_path):
     step.given["additional_verdicts"] = dsl.Artifact(uri=str(tmp_path / "more"))
     assert step.run() == ("halt",)
     assert step.found.statuses["additional_verdicts-my-gate"] == "inconclusive"
+
+
+def test_however_many_files_cannot_be_read_each_is_kept(step, tmp_path):
+    for number in range(30):
+        folder = tmp_path / "more" / str(number)
+        folder.mkdir(parents=True)
+        (folder / f"{'gate' * 30}.json").write_text(f"{number}")
+    step.given["additional_verdicts"] = dsl.Artifact(uri=str(tmp_path / "more"))
+    assert step.run() == ("halt",)
+    kept = Path(step.decision.path, "evidence").glob("additional_verdicts-*.json")
+    assert {file.read_text() for file in kept} == {str(number) for number in range(30)}
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -169,7 +181,7 @@ def test_a_gate_named_as_an_input_does_not_hide_that_input(step, write_verdict, 
     step.given["additional_verdicts"] = dsl.Artifact(uri=str(tmp_path / "broken.json"))
     assert step.run(required_gates=["fairness_gate"]) == ("halt",)
     assert step.found.statuses["additional_verdicts"] == "pass"
-    assert step.found.statuses["additional_verdicts_"] == "inconclusive"
+    assert step.found.statuses["additional_verdicts-2"] == "inconclusive"
 
 
 def test_a_second_run_replaces_the_first(step, write_verdict):

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from kfp import dsl
 
@@ -45,4 +47,13 @@ def test_a_decision_that_is_not_whole_raises(decision, tmp_path):
     found = decision("fairness_gate")
     (tmp_path / "decision" / "decision.json").write_text('{"schema": "hallmark/decision/v1", "outcome": "release"}')
     with pytest.raises(IntegrityError, match="must be a whole hallmark/decision/v1"):
+        enforce(found)
+
+
+def test_a_halt_that_was_edited_to_a_release_raises(decision, tmp_path):
+    found = decision("privacy_gate")
+    found.metadata["digest"] = artifact_digest(found.path)
+    document = tmp_path / "decision" / "decision.json"
+    document.write_text(json.dumps(json.loads(document.read_text()) | {"outcome": "release", "reasons": []}))
+    with pytest.raises(IntegrityError, match="The decision must be the one that was made"):
         enforce(found)
