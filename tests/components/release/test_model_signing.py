@@ -10,8 +10,6 @@ from kfp_hallmark.contracts.digest import Manifest
 
 ENVIRONMENT = "release"
 
-ENVIRONMENT = "release"
-
 NAME = r"[a-c\u00e4][a-c .\-]{0,2}[a-c]"
 
 
