@@ -40,10 +40,9 @@ def run(
         parameters = _from_file(params) if params else {}
         texts = dict(_setting(text) for text in settings or [])
         parameters |= runner.resolve_paths(runner.parse_parameters(found, texts), Path.cwd())
-        runner.check_parameters(found, parameters)
+        result = runner.run(found, parameters, platform=platform, output=output, reuse=not fresh)
     except InputError as error:
         raise UsageError(error.message, error.hint) from error
-    result = runner.run(found, parameters, platform=platform, output=output, reuse=not fresh)
     raise typer.Exit(result.exit_code)
 
 
