@@ -13,10 +13,16 @@ from typing import TYPE_CHECKING
 
 from kfp_hallmark import tracking
 from kfp_hallmark.contracts.artifacts import Artifact
-from kfp_hallmark.contracts.decision import require_release
+from kfp_hallmark.contracts.decision import Outcome, require_release
 from kfp_hallmark.contracts.digest import Manifest
 from kfp_hallmark.contracts.documents import write_json, writing
-from kfp_hallmark.contracts.registration import DIGEST_TAG, Registration, require_alias
+from kfp_hallmark.contracts.registration import (
+    DECISION_DIGEST_TAG,
+    DECISION_TAG,
+    DIGEST_TAG,
+    Registration,
+    require_alias,
+)
 from kfp_hallmark.contracts.release import RELEASE_FILE, Release
 from kfp_hallmark.errors import InputError, IntegrityError, nearest
 
@@ -57,15 +63,15 @@ def deploy(
             f"The registration must be of the model that was decided on, {decided.model.digest}; "
             f"it is of {registered.digest}."
         )
-    registry = tracking.client(tracking.tracking_uri(tracking_uri))
-    _verify_version(registry, registered)
     evidence = Manifest.of(decision.path)
+    registry = tracking.client(tracking.tracking_uri(tracking_uri))
+    _verify_version(registry, registered, evidence.digest)
     wanted = Release(registered.name, registered.version, decided.model, evidence.digest)
     home = root / registered.name
     with _locked(home):
+        wanted = _succeed(wanted, home / RELEASE_FILE)
         _place(Path(model.path), home / wanted.path, wanted.model)
         _place(Path(decision.path), home / wanted.decision, evidence)
-        wanted = _succeed(wanted, home / RELEASE_FILE)
         with _switched(home / RELEASE_FILE, wanted), tracking.reaching(registry.tracking_uri):
             registry.set_registered_model_alias(registered.name, alias, registered.version)
     uri = (home / wanted.path).as_uri()
@@ -83,8 +89,8 @@ def _serving_dir(given: str | None) -> Path:
     return Path(folder).resolve()
 
 
-def _verify_version(registry: MlflowClient, registered: Registration) -> None:
-    """Raise unless the registry holds the version, with the model's digest as its tag."""
+def _verify_version(registry: MlflowClient, registered: Registration, decision_digest: str) -> None:
+    """Raise unless the registry holds the version, with the model and this decision to release as its tags."""
     from mlflow.exceptions import MlflowException
 
     with tracking.reaching(registry.tracking_uri):
@@ -94,11 +100,13 @@ def _verify_version(registry: MlflowClient, registered: Registration) -> None:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             tags = {}
-    if tags.get(DIGEST_TAG) != registered.digest:
-        raise IntegrityError(
-            f"The registered version {registered.uri} must have the tag {DIGEST_TAG} {registered.digest}; "
-            f"got {tags.get(DIGEST_TAG)!r}."
-        )
+    wanted = {DIGEST_TAG: registered.digest, DECISION_TAG: Outcome.RELEASE, DECISION_DIGEST_TAG: decision_digest}
+    for tag, value in wanted.items():
+        if tags.get(tag) != value:
+            raise IntegrityError(
+                f"The registered version {registered.uri} must have the tag {tag} {value}; got {tags.get(tag)!r}.",
+                "Register the model with the decision that it is deployed with.",
+            )
 
 
 @contextmanager
@@ -129,10 +137,20 @@ def _place(source: Path, place: Path, manifest: Manifest) -> None:
 
 
 def _succeed(wanted: Release, file: Path) -> Release:
-    """Return a release that says what was served before it; the one that is served already stays as it is."""
+    """Return a release that says what was served before it; the one that is served already stays as it is.
+
+    Raises:
+        IntegrityError: If the folder's release is not whole, or of another registered model: where the case of letters
+            does not tell folders apart, two names can be one folder.
+    """
     if not file.exists():
         return wanted
     current = Release.read(file)
+    if current.name != wanted.name:
+        raise IntegrityError(
+            f"The folder {str(file.parent)!r} must serve the registered model {current.name!r}; got {wanted.name!r}.",
+            "Choose a name that differs by more than the case of its letters.",
+        )
     return current if current.reference == wanted.reference else replace(wanted, previous=current.reference)
 
 

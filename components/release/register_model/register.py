@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from typing import TYPE_CHECKING
 
 from kfp_hallmark import tracking
 from kfp_hallmark.contracts.artifacts import Artifact
 from kfp_hallmark.contracts.decision import Decision, require_release
-from kfp_hallmark.contracts.digest import artifact_digest, short
+from kfp_hallmark.contracts.digest import Manifest, artifact_digest, short
 from kfp_hallmark.contracts.documents import write_json
 from kfp_hallmark.contracts.registration import (
     DATASET_TAG,
@@ -21,6 +22,7 @@ from kfp_hallmark.contracts.registration import (
     require_alias,
     require_model_name,
 )
+from kfp_hallmark.errors import IntegrityError
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -55,9 +57,11 @@ def register(
     with tracking.reaching(registry.tracking_uri):
         version = _registered(registry, model_name, decided.model.digest)
         if version is None:
-            version = _create(registry, model_name, model, decision, tags)
-        elif version.tags.get(DECISION_DIGEST_TAG) != tags[DECISION_DIGEST_TAG]:
-            _renew(registry, version, decision, tags)
+            version = _create(registry, model_name, model, decision, tags, decided.model)
+        else:
+            _verify_files(registry, version.source, decided.model)
+            if version.tags.get(DECISION_DIGEST_TAG) != tags[DECISION_DIGEST_TAG]:
+                _renew(registry, version, decision, tags)
         registry.set_registered_model_alias(model_name, alias, version.version)
     found = Registration(model_name, str(version.version), decided.model.digest, version.run_id)
     write_json(registration.path, found.to_json())
@@ -87,21 +91,41 @@ def _registered(registry: MlflowClient, name: str, digest: str) -> ModelVersion 
 
 
 def _create(
-    registry: MlflowClient, name: str, model: Artifact, decision: Artifact, tags: dict[str, str]
+    registry: MlflowClient, name: str, model: Artifact, decision: Artifact, tags: dict[str, str], manifest: Manifest
 ) -> ModelVersion:
-    """Upload a model with its evidence, and make the version."""
+    """Upload a model with its evidence, verify what was uploaded, and make the version."""
     from mlflow.exceptions import MlflowException
 
     run = _run(registry, model.metadata.get("run_id"), name)
     folder = f"hallmark/{short(tags[DIGEST_TAG])}/model"
     registry.log_artifacts(run.info.run_id, model.path, folder)
     _attach(registry, run.info.run_id, decision, tags)
+    source = f"{run.info.artifact_uri}/{folder}"
+    _verify_files(registry, source, manifest)
     try:
         registry.create_registered_model(name)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    return registry.create_model_version(name, f"{run.info.artifact_uri}/{folder}", run.info.run_id, tags)
+    return registry.create_model_version(name, source, run.info.run_id, tags)
+
+
+def _verify_files(registry: MlflowClient, source: str, manifest: Manifest) -> None:
+    """Raise `IntegrityError` unless a place in the registry's store holds exactly the files that were decided on.
+
+    A version with the model's digest as its tag can be somebody else's, and a run's folder can hold more than was
+    uploaded here.
+    """
+    from mlflow.artifacts import download_artifacts
+
+    uri = registry.tracking_uri
+    with tempfile.TemporaryDirectory() as folder:
+        found = Manifest.of(download_artifacts(artifact_uri=source, dst_path=folder, tracking_uri=uri))
+    if found.files != manifest.files:
+        raise IntegrityError(
+            f"The registry's files {source!r} must be the model that was decided on, {manifest.digest}; they are not.",
+            "Find out who changed them; then remove them, and the version that has them.",
+        )
 
 
 def _run(registry: MlflowClient, run_id: str | None, name: str) -> Run:

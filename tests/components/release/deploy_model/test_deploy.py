@@ -171,7 +171,7 @@ REFUSALS = {
     "a registration whose fields contradict": (
         lambda c: edit(Path(c.registration.path), version="2"),
         IntegrityError,
-        "uri is not that of name and version",
+        "must be a whole hallmark/registration/v1; its fields are not in their form",
     ),
     "no registration": (lambda c: Path(c.registration.path).unlink(), MissingInputError, "must be a file"),
 }
@@ -191,6 +191,41 @@ def test_what_lacks_evidence_is_refused_and_nothing_is_served(sqlite_uri, candid
     assert not serving.exists()
     assert not Path(candidate.release.path).exists()
     assert champion(client(sqlite_uri), candidate) is None
+
+
+def test_a_decision_other_than_the_registered_one_is_refused(sqlite_uri, candidate, serving):
+    candidate.register(sqlite_uri)
+    candidate.decide("fairness_gate")
+    with pytest.raises(IntegrityError, match=r"must have the tag hallmark.decision_digest sha256:\w+; got 'sha256:"):
+        run(candidate, sqlite_uri, serving)
+    assert not serving.exists()
+    candidate.register(sqlite_uri)
+    run(candidate, sqlite_uri, serving)
+
+
+def test_a_withdrawn_version_is_refused_until_a_newer_decision(sqlite_uri, candidate, serving):
+    candidate.register(sqlite_uri)
+    client(sqlite_uri).set_model_version_tag(candidate.name, "1", "hallmark.decision", "halt")
+    candidate.register(sqlite_uri)
+    with pytest.raises(IntegrityError, match=r"must have the tag hallmark.decision release; got 'halt'"):
+        run(candidate, sqlite_uri, serving)
+    assert not serving.exists()
+    candidate.decide("fairness_gate")
+    candidate.register(sqlite_uri)
+    run(candidate, sqlite_uri, serving)
+
+
+def test_two_models_whose_names_are_one_folder_do_not_mix(sqlite_uri, candidate, another, serving):
+    candidate.register(sqlite_uri)
+    run(candidate, sqlite_uri, serving)
+    before = Manifest.of(serving)
+    another.name = candidate.name.upper()
+    another.register(sqlite_uri)
+    (serving / another.name).symlink_to(serving / candidate.name)
+    with pytest.raises(IntegrityError, match=rf"must serve the registered model '{candidate.name}'"):
+        run(another, sqlite_uri, serving)
+    (serving / another.name).unlink()
+    assert Manifest.of(serving) == before
 
 
 def test_evidence_for_another_model_is_refused(sqlite_uri, candidate, another, serving):
@@ -234,7 +269,7 @@ def test_a_release_document_that_is_not_whole_is_refused(sqlite_uri, candidate, 
     run(candidate, sqlite_uri, serving)
     edit(serving / candidate.name / "release.json", model="../elsewhere")
     another.register(sqlite_uri)
-    with pytest.raises(IntegrityError, match="must be a whole hallmark/release/v1; its fields contradict"):
+    with pytest.raises(IntegrityError, match="must be a whole hallmark/release/v1; its fields are not in their form"):
         run(another, sqlite_uri, serving)
     assert champion(client(sqlite_uri), candidate) == "1"
 

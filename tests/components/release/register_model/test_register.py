@@ -122,6 +122,27 @@ def test_a_version_of_somebody_else_is_left_alone(registry, uri, candidate):
     assert candidate.register(uri)[0] == "2"
 
 
+def test_a_version_that_bears_the_digest_but_other_files_is_refused(registry, uri, candidate, another):
+    run = registry.create_run(experiment(registry, "training"))
+    registry.log_artifacts(run.info.run_id, another.model.path, "model")
+    registry.create_registered_model(candidate.name)
+    tags = {"hallmark.digest": candidate.digest}
+    registry.create_model_version(candidate.name, f"{run.info.artifact_uri}/model", run.info.run_id, tags)
+    with pytest.raises(IntegrityError, match=r"must be the model that was decided on, sha256:\w+; they are not"):
+        candidate.register(uri)
+    assert "challenger" not in registry.get_registered_model(candidate.name).aliases
+    assert versions(registry, candidate.name)[0].tags == tags
+
+
+def test_a_file_more_where_the_model_is_uploaded_is_refused(registry, uri, candidate, tmp_path):
+    run = registry.create_run(experiment(registry, "training"))
+    candidate.model.metadata["run_id"] = run.info.run_id
+    (tmp_path / "sitecustomize.py").touch()
+    place = f"hallmark/{short(candidate.digest)}/model/code"
+    registry.log_artifact(run.info.run_id, str(tmp_path / "sitecustomize.py"), place)
+    refused(candidate, uri, IntegrityError, "must be the model that was decided on")
+
+
 def refused(candidate, uri, error, message):
     with pytest.raises(error, match=message):
         candidate.register(uri)
