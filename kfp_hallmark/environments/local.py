@@ -263,7 +263,8 @@ def _make(name: str, folder: Path, lock: int) -> None:
         "(HTTPS_PROXY, or UV_PYTHON_INSTALL_MIRROR for a mirror), and run again.",
         lock,
     )
-    requirements = ["--no-deps", "--no-build", "--require-hashes", "--requirement", str(lock_file(name))]
+    # Compiled now, for a step that imports thousands of modules may run where Python writes no bytecode.
+    requirements = ["--no-deps", "--no-build", "--compile-bytecode", "--require-hashes", "-r", str(lock_file(name))]
     _uv(
         ["pip", "install", "--quiet", "--python", str(_python(folder)), *requirements],
         f"The packages of the environment {name} must install from its lock; they did not",
