@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -102,7 +103,10 @@ def load_model(path: str | Path, digest: str | None = None) -> LoadedModel:
 
 
 def _load(path: Path, document: Mapping[str, Any]) -> tuple[Any, Callable[[pandas.DataFrame], Any]]:
-    """Return the estimator, if it is scikit-learn's, and the function that predicts."""
+    """Return the estimator, if it is scikit-learn's, and the function that predicts.
+
+    From now on the process writes no byte code, since that of a model's own code would change the model's digest.
+    """
     flavors = document.get("flavors") or {}
     general = flavors.get("python_function")
     if not general:
@@ -111,6 +115,7 @@ def _load(path: Path, document: Mapping[str, Any]) -> tuple[Any, Callable[[panda
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         from mlflow import pyfunc
 
+        sys.dont_write_bytecode = True
         return None, pyfunc.load_model(str(path), suppress_warnings=True).predict
     with (path / general["model_path"]).open("rb") as file:
         estimator = pickle.load(file)

@@ -17,8 +17,6 @@ from kfp_hallmark.modeling import BATCH_ROWS, Column, feature_frame, load_model,
 
 ENVIRONMENT = "ml"
 
-ENVIRONMENT = "ml"
-
 
 def write_data(path, frame, label):
     pyarrow.parquet.write_table(pyarrow.Table.from_pandas(frame.assign(label=label), preserve_index=False), path)
@@ -57,6 +55,26 @@ class Squares(mlflow.pyfunc.PythonModel):
 class Breaking(mlflow.pyfunc.PythonModel):
     def predict(self, context, model_input, params=None):
         raise ValueError(f"cannot use {model_input.iloc[0, 0]}")
+
+
+class Borrowing(mlflow.pyfunc.PythonModel):
+    """A python_function with code of its own beside it."""
+
+    def predict(self, context, model_input, params=None):
+        import borrowed_code
+
+        return borrowed_code.score(model_input)
+
+
+def test_loading_a_model_with_code_of_its_own_leaves_its_digest(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    (tmp_path / "borrowed_code.py").write_text("def score(frame):\n    return frame.iloc[:, 0].to_numpy() * 0 + 0.25\n")
+    options = {"code_paths": [str(tmp_path / "borrowed_code.py")], "pip_requirements": []}
+    mlflow.pyfunc.save_model(tmp_path / "model", python_model=Borrowing(), **options)
+    before = artifact_digest(tmp_path / "model")
+    frame, _ = features()
+    assert load_model(tmp_path / "model").function(frame)[0] == 0.25
+    assert artifact_digest(tmp_path / "model") == before
 
 
 def test_probabilities_are_scored_for_the_positive_class(tmp_path):
