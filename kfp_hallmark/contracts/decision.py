@@ -73,6 +73,10 @@ class Policy:
         if not (self.max_age_hours > 0 and math.isfinite(self.max_age_hours)):
             raise InputError(f"max_age_hours must be above 0 and finite; got {self.max_age_hours}.")
 
+    def passes(self, status: Status) -> bool:
+        """Return whether a gate's status lets a model on."""
+        return status is Status.PASS or (status is Status.WARN and self.allow_warnings)
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -222,16 +226,15 @@ def decide(model: str | Path, verdicts: Mapping[str, str | Path], policy: Policy
     about = [verdict for verdict in found if verdict.subjects.get("model") == manifest.digest]
     data = {*origin.datasets, *(verdict.subjects["dataset"] for verdict in about if "dataset" in verdict.subjects)}
     moment = datetime.now(UTC)
-    reasons: list[str] = []
     evidence: list[Evidence] = []
     for gate in sorted({*policy.required_gates, *verdicts}):
         status, notes = _weigh(gate, read.get(gate, NO_VERDICT), manifest.digest, data, policy, moment)
         path = Path(verdicts.get(gate, ""))
         evidence.append(Evidence(gate, status, file_digest(path) if path.is_file() else None, notes))
-        if not (status is Status.PASS or (status is Status.WARN and policy.allow_warnings)):
-            reasons += [f"{gate}: {note}" for note in notes]
-    outcome = Outcome.HALT if reasons else Outcome.RELEASE
-    return Decision(outcome, tuple(reasons), manifest, origin, policy, tuple(evidence))
+    against = [entry for entry in evidence if not policy.passes(entry.status)]
+    reasons = tuple(f"{entry.gate}: {note}" for entry in against for note in entry.reasons)
+    outcome = Outcome.HALT if against else Outcome.RELEASE
+    return Decision(outcome, reasons, manifest, origin, policy, tuple(evidence))
 
 
 def _read(path: Path) -> Verdict | str:

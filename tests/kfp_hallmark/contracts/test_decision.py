@@ -135,6 +135,23 @@ def test_a_verdict_that_just_counts_releases(judged_model, write_verdict, gate, 
     assert decide(model, verdicts, POLICY).released
 
 
+@pytest.mark.parametrize("required", [GATES, ("performance_gate",)])
+def test_a_verdict_without_a_check_halts(judged_model, required):
+    model, verdicts = judged_model
+    edit(verdicts["fairness_gate"], lambda verdict: verdict.update(checks=[], status="inconclusive"))
+    decision = decide(model, verdicts, Policy(required))
+    assert decision.reasons == ("fairness_gate: The verdict has no check.",)
+    assert decision.statuses["fairness_gate"] == "inconclusive"
+
+
+def test_a_gate_that_is_required_twice_is_required(judged_model):
+    model, verdicts = judged_model
+    twice = Policy(("fairness_gate", "fairness_gate"))
+    assert decide(model, verdicts, twice).released
+    del verdicts["fairness_gate"]
+    assert decide(model, verdicts, twice).reasons == ("fairness_gate: There is no verdict.",)
+
+
 def test_only_validate_dataset_may_be_about_data_alone():
     assert {"validate_dataset"} == DATA_GATES
 
@@ -395,6 +412,7 @@ ATTACKS = {
         IntegrityError,
         "are not in their form",
     ),
+    "no time": (decision_of(lambda d: d.update(created="today")), IntegrityError, "must be written as in ISO 8601"),
     "an unknown field": (decision_of(lambda d: d.update(waived=True)), IntegrityError, "are not in their form"),
     "a greater age than numbers go": (
         decision_of(lambda d: d["policy"].update(max_age_hours=10**400)),
