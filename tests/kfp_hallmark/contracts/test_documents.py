@@ -1,5 +1,6 @@
 import json
 import math
+import time
 
 import pytest
 from hypothesis import given
@@ -149,6 +150,17 @@ def test_read_json_refuses_an_absent_file(tmp_path):
         read_json(tmp_path / "gone.json", "wanted/v1")
 
 
+@pytest.fixture
+def far_from_utc(monkeypatch):
+    """A machine whose own time zone is nine hours ahead of UTC."""
+    monkeypatch.setenv("TZ", "JST-9")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("far_from_utc")
 def test_a_time_without_a_zone_is_utc():
     assert (
         parse_time("2026-11-21T05:40:00") == parse_time("2026-11-21T05:40:00Z") == parse_time("2026-11-21T06:40+01:00")

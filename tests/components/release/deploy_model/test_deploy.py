@@ -348,6 +348,31 @@ def test_killed_before_the_alias_moved_the_next_run_completes_it(road, server_ur
     assert champion(client(server_uri), candidate) == "1"
 
 
+class ChangingModel:
+    """A model that is changed as soon as somebody has verified it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.asked = 0
+        self.metadata = {}
+
+    @property
+    def path(self):
+        self.asked += 1
+        if self.asked > 1:
+            Path(self.folder, "data", "weights.txt").write_text("9")
+        return self.folder
+
+
+def test_a_model_that_is_changed_after_it_was_verified_is_not_served(sqlite_uri, candidate, serving):
+    candidate.register(sqlite_uri)
+    candidate.model = ChangingModel(candidate.model.path)
+    with pytest.raises(IntegrityError, match="must stay as it is while it is copied; it changed"):
+        run(candidate, sqlite_uri, serving)
+    assert [path.name for path in serving.rglob("*") if path.is_file()] == [".lock"]
+    assert champion(client(sqlite_uri), candidate) is None
+
+
 def test_what_a_killed_copy_left_does_not_matter(sqlite_uri, candidate, serving):
     candidate.register(sqlite_uri)
     half = serving / candidate.name / "versions" / f".1-{short(candidate.digest)}.0123abcd.part"
