@@ -1,3 +1,4 @@
+import fcntl
 import json
 import shutil
 import subprocess
@@ -338,6 +339,8 @@ def test_killed_before_the_alias_moved_the_next_run_completes_it(road, server_ur
     )
     process = subprocess.Popen([sys.executable, "-c", code, json.dumps([*paths, str(serving), road.uri])])
     assert road.stuck.wait(timeout=120)
+    with (serving / candidate.name / ".lock").open() as lock, pytest.raises(BlockingIOError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     process.kill()
     process.wait(timeout=30)
     assert_serves(candidate, serving, "1")

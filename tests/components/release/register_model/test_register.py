@@ -71,6 +71,14 @@ def test_the_same_model_twice_is_one_version(registry, uri, candidate):
     assert set(registry.get_registered_model(candidate.name).aliases) == {"challenger", "second-look"}
 
 
+def test_of_two_versions_of_one_model_the_first_is_used(sqlite_uri, candidate):
+    registry = client(sqlite_uri)
+    candidate.register(sqlite_uri)
+    (first,) = versions(registry, candidate.name)
+    registry.create_model_version(candidate.name, first.source, first.run_id, first.tags)
+    assert candidate.register(sqlite_uri, alias="second-look")[0] == "1"
+
+
 def test_another_model_is_another_version_and_takes_the_alias(registry, uri, candidate, another):
     candidate.register(uri)
     assert another.register(uri)[0] == "2"
