@@ -8,6 +8,7 @@ where it came from, and no orchestrator has to be trusted to carry it.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,48 +39,43 @@ def parquet_files(path: str | Path) -> list[Path]:
 
 
 def read_schema(path: str | Path) -> pyarrow.Schema:
-    """Return a dataset's Arrow schema, from its first file.
+    """Return a dataset's Arrow schema, from its first file, with its columns as plain types (see `plain_type`).
 
     Raises:
         MissingInputError: If there is no dataset.
-        InputError: If the file is not whole Parquet.
+        InputError: If the file is not whole Parquet, two columns have one name, or one is of a type that is not plain.
     """
     import pyarrow
     import pyarrow.parquet
 
     file = parquet_files(path)[0]
     try:
-        return pyarrow.parquet.read_schema(file)
+        schema = pyarrow.parquet.read_schema(file)
     except (pyarrow.ArrowInvalid, OSError) as error:
         raise InputError(f"A dataset must be whole Parquet; {str(file)!r} cannot be read ({error}).") from error
+    repeated = repeated_names(schema.names)
+    if repeated:
+        raise InputError(
+            f"The columns of a dataset must have different names; got more than once: {', '.join(map(repr, repeated))}."
+        )
+    return plain_schema(schema).with_metadata(schema.metadata)
+
+
+def repeated_names(names: Sequence[str]) -> list[str]:
+    """Return the names that occur more than once, sorted."""
+    return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 def read_table(path: str | Path, columns: Sequence[str] | None = None) -> pyarrow.Table:
-    """Return a dataset as an Arrow table.
-
-    Args:
-        path: The dataset.
-        columns: The columns to read, in this order; None reads all.
-
-    Raises:
-        MissingInputError: If there is no dataset.
-        InputError: If a file is not whole Parquet, or a column is absent.
-    """
+    """Return a dataset as an Arrow table; see `read_batches`."""
     import pyarrow
-    import pyarrow.parquet
 
     schema = read_schema(path)
-    for column in columns or ():
-        require_column(column, schema.names)
-    try:
-        tables = [
-            pyarrow.parquet.ParquetFile(file).read(columns=None if columns is None else list(columns))
-            for file in parquet_files(path)
-        ]
-        table = pyarrow.concat_tables(tables)
-    except (pyarrow.ArrowInvalid, OSError) as error:
-        raise InputError(f"A dataset must be whole Parquet; {str(path)!r} cannot be read ({error}).") from error
-    return table if columns is None else table.select(list(columns))
+    if columns is not None:
+        for column in columns:
+            require_column(column, schema.names)
+        schema = pyarrow.schema([schema.field(column) for column in columns])
+    return pyarrow.Table.from_batches(read_batches(path, columns), schema.remove_metadata())
 
 
 def require_column(column: str, known: Sequence[str], role: str = "A column") -> None:
@@ -92,6 +88,74 @@ def require_column(column: str, known: Sequence[str], role: str = "A column") ->
     """
     if column not in known:
         raise InputError(f"{role} must be a column of the dataset; got {column!r}.", nearest(column, list(known)))
+
+
+def plain_schema(schema: pyarrow.Schema) -> pyarrow.Schema:
+    """Return a schema's columns as plain types, without metadata; see `plain_type`."""
+    import pyarrow
+
+    return pyarrow.schema([(field.name, plain_type(field.type, field.name)) for field in schema])
+
+
+def plain_type(kind: pyarrow.DataType, column: str) -> pyarrow.DataType:
+    """Return the plain type that holds a type's values.
+
+    Plain are booleans, integers, float32, float64, strings, dates, and times in micro- or nanoseconds, without a zone
+    or in UTC. Decimals become float64; a column without any type is all missing, and float64.
+
+    Raises:
+        InputError: If there is none: the type is nested, binary, or a time of day.
+    """
+    import pyarrow
+    from pyarrow import types
+
+    if isinstance(kind, pyarrow.BaseExtensionType):
+        return plain_type(kind.storage_type, column)
+    if types.is_dictionary(kind):
+        return plain_type(kind.value_type, column)
+    if types.is_timestamp(kind):
+        return pyarrow.timestamp("ns" if kind.unit == "ns" else "us", None if kind.tz is None else "UTC")
+    for plain, holds in (
+        (kind, types.is_boolean(kind) or types.is_integer(kind)),
+        (pyarrow.float32(), types.is_float16(kind) or types.is_float32(kind)),
+        (pyarrow.float64(), types.is_float64(kind) or types.is_decimal(kind) or types.is_null(kind)),
+        (pyarrow.string(), types.is_string(kind) or types.is_large_string(kind) or str(kind) == "string_view"),
+        (pyarrow.date32(), types.is_date(kind)),
+    ):
+        if holds:
+            return plain
+    raise InputError(
+        f"The column {column!r} must hold numbers, text, booleans, dates or times; got {kind}.",
+        "Flatten or drop it first.",
+    )
+
+
+def plain_batch(batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
+    """Return a batch with its columns as plain types; see `plain_type`.
+
+    Raises:
+        InputError: If a column is of a type that has none, or holds a time that is out of the plain one's range.
+    """
+    import pyarrow
+
+    schema = plain_schema(batch.schema)
+    columns = [_plain_array(column, field) for column, field in zip(batch.columns, schema, strict=True)]
+    return pyarrow.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _plain_array(array: pyarrow.Array, field: pyarrow.Field) -> pyarrow.Array:
+    import pyarrow
+
+    if isinstance(array, pyarrow.ExtensionArray):
+        return _plain_array(array.storage, field)
+    if isinstance(array, pyarrow.DictionaryArray):
+        return _plain_array(array.dictionary_decode(), field)
+    try:
+        return array.cast(field.type)
+    except pyarrow.ArrowInvalid:
+        raise InputError(
+            f"The column {field.name!r} must hold values that fit into {field.type}; one of {array.type} does not."
+        ) from None
 
 
 def dataset_metadata(path: str | Path) -> dict[str, Any]:
@@ -112,7 +176,7 @@ def bind(schema: pyarrow.Schema, metadata: Mapping[str, Any]) -> pyarrow.Schema:
 
 
 def read_batches(path: str | Path, columns: Sequence[str] | None = None) -> Iterator[pyarrow.RecordBatch]:
-    """Give a dataset piece by piece, so that it need not fit into memory.
+    """Give a dataset piece by piece, so that it need not fit into memory; its columns are of plain types.
 
     Args:
         path: The dataset.
@@ -120,20 +184,39 @@ def read_batches(path: str | Path, columns: Sequence[str] | None = None) -> Iter
 
     Raises:
         MissingInputError: If there is no dataset.
-        InputError: If a file is not whole Parquet, or a column is absent.
+        InputError: If a file is not whole Parquet or differs from the first, or a column is absent or not plain.
     """
     import pyarrow
     import pyarrow.parquet
 
-    names = read_schema(path).names if columns is None else list(columns)
-    for column in names:
-        require_column(column, read_schema(path).names)
+    schema = read_schema(path)
+    names = schema.names if columns is None else list(columns)
+    if columns is not None:
+        for column in names:
+            require_column(column, schema.names)
+    wanted = [schema.field(name).type for name in names]
     for file in parquet_files(path):
         try:
-            for batch in pyarrow.parquet.ParquetFile(file).iter_batches(columns=names):
-                yield pyarrow.RecordBatch.from_arrays([batch.column(name) for name in names], names=names)
+            for batch in pyarrow.parquet.ParquetFile(file).iter_batches(columns=columns):
+                yield _plain_columns(batch, names, wanted, file)
         except (pyarrow.ArrowInvalid, OSError) as error:
             raise InputError(f"A dataset must be whole Parquet; {str(file)!r} cannot be read ({error}).") from error
+
+
+def _plain_columns(
+    batch: pyarrow.RecordBatch, names: Sequence[str], wanted: Sequence[pyarrow.DataType], file: Path
+) -> pyarrow.RecordBatch:
+    """Return some columns of a batch as plain types, in the order wanted."""
+    import pyarrow
+
+    if set(names) <= set(batch.schema.names):
+        arrays = [batch.column(name) for name in names]
+        batch = plain_batch(pyarrow.RecordBatch.from_arrays(arrays, names=list(names)))
+    if batch.schema.names != list(names) or batch.schema.types != list(wanted):
+        raise InputError(
+            f"The files of a dataset must have the same columns and types; {str(file)!r} differs from the first."
+        )
+    return batch
 
 
 def write_table(path: str | Path, table: pyarrow.Table, metadata: Mapping[str, Any]) -> str:

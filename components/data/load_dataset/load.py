@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from kfp_hallmark.contracts.artifacts import Artifact
-from kfp_hallmark.contracts.dataset import parquet_files, write_batches
+from kfp_hallmark.contracts.dataset import parquet_files, plain_batch, plain_schema, repeated_names, write_batches
 from kfp_hallmark.contracts.digest import artifact_digest, file_digest, is_digest
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
 
@@ -171,7 +171,7 @@ def check_age(source: Source, max_age_hours: float | None) -> None:
 
 def check_names(names: list[str], source: Source) -> None:
     """Raise `InputError` if a column has no name, or one that another has too."""
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = repeated_names(names)
     if "" in names:
         raise InputError(
             f"Every column of {source.name!r} must have a name; column {names.index('') + 1} has none.",
@@ -224,61 +224,9 @@ def _parquet_batches(files: list[Path], schema: pyarrow.Schema, source: Source) 
     for file in files:
         try:
             for batch in pyarrow.parquet.ParquetFile(file).iter_batches():
-                columns = [plain_array(array, field.type) for array, field in zip(batch.columns, schema, strict=True)]
-                yield pyarrow.RecordBatch.from_arrays(columns, schema=schema)
+                yield plain_batch(batch)
         except (pyarrow.ArrowInvalid, OSError) as error:
             raise InputError(f"The source {source.name!r} must be whole Parquet; {file.name!r} is not.") from error
-
-
-def plain_schema(schema: pyarrow.Schema) -> pyarrow.Schema:
-    """Return a schema's columns as plain types, without metadata; see `plain_type`."""
-    import pyarrow
-
-    return pyarrow.schema([(field.name, plain_type(field.type, field.name)) for field in schema])
-
-
-def plain_type(kind: pyarrow.DataType, column: str) -> pyarrow.DataType:
-    """Return the plain type that holds a type's values.
-
-    Plain are booleans, integers, float32, float64, strings, dates, and times in micro- or nanoseconds, without a zone
-    or in UTC. Decimals become float64; a column without any type is all missing, and float64.
-
-    Raises:
-        InputError: If there is none: the type is nested, binary, or a time of day.
-    """
-    import pyarrow
-    from pyarrow import types
-
-    if isinstance(kind, pyarrow.BaseExtensionType):
-        return plain_type(kind.storage_type, column)
-    if types.is_dictionary(kind):
-        return plain_type(kind.value_type, column)
-    if types.is_timestamp(kind):
-        return pyarrow.timestamp("ns" if kind.unit == "ns" else "us", None if kind.tz is None else "UTC")
-    for plain, holds in (
-        (kind, types.is_boolean(kind) or types.is_integer(kind)),
-        (pyarrow.float32(), types.is_float16(kind) or types.is_float32(kind)),
-        (pyarrow.float64(), types.is_float64(kind) or types.is_decimal(kind) or types.is_null(kind)),
-        (pyarrow.string(), types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)),
-        (pyarrow.date32(), types.is_date(kind)),
-    ):
-        if holds:
-            return plain
-    raise InputError(
-        f"The column {column!r} must hold numbers, text, booleans, dates or times; got {kind}.",
-        "Flatten or drop it first.",
-    )
-
-
-def plain_array(array: pyarrow.Array, plain: pyarrow.DataType) -> pyarrow.Array:
-    """Return an array's values as its plain type."""
-    import pyarrow
-
-    if isinstance(array, pyarrow.ExtensionArray):
-        return plain_array(array.storage, plain)
-    if isinstance(array, pyarrow.DictionaryArray):
-        return plain_array(array.dictionary_decode(), plain)
-    return array.cast(plain)
 
 
 def read_csv(source: Source) -> tuple[pyarrow.Schema, Iterator[pyarrow.RecordBatch]]:

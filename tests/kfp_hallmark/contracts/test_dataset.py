@@ -1,6 +1,7 @@
 """The dataset contract: reading and writing piece by piece."""
 
 import itertools
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow
@@ -14,6 +15,7 @@ from kfp_hallmark.contracts.dataset import (
     dataset_lineage,
     dataset_metadata,
     read_batches,
+    read_schema,
     read_table,
     write_batches,
     write_table,
@@ -97,3 +99,65 @@ def test_a_broken_page_is_refused(tmp_path):
     path.write_bytes(content)
     with pytest.raises(InputError, match="must be whole Parquet"):
         list(read_batches(path))
+
+
+def write_parquet(path: Path, table: pyarrow.Table) -> Path:
+    pyarrow.parquet.write_table(table, path)
+    return path
+
+
+def test_files_of_other_makers_are_read_as_plain_types(tmp_path):
+    foreign = pyarrow.table(
+        {
+            "long text": pyarrow.array(["a", None], pyarrow.large_string()),
+            "category": pyarrow.array(["a", "b"]).dictionary_encode(),
+            "price": pyarrow.array([Decimal("1.50"), None]),
+            "nothing": pyarrow.nulls(2),
+            "seen": pyarrow.array([0, 1], pyarrow.timestamp("ms", "Asia/Kolkata")),
+        }
+    )
+    path = write_parquet(tmp_path / "data.parquet", foreign)
+    kinds = ["string", "string", "double", "double", "timestamp[us, tz=UTC]"]
+    assert [str(kind) for kind in read_schema(path).types] == kinds
+    assert [str(kind) for kind in read_table(path).schema.types] == kinds
+    assert [str(kind) for kind in next(read_batches(path, ["price", "category"])).schema.types] == ["double", "string"]
+    assert read_table(path)["category"].to_pylist() == ["a", "b"]
+
+
+def test_what_is_not_tabular_is_refused(tmp_path):
+    path = write_parquet(tmp_path / "data.parquet", pyarrow.table({"tags": [["secret"]]}))
+    with pytest.raises(InputError) as caught:
+        read_table(path)
+    message = "The column 'tags' must hold numbers, text, booleans, dates or times; got list"
+    assert str(caught.value).startswith(message)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_time_out_of_range_is_refused_without_showing_it(tmp_path):
+    times = pyarrow.array([2**62], pyarrow.timestamp("ms"))
+    path = write_parquet(tmp_path / "data.parquet", pyarrow.table({"when": times}))
+    with pytest.raises(InputError) as caught:
+        read_table(path)
+    message = "The column 'when' must hold values that fit into timestamp[us]; one of timestamp[ms] does not."
+    assert str(caught.value) == message
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    table = pyarrow.Table.from_arrays([pyarrow.array([1]), pyarrow.array([2])], names=["b", "b"])
+    with pytest.raises(InputError, match="must have different names; got more than once: 'b'"):
+        read_table(write_parquet(tmp_path / "data.parquet", table))
+
+
+@pytest.mark.parametrize("other", [{"n": ["x"]}, {"m": [1]}], ids=["type", "name"])
+def test_files_that_differ_are_refused(tmp_path, other):
+    write_parquet(tmp_path / "a.parquet", pyarrow.table({"n": [1]}))
+    write_parquet(tmp_path / "b.parquet", pyarrow.table(other))
+    for columns in (None, ["n"]):
+        with pytest.raises(InputError, match=r"must have the same columns and types; .*b\.parquet' differs"):
+            read_table(tmp_path, columns)
+
+
+def test_files_may_order_their_columns_as_they_like(tmp_path):
+    write_parquet(tmp_path / "a.parquet", pyarrow.table({"n": [1], "t": ["x"]}))
+    write_parquet(tmp_path / "b.parquet", pyarrow.table({"t": ["y"], "n": [2]}))
+    assert read_table(tmp_path).to_pydict() == {"n": [1, 2], "t": ["x", "y"]}
