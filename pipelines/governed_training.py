@@ -29,6 +29,7 @@ def governed_training(
     schema_uri: Optional[str] = None,
     data_digest: Optional[str] = None,
     max_data_age_hours: Optional[float] = None,
+    min_rows: int = 1000,
     min_group_size: int = 100,
     max_champion_loss: float = 0.01,
     seed: int = 0,
@@ -48,7 +49,7 @@ def governed_training(
         fairness_limits: Limits of fairness_gate, such as {"max_demographic_parity_difference": 0.1}.
         estimator: Import path of a class with the scikit-learn API.
         estimator_parameters: Arguments of the estimator.
-        excluded_columns: Columns that are not features.
+        excluded_columns: Columns that are neither features nor judged by validate_dataset.
         positive_class: The class that a score is the probability of. Default: the greater of two.
         test_fraction: Share of the rows for the test, above 0 and below 1.
         key_column: Column that identifies a row, whose hash decides the split. Default: all columns.
@@ -58,6 +59,7 @@ def governed_training(
         schema_uri: TFDV schema in text format that the data must fit. Default: inferred from the training side.
         data_digest: SHA-256 that the source must have.
         max_data_age_hours: Greatest age of the source in hours.
+        min_rows: Fewest rows, of each side of the split, by which drift between them is judged.
         min_group_size: Fewest rows by which a group is judged.
         max_champion_loss: How much worse than the champion the model may be.
         seed: Seed of everything random.
@@ -84,7 +86,11 @@ def governed_training(
             seed=seed,
         )
         validate = components.validate_dataset(
-            dataset=split.outputs["test"], baseline=split.outputs["train"], schema_uri=schema_uri
+            dataset=split.outputs["test"],
+            baseline=split.outputs["train"],
+            schema_uri=schema_uri,
+            excluded_columns=excluded_columns,
+            min_rows=min_rows,
         )
         train = components.train_model(
             dataset=split.outputs["train"],

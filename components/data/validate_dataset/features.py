@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from kfp_hallmark.contracts.dataset import read_table
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     import numpy
     import pyarrow
 
+    Column = TypeVar("Column", pyarrow.Array, pyarrow.ChunkedArray)
+
 BINS = 10
 """Into how many bins of equal frequency in the baseline a number is put."""
 EMPTY_SHARE = 0.0001
 """What stands for the share of a bin that is empty on one side, whose logarithm would be infinite."""
-INTEGER_CATEGORIES = 20
-"""An integer with at most so many distinct values in the baseline is a category; any number with at most `BINS` is."""
-CATEGORIES = 100
-"""With more categories, or with more than half of the baseline's values distinct, the rare ones are taken together."""
+CATEGORIES = 20
+"""An integer with at most so many distinct values in the baseline is a category; any number with at most `BINS` is.
+Of more categories, the rare ones are taken together: the more bins, the further chance alone moves a feature."""
 FREQUENT_SHARE, FREQUENT_ROWS = 0.01, 5
 """What share of the baseline, and how many of its rows, a category must have not to be rare."""
 CHANCE = 16.92
@@ -67,18 +65,17 @@ class Drift:
     grouped: bool
 
 
-def read_column(path: str | Path, name: str) -> pyarrow.ChunkedArray:
+def as_numbers(column: Column) -> Column:
     """Return a column with NaN as null, and with times as the numbers that they are stored as."""
     import pyarrow
     import pyarrow.compute
     from pyarrow import types
 
-    column = read_table(path, [name]).column(0)
     if types.is_floating(column.type):
         return pyarrow.compute.if_else(pyarrow.compute.is_nan(column), pyarrow.scalar(None, column.type), column)
     if types.is_temporal(column.type):
         return column.cast(pyarrow.timestamp("us"), safe=False).cast(pyarrow.int64())
-    return column.cast(pyarrow.float64()) if types.is_uint64(column.type) else column
+    return column.cast(pyarrow.float64(), safe=False) if types.is_uint64(column.type) else column
 
 
 def describe(name: str, kind: str, column: pyarrow.ChunkedArray) -> Feature:
@@ -127,16 +124,14 @@ def drift(name: str, baseline: pyarrow.ChunkedArray, column: pyarrow.ChunkedArra
         return None
     if not types.is_string(baseline.type):
         kind = "float64" if types.is_floating(baseline.type) or types.is_floating(column.type) else "int64"
-        categories = BINS if kind == "float64" else INTEGER_CATEGORIES
-        baseline, column = (_plain(side).cast(kind) for side in (baseline, column))
+        categories = BINS if kind == "float64" else CATEGORIES
+        baseline, column = (_plain(side).cast(kind, safe=False) for side in (baseline, column))
         if len(baseline.drop_null().unique()) > categories:
             expected, actual = _binned(baseline, column)
             return _drift(name, expected, actual, baseline.null_count, column.null_count, grouped=False)
     expected, actual = _counted(baseline, column)
     rare = expected < max(FREQUENT_ROWS, FREQUENT_SHARE * len(baseline))
-    known = int((expected > 0).sum())
-    mostly_distinct = known > max(INTEGER_CATEGORIES, int(expected.sum()) / 2)
-    grouped = bool(rare.any()) and (len(expected) > CATEGORIES or mostly_distinct)
+    grouped = len(expected) > CATEGORIES and bool(rare.any())
     if grouped:
         expected, actual = (_together(counts, rare) for counts in (expected, actual))
     return _drift(name, expected, actual, baseline.null_count, column.null_count, grouped)

@@ -10,7 +10,8 @@ from kfp_hallmark.components.data.validate_dataset.features import (
     BINS,
     CATEGORIES,
     EMPTY_SHARE,
-    INTEGER_CATEGORIES,
+    FREQUENT_ROWS,
+    FREQUENT_SHARE,
     Drift,
     Feature,
 )
@@ -88,9 +89,12 @@ def lead(judged: Judged) -> str:
     told.append("Everything fits the schema." if not wrong else f"Not fitting the schema: {wrong}.")
     odd = [check for check in judged.verdict.checks if check.name in CONTENT]
     told.extend(check.message for check in odd if check.status is Status.FAIL)
+    excluded = judged.verdict.parameters["excluded_columns"]
     warnings = sum(check.status is Status.WARN for check in odd)
     if warnings:
         told.append(f"Constant or empty: {warnings}.")
+    if excluded:
+        told.append(f"Not judged: {', '.join(excluded)}.")
     return " ".join(told)
 
 
@@ -117,8 +121,10 @@ def _drift(judged: Judged) -> list[Markup]:
     grouped = [move.feature for move in judged.moves if move.grouped]
     parts = [figure(chart, caption), paragraph(_method(judged), note=True)]
     if grouped:
-        why = f"they have more than {CATEGORIES} categories, or mostly distinct values."
-        text = f"Compared by their frequent categories, the rare ones taken together: {', '.join(grouped)}; {why}"
+        text = (
+            f"Of more than {CATEGORIES} categories, those that are rare in the baseline (below {FREQUENT_SHARE:.0%} of "
+            f"its rows, or below {FREQUENT_ROWS} rows) are taken together: {', '.join(grouped)}."
+        )
         parts.append(paragraph(text, note=True))
     return parts
 
@@ -127,7 +133,7 @@ def _method(judged: Judged) -> str:
     return (
         "PSI is the sum of (a - e) ln(a / e) over bins, a the dataset's share and e the baseline's. "
         f"Numbers: {BINS} bins of equal frequency in the baseline. Text, booleans, integers with at most "
-        f"{INTEGER_CATEGORIES} distinct values and other numbers with at most {BINS}: each value is a bin. "
+        f"{CATEGORIES} distinct values and other numbers with at most {BINS}: each value is a bin. "
         f"Missing values are a bin. An empty bin counts as a share of {EMPTY_SHARE}. "
         f"With so many rows, all independent, chance alone moves a feature of {BINS} bins by up to "
         f"{number(judged.chance, 2)} in 95 of 100 cases."

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kfp_hallmark.components.data.validate_dataset.features import as_numbers
 from kfp_hallmark.contracts.dataset import read_batches
 from kfp_hallmark.contracts.verdict import Status
 from kfp_hallmark.errors import InputError, MissingInputError
@@ -56,8 +57,8 @@ def import_tfdv() -> Any:
     return tensorflow_data_validation
 
 
-def compute_statistics(path: str | Path) -> Any:
-    """Return TFDV's statistics of a dataset, a DatasetFeatureStatisticsList, computed piece by piece."""
+def compute_statistics(path: str | Path, columns: Sequence[str]) -> Any:
+    """Return TFDV's statistics of columns of a dataset, a DatasetFeatureStatisticsList, computed piece by piece."""
     import numpy
 
     tfdv = import_tfdv()
@@ -66,7 +67,7 @@ def compute_statistics(path: str | Path) -> Any:
     generators = stats_impl.get_generators(tfdv.StatsOptions(), in_memory=True)
     partial = [generator.create_accumulator() for generator in generators]
     with numpy.errstate(invalid="ignore"):
-        for batch in read_batches(path):
+        for batch in read_batches(path, columns):
             lists = _as_lists(batch)
             partial = [
                 generator.compact(generator.add_input(state, lists))
@@ -85,18 +86,11 @@ def _as_lists(batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
 
 
 def _for_tfdv(column: pyarrow.Array) -> pyarrow.Array:
-    """Return a column of a type that TFDV knows: NaN as null, times and booleans as integers."""
+    """Return a column of a type that TFDV knows: as numbers, and booleans as integers."""
     import pyarrow
-    import pyarrow.compute
-    from pyarrow import types
 
-    if types.is_floating(column.type):
-        return pyarrow.compute.if_else(pyarrow.compute.is_nan(column), pyarrow.scalar(None, column.type), column)
-    if types.is_temporal(column.type):
-        return column.cast(pyarrow.timestamp("us"), safe=False).cast(pyarrow.int64())
-    if types.is_boolean(column.type):
-        return column.cast(pyarrow.int8())
-    return column.cast(pyarrow.float64()) if types.is_uint64(column.type) else column
+    column = as_numbers(column)
+    return column.cast(pyarrow.int8()) if pyarrow.types.is_boolean(column.type) else column
 
 
 def infer_schema(statistics: Any, booleans: Sequence[str]) -> Any:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from kfp_hallmark.components.data.validate_dataset.features import (
     Drift,
     Feature,
+    as_numbers,
     chance_level,
     describe,
     drift,
-    read_column,
     type_name,
 )
 from kfp_hallmark.components.data.validate_dataset.page import Judged, render
@@ -23,18 +23,22 @@ from kfp_hallmark.components.data.validate_dataset.schema import (
     load_schema,
 )
 from kfp_hallmark.contracts.artifacts import Artifact
-from kfp_hallmark.contracts.dataset import read_schema
+from kfp_hallmark.contracts.dataset import read_schema, read_table, require_column
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.documents import writing
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict, judge
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.reports import number, write_page
 
+COLUMNS_AT_ONCE = 32
+"""How many columns are held in memory at once; a file is opened once for so many."""
+
 
 def validate(
     dataset: Artifact,
     baseline: Artifact | None,
     schema_uri: str | None,
+    excluded_columns: Sequence[str],
     max_stable_psi: float,
     max_psi: float,
     min_rows: int,
@@ -56,16 +60,25 @@ def validate(
     subjects = {"dataset": artifact_digest(dataset.path)}
     if baseline is not None:
         subjects["baseline"] = artifact_digest(baseline.path)
-    found = compute_statistics(dataset.path)
-    applied, origin = _schema(dataset, baseline, schema_uri, found)
-    features, before, moves = _features(dataset, baseline)
+    names = _judged_columns(dataset, excluded_columns)
+    reference = [] if baseline is None else [name for name in _names(baseline) if name not in excluded_columns]
+    found = compute_statistics(dataset.path, names)
+    applied, origin = _schema(dataset, names, baseline, reference, schema_uri, found)
+    features, before, moves = _features(dataset, names, baseline, reference)
     rows = found.datasets[0].num_examples
     checks = row_checks(rows, before[0].rows if before else None, min_rows)
     enough = all(check.status is Status.PASS for check in checks)
-    checks += schema_checks(find_anomalies(found, applied), [feature.name for feature in features], origin)
+    anomalies = [each for each in find_anomalies(found, applied) if each.feature not in excluded_columns]
+    checks += schema_checks(anomalies, names, origin)
     checks += content_checks(features)
     checks += drift_checks(moves, max_stable_psi, max_psi, rows, enough)
-    parameters = {"max_stable_psi": max_stable_psi, "max_psi": max_psi, "min_rows": min_rows, "schema": origin}
+    parameters = {
+        "max_stable_psi": max_stable_psi,
+        "max_psi": max_psi,
+        "min_rows": min_rows,
+        "schema": origin,
+        "excluded_columns": list(excluded_columns),
+    }
     result = Verdict("validate_dataset", subjects, checks, parameters)
     chance = chance_level(before[0].rows, rows) if before else None
     document = render(Judged(result, features, before, moves, applied, max_stable_psi, max_psi, chance))
@@ -87,34 +100,67 @@ def _check_limits(max_stable_psi: float, max_psi: float, min_rows: int) -> None:
         raise InputError(f"min_rows must be 1 or above; got {min_rows}.")
 
 
-def _schema(dataset: Artifact, baseline: Artifact | None, schema_uri: str | None, found: object) -> tuple[object, str]:
+def _names(dataset: Artifact) -> list[str]:
+    return read_schema(dataset.path).names
+
+
+def _judged_columns(dataset: Artifact, excluded: Sequence[str]) -> list[str]:
+    """Return the columns to judge.
+
+    Raises:
+        InputError: If an excluded column is absent, or none is left.
+    """
+    names = _names(dataset)
+    for column in excluded:
+        require_column(column, names, "excluded_columns")
+    left = [name for name in names if name not in excluded]
+    if not left:
+        raise InputError(f"excluded_columns must leave a column to judge; got all {len(names)}.")
+    return left
+
+
+def _schema(
+    dataset: Artifact,
+    names: Sequence[str],
+    baseline: Artifact | None,
+    reference: Sequence[str],
+    schema_uri: str | None,
+    found: object,
+) -> tuple[object, str]:
     """Return the schema to apply, and where it is from, as a reader says it."""
     import pyarrow
 
     if schema_uri is not None:
         return load_schema(schema_uri), "given"
-    path = dataset.path if baseline is None else baseline.path
-    booleans = [field.name for field in read_schema(path) if pyarrow.types.is_boolean(field.type)]
+    path, columns = (dataset.path, names) if baseline is None else (baseline.path, reference)
+    schema = read_schema(path)
+    booleans = [name for name in columns if pyarrow.types.is_boolean(schema.field(name).type)]
     if baseline is None:
         return infer_schema(found, booleans), "inferred from the dataset itself"
-    return infer_schema(compute_statistics(baseline.path), booleans), "inferred from the baseline"
+    return infer_schema(compute_statistics(path, columns), booleans), "inferred from the baseline"
 
 
-def _features(dataset: Artifact, baseline: Artifact | None) -> tuple[list[Feature], list[Feature], list[Drift]]:
+def _features(
+    dataset: Artifact, names: Sequence[str], baseline: Artifact | None, reference: Sequence[str]
+) -> tuple[list[Feature], list[Feature], list[Drift]]:
     """Return what the columns of the dataset hold, those of the baseline, and the drift of those they share."""
-    schema = read_schema(dataset.path)
-    reference = {} if baseline is None else {field.name: field.type for field in read_schema(baseline.path)}
+    shared = set(names) & set(reference)
     features, before, moves = [], [], []
-    for field in schema:
-        column = read_column(dataset.path, field.name)
-        features.append(describe(field.name, type_name(field.type), column))
-        if baseline is None or field.name not in reference:
-            continue
-        expected = read_column(baseline.path, field.name)
-        before.append(describe(field.name, type_name(reference[field.name]), expected))
-        move = drift(field.name, expected, column)
-        if move is not None:
-            moves.append(move)
+    for start in range(0, len(names), COLUMNS_AT_ONCE):
+        block = names[start : start + COLUMNS_AT_ONCE]
+        table = read_table(dataset.path, block)
+        known = [name for name in block if name in shared]
+        former = read_table(baseline.path, known) if baseline is not None else None
+        for name in block:
+            column = as_numbers(table[name])
+            features.append(describe(name, type_name(table[name].type), column))
+            if former is None or name not in shared:
+                continue
+            expected = as_numbers(former[name])
+            before.append(describe(name, type_name(former[name].type), expected))
+            move = drift(name, expected, column)
+            if move is not None:
+                moves.append(move)
     return features, before, sorted(moves, key=lambda move: -move.psi)
 
 
@@ -129,7 +175,8 @@ def row_checks(rows: int, baseline_rows: int | None, min_rows: int) -> list[Chec
             minimum=min_rows,
             samples=count,
             scope={"side": side},
-            message=f"The {side} has {count:,} rows" + ("." if count >= min_rows else ", too few to judge drift by."),
+            message=f"The {side} has {count:,} rows"
+            + ("." if count >= min_rows else f", too few to judge drift by (min_rows {min_rows:,})."),
         )
         for side, count in sides.items()
     ]

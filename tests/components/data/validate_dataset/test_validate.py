@@ -19,6 +19,7 @@ from kfp_hallmark.contracts.verdict import Status, Verdict
 from kfp_hallmark.errors import InputError, MissingInputError
 
 OUTPUTS = ("verdict", "report", "statistics", "schema")
+SETTINGS = {"schema_uri": None, "excluded_columns": [], "max_stable_psi": 0.1, "max_psi": 0.25, "min_rows": 100}
 
 
 def customers(rows: int = 400, seed: int = 0) -> dict:
@@ -40,9 +41,9 @@ def customers(rows: int = 400, seed: int = 0) -> dict:
 def judge(output):
     """Validate; return the verdict, and the other outputs by name."""
 
-    def run(dataset, baseline=None, schema_uri=None, max_stable_psi=0.1, max_psi=0.25, min_rows=100):
+    def run(dataset, baseline=None, **changes):
         outputs = {name: output(name) for name in OUTPUTS}
-        status = validate(dataset, baseline, schema_uri, max_stable_psi, max_psi, min_rows, **outputs)
+        status = validate(dataset, baseline, **SETTINGS | changes, **outputs)
         verdict = Verdict.read(outputs["verdict"].path)
         assert status == (str(verdict.status),)
         return verdict, {name: Path(artifact.path) for name, artifact in outputs.items()}
@@ -54,10 +55,10 @@ def judge(output):
 def refused(output):
     """Validate what must be refused; return the message, having seen that nothing was written."""
 
-    def run(error, dataset, baseline=None, schema_uri=None, max_stable_psi=0.1, max_psi=0.25, min_rows=100):
+    def run(error, dataset, baseline=None, **changes):
         outputs = {name: output(name) for name in OUTPUTS}
         with pytest.raises(error) as caught:
-            validate(dataset, baseline, schema_uri, max_stable_psi, max_psi, min_rows, **outputs)
+            validate(dataset, baseline, **SETTINGS | changes, **outputs)
         assert not [name for name, artifact in outputs.items() if Path(artifact.path).exists()]
         return str(caught.value)
 
@@ -211,6 +212,49 @@ def test_one_in_a_hundred_may_be_outside_an_inferred_schema(stored, judge, odd, 
 def test_integers_that_were_0_and_1_may_be_2(stored, judge):
     verdict, _ = judge(stored({"n": [0, 1] * 199 + [2, 1]}), stored({"n": [0, 1] * 200}, "baseline"))
     assert verdict.status is Status.PASS
+
+
+def test_excluded_columns_are_not_judged(stored, judge):
+    columns, former = customers(400, 1), customers(400, 2)
+    columns |= {"visits": [float("inf")] * 400, "home town": ["SECRET"] * 400, "odd": ["new"] * 400}
+    excluded = ["visits", "home town", "odd"]
+    dataset, baseline = stored(columns), stored(former, "baseline")
+    assert judge(dataset, baseline)[0].status is Status.FAIL
+    verdict, outputs = judge(dataset, baseline, excluded_columns=excluded)
+    assert verdict.status is Status.PASS, verdict.reasons()
+    assert checks(verdict, "schema")[None].message.startswith("5 of 5 features fit the schema")
+    assert verdict.parameters["excluded_columns"] == excluded
+    assert "Not judged: visits, home town, odd." in outputs["report"].read_text()
+    statistics = statistics_pb2.DatasetFeatureStatisticsList.FromString(outputs["statistics"].read_bytes())
+    judged = {feature.path.step[0] for feature in statistics.datasets[0].features}
+    assert judged == columns.keys() - set(excluded)
+
+
+def test_excluded_columns_may_be_in_the_given_schema(stored, judge):
+    _, outputs = judge(stored(customers(400, 1)))
+    schema = outputs["schema"].rename(outputs["schema"].with_name("kept.pbtxt"))
+    verdict, _ = judge(stored(customers(400, 2)), schema_uri=str(schema), excluded_columns=["customer id", "visits"])
+    assert verdict.status is Status.PASS, verdict.reasons()
+
+
+@pytest.mark.parametrize(
+    ("excluded", "message"),
+    [
+        (["m"], "excluded_columns must be a column of the dataset; got 'm'."),
+        (["n"], "excluded_columns must leave a column to judge; got all 1."),
+    ],
+)
+def test_excluded_columns_that_cannot_be_are_refused(stored, refused, excluded, message):
+    assert refused(InputError, stored({"n": range(200)}), excluded_columns=excluded).startswith(message)
+
+
+def test_more_columns_than_are_read_at_once_are_all_judged(stored, judge):
+    random = numpy.random.default_rng(0)
+    columns = {f"c{index}": random.integers(0, 2 + index, 300) for index in range(70)}
+    verdict, _ = judge(stored(columns), stored(dict(reversed(columns.items())), "baseline"))
+    found = checks(verdict, "population_stability_index")
+    assert found.keys() == columns.keys()
+    assert {check.observed for check in found.values()} == {0.0}
 
 
 def test_infinity_fails_and_nan_is_missing(stored, judge):
