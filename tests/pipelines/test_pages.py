@@ -55,6 +55,14 @@ def is_self_contained(browser, path):
     return True
 
 
+def test_what_is_fetched_or_logged_would_be_noticed(browser, tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text('<h1>A page</h1><img src="https://elsewhere.invalid/x.png"><script>console.error("no")</script>')
+    asked, logged = visit(browser, page)
+    assert asked == [page.as_uri(), "https://elsewhere.invalid/x.png"]
+    assert any("no" in entry["message"] for entry in logged)
+
+
 def shows_the_run(browser, run):
     assert is_self_contained(browser, run.folder / "index.html")
     text = browser.find_element("tag name", "body").text
