@@ -16,10 +16,11 @@ def load_dataset(
 
     The source is read piece by piece, so it may be larger than memory. In CSV, which is UTF-8 with a header, a column
     is of the first kind that holds all its values: whole numbers, numbers, booleans (true and false), dates, times
-    (ISO 8601), text.
+    (ISO 8601), text. Numbers of which one is padded with zeros (007) are text.
 
     Args:
-        uri: Path or fsspec URI (local, gs, s3) of a CSV file, a Parquet file, or a folder of Parquet files.
+        uri: Path or fsspec URI (local, gs, s3) of a CSV file (.csv, or .csv.gz), a Parquet file, or a folder of Parquet
+            files.
         expected_digest: SHA-256 that the source must have, `sha256:<hex>`: of the file's bytes, as sha256sum prints it,
             or of a folder's manifest. Anything else is refused.
         max_age_hours: Greatest age of the source in hours, by its time of last change. An older source is refused.

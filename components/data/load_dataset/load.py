@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kfp_hallmark.contracts.artifacts import Artifact
@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     import pyarrow.csv as csv
     from fsspec import AbstractFileSystem
 
-CSV_SUFFIXES = (".csv",)
+CSV_SUFFIXES = (".csv", ".csv.gz")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 MISSING_WORDS = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None")
 """What stands for a missing number, truth value or date in CSV; in a column of text only the empty string does."""
+OTHER_SEPARATORS = (";", "\t", "|")
+PADDED = r"^[+-]?0([0-9]|[xX])"
+"""How a code begins that looks like a number and is none: as a number, 007 would be 7."""
 CSV_BLOCK = 4 << 20
 """How many bytes of a CSV file are parsed at once; a single row cannot be longer."""
 
@@ -94,7 +97,7 @@ def _write(source: Source, source_digest: str, dataset: Artifact) -> tuple[str, 
             raise IntegrityError(f"The source {source.name!r} must not change while it is read; it did.")
 
     state = _state(source.path)
-    schema, batches = read_csv(source) if source.path.suffix.lower() in CSV_SUFFIXES else read_parquet(source)
+    schema, batches = read_csv(source) if source.path.name.lower().endswith(CSV_SUFFIXES) else read_parquet(source)
     digest = write_batches(dataset.path, schema, counted(batches), {"lineage": [source_digest]})
     dataset.metadata.update(
         digest=digest,
@@ -131,8 +134,8 @@ def fetch(uri: str, folder: Path) -> Source:
     if not system.exists(location):
         raise MissingInputError(f"uri must be a file or folder that is there; got {name!r}.")
     whole_folder = system.isdir(location)
-    suffix = PurePosixPath(location).suffix.lower()
-    if not whole_folder and suffix not in CSV_SUFFIXES + PARQUET_SUFFIXES:
+    suffix = next((suffix for suffix in CSV_SUFFIXES + PARQUET_SUFFIXES if location.lower().endswith(suffix)), None)
+    if not whole_folder and suffix is None:
         known = ", ".join(CSV_SUFFIXES + PARQUET_SUFFIXES)
         raise InputError(f"uri must end in one of {known}, or be a folder of Parquet files; got {name!r}.")
     changed = last_change(system, location)
@@ -233,13 +236,15 @@ def read_csv(source: Source) -> tuple[pyarrow.Schema, Iterator[pyarrow.RecordBat
     """Return the schema of a CSV file, found out from all of its rows, and the rows.
 
     A column is of the first kind that holds all of its values: whole numbers, numbers, booleans (true and false),
-    dates, times (ISO 8601), text. A column without values is float64.
+    dates, times (ISO 8601), text. Numbers of which one is padded with zeros (007) are text. A column without values is
+    float64.
 
     Raises:
         InputError: If the file is not CSV in UTF-8 with a header, or its columns' names are not.
     """
     import pyarrow
 
+    _check_start(source)
     names = _csv_header(source)
     check_names(names, source)
     found: dict[str, pyarrow.DataType | None] = dict.fromkeys(names)
@@ -254,6 +259,28 @@ def read_csv(source: Source) -> tuple[pyarrow.Schema, Iterator[pyarrow.RecordBat
             yield pyarrow.RecordBatch.from_arrays(columns, schema=schema)
 
     return schema, batches()
+
+
+def _check_start(source: Source) -> None:
+    """Raise `InputError` if a file's first line shows that it is not CSV in UTF-8 with commas."""
+    import codecs
+
+    import pyarrow
+
+    try:
+        with pyarrow.input_stream(source.path) as stream:
+            line = stream.read(1 << 16).partition(b"\n")[0]
+        header = codecs.getincrementaldecoder("utf-8")().decode(line)
+    except (OSError, UnicodeDecodeError):
+        raise InputError(
+            f"The source {source.name!r} must be CSV in UTF-8 with a header; its encoding is another.",
+            "Save it as UTF-8; compressed with gzip, its name must end in .csv.gz.",
+        ) from None
+    if "," not in header and any(separator in header for separator in OTHER_SEPARATORS):
+        raise InputError(
+            f"The source {source.name!r} must have commas between its values; its header has other separators.",
+            "Save it with commas, and with points in its decimal numbers.",
+        )
 
 
 def widened(kind: pyarrow.DataType | None, text: pyarrow.Array) -> pyarrow.DataType | None:
@@ -273,8 +300,15 @@ def widened(kind: pyarrow.DataType | None, text: pyarrow.Array) -> pyarrow.DataT
             from_text(text, candidate)
         except pyarrow.ArrowInvalid:
             continue
-        return candidate
+        return pyarrow.string() if candidate in (whole, number) and _holds_codes(text) else candidate
     return pyarrow.string()
+
+
+def _holds_codes(text: pyarrow.Array) -> bool:
+    import pyarrow.compute
+
+    padded = pyarrow.compute.match_substring_regex(pyarrow.compute.utf8_trim_whitespace(text), PADDED)
+    return bool(pyarrow.compute.any(padded).as_py())
 
 
 def from_text(text: pyarrow.Array, kind: pyarrow.DataType) -> pyarrow.Array:
@@ -331,7 +365,7 @@ def _csv_reader(source: Source, types: dict[str, pyarrow.DataType]) -> Iterator[
             convert_options=csv.ConvertOptions(column_types=types, strings_can_be_null=True, null_values=[""]),
         ) as reader:
             yield reader
-    except (pyarrow.ArrowInvalid, UnicodeDecodeError) as error:
+    except (pyarrow.ArrowInvalid, OSError, UnicodeDecodeError) as error:
         problem = "it cannot be parsed"
         if uneven:
             problem = f"a row has {uneven[0].actual_columns} values where the header has {uneven[0].expected_columns}"

@@ -1,5 +1,6 @@
 """load_dataset: what comes out of CSV and Parquet, and what is refused."""
 
+import gzip
 import hashlib
 import os
 import time
@@ -112,6 +113,13 @@ def test_other_peoples_csv_comes_through(tmp_path, dataset):
         (["1", "x", "2"], "string"),
         (["", "NA", "3"], "int64"),
         (["1", "99999999999999999999"], "double"),
+        (["7", "007"], "string"),
+        ([" 01234", "4321"], "string"),
+        (["1.5", "-01.5"], "string"),
+        (["1", "0x1F"], "string"),
+        (["0", "10", "-0"], "int64"),
+        (["0.5", "10"], "double"),
+        (["0001-01-01"], "date32[day]"),
     ],
 )
 def test_a_columns_type_holds_values_that_come_late(tmp_path, dataset, monkeypatch, values, kind):
@@ -122,6 +130,56 @@ def test_a_columns_type_holds_values_that_come_late(tmp_path, dataset, monkeypat
 
 def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path, dataset):
     assert load_csv(tmp_path, dataset, "\ufeffname,n\na,1\n").column_names == ["name", "n"]
+
+
+def test_padded_codes_keep_their_zeros(tmp_path, dataset):
+    assert load_csv(tmp_path, dataset, "zip,n\n01234,1\n4321,2\n")["zip"].to_pylist() == ["01234", "4321"]
+
+
+@pytest.mark.parametrize("scheme", ["{}", "memory://{}"])
+def test_compressed_csv_gives_what_the_plain_one_gives(tmp_path, dataset, scheme):
+    path = tmp_path / "source.csv.gz"
+    path.write_bytes(gzip.compress("größe,n\nx,1\n,2\n".encode()))
+    uri = scheme.format(path)
+    if scheme != "{}":
+        fsspec.filesystem("memory").pipe(uri, path.read_bytes())
+    load(uri, dataset)
+    assert read_table(dataset.path).to_pydict() == {"größe": ["x", None], "n": [1, 2]}
+    assert dataset_lineage(dataset.path)[1] == "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_what_spreadsheets_write_comes_through(tmp_path, dataset):
+    text = '\ufeff"na,me","<b>q""uote</b>"\r\n1,"two\r\nlines"\r\n'
+    path = tmp_path / "source.csv"
+    path.write_bytes(text.encode())
+    load(str(path), dataset)
+    assert read_table(dataset.path).to_pydict() == {"na,me": [1], '<b>q"uote</b>': ["two\r\nlines"]}
+
+
+@pytest.mark.parametrize("text", ["a;b\n1,5;2\n", "a;b\n1;2\n", "a\tb\n1\t2\n", "a|b\n1|2\n"])
+def test_other_separators_are_refused(tmp_path, dataset, text):
+    message = refused(InputError, dataset, write_csv(tmp_path, text))
+    assert "must have commas between its values; its header has other separators.\nHint: Save it with commas" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", gzip.compress(b"a,b\n1,2\n")),
+        ("a.csv", "a,b\n1,2\n".encode("utf-16")),
+        ("a.csv.gz", gzip.compress(b"a,b\n1,2\n")[:12]),
+    ],
+    ids=["compressed", "utf-16", "truncated"],
+)
+def test_what_is_not_text_is_refused(tmp_path, dataset, name, content):
+    (tmp_path / name).write_bytes(content)
+    message = refused(InputError, dataset, str(tmp_path / name))
+    assert "must be CSV in UTF-8 with a header; " in message
+
+
+def test_a_parquet_file_called_csv_is_refused(tmp_path, dataset):
+    (tmp_path / "a.csv").write_bytes(ACS.read_bytes())
+    assert "must be CSV in UTF-8 with a header; " in refused(InputError, dataset, str(tmp_path / "a.csv"))
 
 
 def test_the_bytes_depend_on_the_rows_alone(tmp_path, output):
@@ -258,7 +316,7 @@ def test_an_unknown_protocol_is_refused_without_its_secret(dataset, tmp_path):
 def test_an_unknown_suffix_is_refused(tmp_path, dataset):
     (tmp_path / "source.xlsx").write_bytes(b"x")
     message = refused(InputError, dataset, str(tmp_path / "source.xlsx"))
-    assert "uri must end in one of .csv, .parquet, .pq, or be a folder" in message
+    assert "uri must end in one of .csv, .csv.gz, .parquet, .pq, or be a folder" in message
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
