@@ -26,7 +26,7 @@ def split_dataset(
     Args:
         dataset: What to split.
         target: Label column; when given, each side must hold every class. Classes are the values of text, of booleans,
-            and of integers with at most 20 distinct values.
+            and of whole numbers with at most 20 distinct values.
         test_fraction: Share of the rows for the test, above 0 and below 1.
         key_column: Column that identifies a row; its hash decides. Default: all columns.
         group_column: Column whose rows with the same value stay on one side. Not together with key_column. With a time

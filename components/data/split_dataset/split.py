@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import numpy
     import pyarrow
 
-MAX_INTEGER_CLASSES = 20
-"""An integer target with more distinct values is a quantity, whose values need not all be on both sides."""
+MAX_NUMBER_CLASSES = 20
+"""A target of whole numbers with more distinct values is a quantity, whose values need not all be on both sides."""
 ROUNDING = 1e-9
 """What keeps 0.29 * 100 from being 28 rows."""
 
@@ -54,7 +54,7 @@ def split(
             empty, the target is constant, or a side lacks one of its classes.
     """
     _check(dataset, target, test_fraction, key_column, group_column, time_column)
-    label = None if target is None else read_table(dataset.path, [target]).column(0)
+    label = None if target is None else _label(dataset, target)
     if label is not None:
         check_varies(label, target)
     if time_column is None:
@@ -119,6 +119,17 @@ def _hashes(dataset: Artifact, column: str | None) -> numpy.ndarray:
     return numpy.concatenate(hashes) if hashes else numpy.empty(0, dtype=numpy.uint64)
 
 
+def _label(dataset: Artifact, target: str) -> pyarrow.ChunkedArray:
+    """Return the target, NaN as null."""
+    import pyarrow
+    from pyarrow import compute, types
+
+    label = read_table(dataset.path, [target]).column(0)
+    if types.is_floating(label.type):
+        return compute.if_else(compute.is_nan(label), pyarrow.scalar(None, label.type), label)
+    return label
+
+
 def _times(dataset: Artifact, column: str) -> numpy.ndarray:
     """Return a column of dates or numbers as numbers that sort like it, shape (rows,)."""
     import pyarrow
@@ -168,13 +179,12 @@ def check_varies(label: pyarrow.ChunkedArray, target: str) -> None:
 def check_classes(label: pyarrow.ChunkedArray, of_test: numpy.ndarray, target: str) -> None:
     """Raise `InputError` if a side lacks one of the target's classes.
 
-    Text, booleans and integers with at most 20 distinct values are classes; missing values are none.
+    Text, booleans and whole numbers with at most 20 distinct values are classes; missing values are none.
     """
     from pyarrow import types
 
     classes = label.drop_null().unique()
-    few_integers = types.is_integer(label.type) and len(classes) <= MAX_INTEGER_CLASSES
-    if not (few_integers or types.is_string(label.type) or types.is_boolean(label.type)):
+    if not (types.is_string(label.type) or types.is_boolean(label.type) or _few_whole_numbers(classes)):
         return
     for side, chosen in (("train", ~of_test), ("test", of_test)):
         present = len(label.filter(_mask(chosen)).drop_null().unique())
@@ -184,6 +194,14 @@ def check_classes(label: pyarrow.ChunkedArray, of_test: numpy.ndarray, target: s
                 f"the {side} side lacks {len(classes) - present} of the {len(classes)} classes of {target!r}.",
                 "Choose another test_fraction or seed, or leave out classes with very few rows.",
             )
+
+
+def _few_whole_numbers(classes: pyarrow.Array) -> bool:
+    from pyarrow import compute, types
+
+    if len(classes) > MAX_NUMBER_CLASSES or not (types.is_integer(classes.type) or types.is_floating(classes.type)):
+        return False
+    return bool(compute.all(compute.equal(classes, compute.trunc(classes))).as_py())
 
 
 def _mask(chosen: numpy.ndarray) -> pyarrow.Array:

@@ -199,7 +199,7 @@ def test_a_key_beside_groups_or_times_is_refused(stored, output, other):
     assert message == "key_column must be unset together with group_column or time_column; got both."
 
 
-@pytest.mark.parametrize("values", [[1, 1, None, 1], ["a"] * 4, [0.5] * 4, [True] * 4])
+@pytest.mark.parametrize("values", [[1, 1, None, 1], ["a"] * 4, [0.5] * 4, [True] * 4, [1.0, float("nan")] * 2])
 def test_a_constant_target_is_refused(stored, output, values):
     message = refused(stored({"n": range(4), "y": values}), output, target="y", test_fraction=0.5)
     assert message == "target must hold at least two different values; 'y' holds 1."
@@ -211,9 +211,9 @@ def test_a_target_without_values_is_refused(stored, output):
 
 
 @pytest.mark.parametrize(("rare_last", "side"), [(True, "train"), (False, "test")])
-@pytest.mark.parametrize("kind", ["string", "integer", "boolean"])
+@pytest.mark.parametrize("kind", ["string", "integer", "boolean", "float"])
 def test_a_class_missing_on_one_side_is_refused(stored, output, kind, rare_last, side):
-    common, rare = {"string": ("no", "yes"), "integer": (0, 1), "boolean": (False, True)}[kind]
+    common, rare = {"string": ("no", "yes"), "integer": (0, 1), "boolean": (False, True), "float": (0.0, 1.0)}[kind]
     labels = [rare, *[common] * 9]
     labels = labels[::-1] if rare_last else labels
     dataset = stored({"when": range(10), "y": labels})
@@ -223,7 +223,7 @@ def test_a_class_missing_on_one_side_is_refused(stored, output, kind, rare_last,
     )
 
 
-@pytest.mark.parametrize("values", [[float(n) for n in range(40)], list(range(40))])
+@pytest.mark.parametrize("values", [[float(n) for n in range(40)], list(range(40)), [0.5, *[1.0] * 39]])
 def test_a_quantity_need_not_have_every_value_on_both_sides(stored, sides, values):
     train, test = sides(stored({"y": values}), target="y")
     assert train.num_rows + test.num_rows == 40
