@@ -49,9 +49,9 @@ def run_hallmark(*arguments, state, cwd=None):
     return subprocess.run(command, cwd=cwd or state, env=variables, capture_output=True, text=True)
 
 
-def start_run(folder, state, *arguments):
+def start_run(folder, state, *arguments, pipeline="governed_training"):
     state.mkdir(parents=True, exist_ok=True)
-    done = run_hallmark("run", "governed_training", *arguments, "--output", folder, state=state)
+    done = run_hallmark("run", pipeline, *arguments, "--output", folder, state=state)
     return Run(done.returncode, done.stdout, done.stderr, folder, state)
 
 
@@ -63,7 +63,7 @@ def hallmark():
 
 @pytest.fixture(scope="session")
 def start():
-    """Return the function that runs `governed_training` and gives a `Run`."""
+    """Return the function that runs `governed_training`, or another, and gives a `Run`."""
     return start_run
 
 
