@@ -134,7 +134,7 @@ class TestRepeated:
         assert run.document["model"]["digest"] == repeated.document["model"]["digest"]
 
 
-def loans(path, rows=3000):
+def loans(path, rows=5000):
     """Write a table as other people have them: text, gaps, quotes, spaces in names, a boolean label."""
     random = Random(5)
     with path.open("w", newline="", encoding="utf-8") as file:
