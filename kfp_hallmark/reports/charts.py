@@ -10,7 +10,7 @@ from kfp_hallmark.reports.page import Markup, number
 
 WIDTH = 720
 ROW = 24
-LABEL = 210
+LABEL = 230
 SERIES = 6
 """How many series a line chart tells apart by colour."""
 
@@ -34,7 +34,9 @@ def _svg(width: float, height: float, title: str, body: list[str]) -> Markup:
 
 
 def _short(label: str, length: int = 30) -> str:
-    return escape(label if len(label) <= length else label[: length - 1] + "…")
+    """Return a label that fits beside a chart, escaped; of a longer one the middle is left out."""
+    half = length // 2
+    return escape(label if len(label) <= length else f"{label[: half - 1].rstrip()}…{label[-half:].lstrip()}")
 
 
 def _scale(low: float, high: float, start: float, end: float):  # type: ignore[no-untyped-def]
@@ -65,7 +67,7 @@ def bars(
     ticks = _nice(min(0.0, *values), max(0.0, *values, *limits))
     place = _scale(ticks[0], ticks[-1], LABEL, WIDTH - 70)
     bottom = ROW * len(items) + 6
-    body = _ticks(ticks, place, 0, bottom)
+    body, values_shown = _ticks(ticks, place, 0, bottom), []
     for index, item in enumerate(items):
         y = ROW * index + 4
         body.append(f'<text x="{LABEL - 10}" y="{y + 13}" text-anchor="end">{_short(item[0])}</text>')
@@ -78,10 +80,11 @@ def bars(
             f'<rect class="mark {colour}" x="{min(zero, end):.1f}" y="{y}" rx="2" '
             f'width="{max(abs(end - zero), 1):.1f}" height="{ROW - 8}"/>'
         )
-        body.append(f'<text class="soft" x="{max(zero, end) + 6:.1f}" y="{y + 13}">{number(item[1], 3)}</text>')
+        x = max(zero, end) + 6
+        values_shown.append(f'<text class="soft" x="{x:.1f}" y="{y + 13}">{number(item[1], 3)}</text>')
     for limit in limits:
         body.append(f'<line class="limit" x1="{place(limit):.1f}" x2="{place(limit):.1f}" y1="0" y2="{bottom}"/>')
-    return _svg(WIDTH, bottom + 24, title, body)
+    return _svg(WIDTH, bottom + 24, title, body + values_shown)
 
 
 def intervals(

@@ -53,7 +53,7 @@ def number(value: float | None, digits: int = 4) -> str:
         return "n/a"
     if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e15):
         return f"{int(value):,}"
-    return f"{value:,.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}"
+    return f"{value:,.0f}" if 10**digits <= abs(value) < 1e15 else f"{value:,.{digits}g}"
 
 
 def paragraph(text: Any, note: bool = False) -> Markup:

@@ -108,7 +108,7 @@ def _group_table(each: Tally, confidence: float, least: int) -> Markup:
         size = int(each.rates[SELECTION_RATE].trials[place])
         cells = [_rate(each, rate, place, confidence, least) for rate in each.rates]
         rows.append([code(name), size, f"{size / total:.1%}", *cells])
-    columns = [each.feature, "Rows", "Share", "Selection rate", "True positive rate", "False positive rate"]
+    columns = ["Group", "Rows", "Share", "Selection rate", "True positive rate", "False positive rate"]
     return table(columns, rows)
 
 

@@ -1,0 +1,104 @@
+"""Report parts: everything given is escaped, and every number can be shown."""
+
+import math
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from kfp_hallmark.contracts.verdict import Check, Status, Verdict
+from kfp_hallmark.reports import (
+    Markup,
+    badge,
+    bars,
+    check_table,
+    code,
+    facts,
+    figure,
+    intervals,
+    lines,
+    number,
+    page,
+    paragraph,
+    points,
+    section,
+    table,
+    verdict_facts,
+)
+
+UGLY = "<script>alert('1')</script> & \"x\" é🎉"
+SAFE = "&lt;script&gt;alert(&#x27;1&#x27;)&lt;/script&gt; &amp; &quot;x&quot; é🎉"
+CHECK = Check(UGLY, Status.FAIL, observed=0.5, scope={"feature": UGLY}, message=UGLY)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        badge(UGLY),
+        code(UGLY),
+        paragraph(UGLY),
+        facts({UGLY: UGLY}),
+        table([UGLY], [[UGLY]]),
+        figure(Markup(""), UGLY),
+        section(UGLY, UGLY),
+        check_table([CHECK]),
+        verdict_facts(Verdict("gate", {UGLY: "sha256:" + "1" * 64}, [CHECK])),
+        page(UGLY, UGLY, status=UGLY, lead=UGLY),
+        bars(UGLY, [(UGLY, 1.0)]),
+        intervals(UGLY, [(UGLY, 1.0, (0.5, 1.5), "pass")]),
+        lines(UGLY, [(UGLY, [0, 1], [0, 1])], UGLY, UGLY),
+        points(UGLY, [(UGLY, [(0.5, 0.5)])], UGLY),
+    ],
+    ids=lambda part: re.sub(r"\W+", " ", part[:30]).strip(),
+)
+def test_everything_given_is_escaped(part):
+    assert "<script" not in part
+    assert SAFE in part
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "n/a"),
+        (math.nan, "n/a"),
+        (-math.inf, "n/a"),
+        (0.0, "0"),
+        (0.123456, "0.1235"),
+        (1234.0, "1,234"),
+        (1234.56, "1,235"),
+        (123456.7, "123,457"),
+        (1e-12, "1e-12"),
+        (1e300, "1e+300"),
+        (2**53 + 1, "9,007,199,254,740,993"),
+    ],
+)
+def test_a_number_is_short_and_readable(value, shown):
+    assert number(value) == shown
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, 1e-300, 1e300, math.nan, math.inf, None])
+def test_a_chart_of_any_value_is_well_formed(value):
+    known = 0.0 if value is None else value
+    charts = [
+        bars("t", [("a", known), ("b", 0.5)], [0.1]),
+        intervals("t", [("a", value, (value, value), ""), ("b", 0.5, (0.1, 0.9), "pass")], [0.2], [0.3, 0.4]),
+        bars("t", []),
+        intervals("t", []),
+    ]
+    for chart in charts:
+        ElementTree.fromstring(chart)
+        assert "nan" not in chart
+        assert "inf" not in chart
+
+
+def test_a_long_label_keeps_its_ends():
+    name = "income_" + "x" * 60 + "_last_year"
+    chart = bars("t", [(name, 1.0), ("demographic parity difference", 2.0)])
+    assert re.search("income_x+…x*_last_year<", chart)
+    assert "demographic parity difference" in chart
+    assert name not in chart
+
+
+def test_the_value_is_drawn_over_the_limit():
+    chart = bars("t", [("a", 0.24)], [0.25])
+    assert chart.index('class="limit"') < chart.index(">0.24<")
