@@ -87,10 +87,7 @@ def group_by(column: pyarrow.ChunkedArray, feature: str) -> Groups:
         InputError: If the column has more values than groups can be told from.
     """
     import numpy as np
-    import pyarrow
 
-    if pyarrow.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
     encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
     values = encoded.dictionary.to_pylist()
     most = MAX_GROUPS if _names_groups(column.type) else MAX_NUMBERS
@@ -134,10 +131,9 @@ def tally(groups: Groups, label: ndarray, prediction: ndarray) -> Tally:
 
 
 def _names_groups(kind: pyarrow.DataType) -> bool:
-    import pyarrow
+    from pyarrow import types
 
-    types = pyarrow.types
-    return types.is_string(kind) or types.is_large_string(kind) or types.is_boolean(kind) or types.is_null(kind)
+    return types.is_string(kind) or types.is_boolean(kind)
 
 
 def _is_missing(value: Any) -> bool:
@@ -151,4 +147,7 @@ def _order(value: Any) -> tuple[bool, Any]:
 def _name(value: Any) -> str:
     if _is_missing(value):
         return MISSING
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    short = f"{value + 0.0:g}"
+    return short if float(short) == value else repr(value)

@@ -29,10 +29,9 @@ def test_missing_values_are_a_group_of_their_own_and_the_last():
     assert grouped([None, None]) == ([MISSING], [0, 0])
 
 
-def test_categories_are_their_values():
-    column = pa.chunked_array([pa.array(["b", None, "a"]).dictionary_encode()])
-    groups = group_by(column, "feature")
-    assert (groups.names, groups.codes.tolist()) == (["a", "b", MISSING], [1, 2, 0])
+def test_numbers_that_differ_little_stay_apart_and_zeros_together():
+    assert grouped([0.1234561, 0.1234562]) == (["0.1234561", "0.1234562"], [0, 1])
+    assert grouped([0.0, -0.0, 1.0]) == (["0", "1"], [0, 0, 1])
 
 
 def test_chunks_are_put_together():
