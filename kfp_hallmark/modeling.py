@@ -11,7 +11,7 @@ import os
 import pickle
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from kfp_hallmark.contracts.dataset import dataset_lineage, read_schema, read_table, require_column
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.model import model_metadata, read_model_file
-from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION, Predictions
+from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION, TASKS, Predictions
 from kfp_hallmark.errors import HallmarkError, InputError, IntegrityError
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ BATCH_ROWS = 100_000
 
 THRESHOLD = 0.5
 """The threshold of a binary model that does not name its own."""
+
+MAX_NUMBERS = 20
+"""Up to how many different numbers a model's output may be classes, where it does not say."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,10 @@ def _load(path: Path, document: Mapping[str, Any]) -> tuple[Any, Callable[[panda
 
         sys.dont_write_bytecode = True
         return None, pyfunc.load_model(str(path), suppress_warnings=True).predict
-    with (path / general["model_path"]).open("rb") as file:
+    place = path / general["model_path"]
+    if not place.resolve().is_relative_to(path.resolve()):
+        raise IntegrityError(f"The model {str(path)!r} must hold what it loads; it names {general['model_path']!r}.")
+    with place.open("rb") as file:
         estimator = pickle.load(file)
     return estimator, getattr(estimator, general.get("predict_fn", "predict"))
 
@@ -259,15 +265,16 @@ def predict_table(model: LoadedModel, table: pyarrow.Table, columns: Sequence[Co
     for start in range(0, table.num_rows, BATCH_ROWS):
         batch = feature_frame(table.slice(start, BATCH_ROWS), columns)
         try:
-            part = numpy.asarray(model.function(batch))
+            part = numpy.atleast_1d(numpy.asarray(model.function(batch)))
         except Exception as error:
             raise InputError(
                 f"The model {model.name!r} must predict every row; it failed on rows {start:,} to "
                 f"{start + len(batch) - 1:,} with {type(error).__name__} {_origin(error)}."
             ) from None
-        if len(part) != len(batch):
+        if len(part) != len(batch) or part.ndim > 2:
             raise InputError(
-                f"The model {model.name!r} must return one prediction a row; got {len(part):,} for {len(batch):,}."
+                f"The model {model.name!r} must return one prediction a row; got the shape {part.shape} for "
+                f"{len(batch):,} rows."
             )
         parts.append(part)
     output = numpy.concatenate(parts)
@@ -291,28 +298,46 @@ def meaning_of(model: LoadedModel, output: numpy.ndarray, label: numpy.ndarray |
     Raises:
         InputError: If the model does not say, and its output does not fit the labels.
     """
-    import numpy
-
     if model.metadata.get("task"):
-        return dict(model.metadata)
+        return _stated_meaning(model)
     assert label is not None
-    values = numpy.unique(label).tolist()
-    number = output.ndim == 1 and output.dtype.kind in "fiu"
-    if output.ndim == 2 and output.shape[1] == len(values):
-        return _classification(values)
-    if output.ndim == 1 and (output.dtype.kind != "f" or set(numpy.unique(output).tolist()) <= set(values)):
-        classes = sorted(set(values) | set(numpy.unique(output).tolist()))
-        if not number or len(classes) <= max(20, len(values)):
-            return _classification(classes)
-    if number and len(values) <= 2 and bool(((output >= 0) & (output <= 1)).all()):
-        return _classification(values)
-    if number and label.dtype.kind in "fiu":
+    known = set(label.tolist())
+    predicted = set(output.tolist()) if output.ndim == 1 else set()
+    score = output.dtype.kind == "f" and bool(((output >= 0) & (output <= 1)).all())
+    if output.ndim == 2 and output.shape[1] == len(known):
+        return _classification(sorted(known))
+    if predicted & known and _are_classes(output.dtype.kind, predicted, known):
+        return _classification(sorted(known | predicted))
+    if output.ndim == 1 and score and len(known) <= 2:
+        return _classification(sorted(known))
+    if output.ndim == 1 and output.dtype.kind in "fiu" and label.dtype.kind in "fiu" and len(known) > 2:
         return {"task": REGRESSION}
     raise InputError(
         f"The model {model.name!r} must say what it predicts; its output of shape {output.shape} fits no label with "
-        f"{len(values)} values.",
+        f"{len(known)} values.",
         "Write task, classes and positive_class under metadata.hallmark in its MLmodel file.",
     )
+
+
+def _are_classes(kind: str, predicted: Set[Any], known: Set[Any]) -> bool:
+    """Return whether predictions, of which some are labels, are classes and not numbers that chance upon labels."""
+    if kind == "f":
+        return predicted <= known and len(known) <= MAX_NUMBERS
+    return kind not in "iu" or predicted <= known or len(known | predicted) <= MAX_NUMBERS
+
+
+def _stated_meaning(model: LoadedModel) -> dict[str, Any]:
+    """Return what a model says of its output, which somebody may have written by hand."""
+    meaning = dict(model.metadata)
+    stated = meaning.get("classes")
+    classes = stated if isinstance(stated, list) else []
+    if meaning["task"] not in TASKS or (meaning["task"] != REGRESSION and len(classes) < 2):
+        problem = "task, one of binary, multiclass and regression, and, for a classifier, at least two classes"
+    elif meaning["task"] == BINARY and (len(classes) > 2 or meaning.get("positive_class") not in classes):
+        problem = "two classes and one of them as positive_class for a binary model"
+    else:
+        return meaning
+    raise InputError(f"The model {model.name!r} must name {problem}, under metadata.hallmark in its MLmodel file.")
 
 
 def _classification(classes: Sequence[Any]) -> dict[str, Any]:
@@ -343,21 +368,20 @@ def _interpret(
             f"The model {model.name!r} must give one probability for each of its {len(classes)} classes; "
             f"got {output.shape[1]}."
         )
-    if meaning["task"] == MULTICLASS:
-        return (names[output.argmax(axis=1)], output) if output.ndim == 2 else (output, None)
-    positive = classes.index(meaning["positive_class"])
-    if output.ndim == 2:
-        output = output[:, positive]
-    elif set(numpy.unique(output[:1000]).tolist()) <= set(classes):
+    if output.ndim == 1 and (meaning["task"] == MULTICLASS or set(output.tolist()) <= set(classes)):
         _require_classes(output, classes, f"The prediction of {model.name!r}")
         return output, None
-    return names[numpy.where(output >= _threshold(meaning), positive, 1 - positive)], output.astype(float)
+    if output.dtype.kind not in "biuf" or not ((output >= 0) & (output <= 1)).all():
+        raise InputError(f"The model {model.name!r} must give classes, or probabilities from 0 to 1; it gives neither.")
+    if meaning["task"] == MULTICLASS:
+        return names[output.argmax(axis=1)], output
+    positive = classes.index(meaning["positive_class"])
+    score = output[:, positive] if output.ndim == 2 else output
+    return names[numpy.where(score >= _threshold(meaning), positive, 1 - positive)], score.astype(float)
 
 
 def _require_classes(values: numpy.ndarray, classes: Sequence[Any], what: str) -> None:
-    import numpy
-
-    found, counts = numpy.unique(values, return_counts=True)
-    other = sum(int(count) for value, count in zip(found.tolist(), counts, strict=True) if value not in set(classes))
+    known = set(classes)
+    other = sum(value not in known for value in values.tolist())
     if other:
         raise InputError(f"{what} must be one of the model's {len(classes)} classes in every row; {other:,} are not.")

@@ -13,7 +13,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClas
 
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
-from kfp_hallmark.modeling import BATCH_ROWS, Column, feature_frame, load_model, predict, read_label
+from kfp_hallmark.modeling import BATCH_ROWS, Column, LoadedModel, feature_frame, load_model, predict, read_label
 
 ENVIRONMENT = "ml"
 
@@ -43,6 +43,15 @@ def save(path, estimator, frame, label, function="predict_proba", metadata=None,
         **options,
     )
     return path
+
+
+def answering(output, metadata=None):
+    """Return a model that gives this output, whatever it is asked."""
+    return LoadedModel("answering", f"sha256:{'0' * 64}", lambda frame: output, metadata=metadata or {})
+
+
+def data_of(tmp_path, label):
+    return write_data(tmp_path / "data.parquet", pandas.DataFrame({"x": numpy.zeros(len(label))}), label)
 
 
 class Squares(mlflow.pyfunc.PythonModel):
@@ -119,6 +128,109 @@ def test_the_meaning_of_an_output_is_inferred(tmp_path, estimator, function, cla
     assert (found.task, found.score is not None) == (task, scored)
     assert found.prediction == pytest.approx(model.estimator.predict(frame))
     assert found.classes == tuple(range(classes))
+
+
+NUMBERS = numpy.arange(60)
+
+
+@pytest.mark.parametrize(
+    ("output", "label", "task"),
+    [
+        (numpy.where(NUMBERS < 9, 1.0, 0.0), NUMBERS % 2, "binary"),
+        (NUMBERS % 2 == 0, NUMBERS % 2, "binary"),
+        (["ja", "nein"] * 30, ["nein", "nein", "ja"] * 20, "binary"),
+        (NUMBERS % 3, NUMBERS % 2, "multiclass"),
+        (NUMBERS % 30, NUMBERS % 30, "multiclass"),
+        (NUMBERS.astype(float) % 30, NUMBERS % 30, "regression"),
+        (NUMBERS + 7, NUMBERS, "regression"),
+        (NUMBERS * 0.5, NUMBERS * 0.25, "regression"),
+        (numpy.where(NUMBERS < 1, 1.0, 0.25), NUMBERS % 2, "binary"),
+    ],
+)
+def test_what_an_output_means_by_the_labels(tmp_path, output, label, task):
+    found = predict(answering(numpy.array(output)), data_of(tmp_path, label), "label")
+    assert found.task == task
+
+
+@pytest.mark.parametrize(
+    ("output", "label"),
+    [
+        (NUMBERS % 2, ["ja", "nein"] * 30),
+        (NUMBERS % 2, 3 + NUMBERS % 2 * 4),
+        (["vielleicht"] * 60, ["ja", "nein"] * 30),
+        ([None] * 60, ["ja", "nein"] * 30),
+        (["1"] * 60, NUMBERS % 2),
+        (NUMBERS / 10, NUMBERS % 2),
+        (numpy.zeros((60, 3)), NUMBERS % 2),
+    ],
+)
+def test_an_output_that_fits_no_label_is_refused(tmp_path, output, label):
+    with pytest.raises(InputError, match=r"must say what it predicts; its output of shape \(60"):
+        predict(answering(numpy.array(output)), data_of(tmp_path, label), "label")
+
+
+@pytest.mark.parametrize("output", [{"a": 1}, 0.5, numpy.zeros((60, 2, 2)), [0.5] * 59])
+def test_one_prediction_a_row(tmp_path, output):
+    with pytest.raises(InputError, match=r"must return one prediction a row; got the shape \(.*\) for 60 rows"):
+        predict(answering(output), data_of(tmp_path, NUMBERS % 2), "label")
+
+
+BOUND = {"task": "binary", "classes": ["ja", "nein"], "positive_class": "nein"}
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        (numpy.linspace(-3, 3, 60), "must give classes, or probabilities from 0 to 1"),
+        (numpy.linspace(0, 1.01, 60), "must give classes, or probabilities from 0 to 1"),
+        (["ja"] * 59 + ["vielleicht"], "must give classes, or probabilities from 0 to 1"),
+        (numpy.full(60, numpy.nan), "must predict finite numbers"),
+        (numpy.full((60, 3), 0.2), "one probability for each of its 2 classes; got 3"),
+    ],
+)
+def test_an_output_that_is_no_class_and_no_score_is_refused(tmp_path, output, message):
+    with pytest.raises(InputError, match=message):
+        predict(answering(numpy.array(output), BOUND), data_of(tmp_path, ["ja", "nein"] * 30), "label")
+
+
+def test_scores_that_begin_like_classes_are_scores(tmp_path):
+    output = numpy.concatenate([numpy.ones(1500), numpy.full(500, 0.25)])
+    bound = {"task": "binary", "classes": [0, 1], "positive_class": 1}
+    found = predict(answering(output, bound), data_of(tmp_path, numpy.arange(2000) % 2), "label")
+    assert (found.score == output).all()
+
+
+def test_a_prediction_that_is_none_of_many_classes_is_counted(tmp_path):
+    bound = {"task": "multiclass", "classes": ["a", "b", "c"]}
+    with pytest.raises(InputError, match="one of the model's 3 classes in every row; 2 are not"):
+        predict(answering(numpy.array(["a"] * 58 + ["d"] * 2), bound), data_of(tmp_path, ["a", "b", "c"] * 20), "label")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"task": "binray"}, "must name task, one of binary"),
+        ({"task": "multiclass"}, "at least two classes"),
+        ({"task": "binary", "classes": ["ja"], "positive_class": "ja"}, "at least two classes"),
+        ({"task": "binary", "classes": ["ja", "nein"]}, "one of them as positive_class"),
+        ({"task": "binary", "classes": ["ja", "nein"], "positive_class": "yes"}, "one of them as positive_class"),
+        ({"task": "binary", "classes": [1, 2, 3], "positive_class": 1}, "must name two classes"),
+    ],
+)
+def test_a_meaning_that_is_not_whole_is_refused(tmp_path, metadata, message):
+    with pytest.raises(InputError, match=message):
+        predict(answering(numpy.full(60, 0.5), metadata), data_of(tmp_path, ["ja", "nein"] * 30), "label")
+
+
+def test_a_model_that_names_a_file_outside_its_folder_is_not_loaded(tmp_path):
+    frame, label = features()
+    path = save(tmp_path / "model", LogisticRegression(), frame, label)
+    (tmp_path / "model.pkl").write_bytes(b"cos\nsystem\n(S'touch " + str(tmp_path / "harm").encode() + b"'\ntR.")
+    document = (path / "MLmodel").read_text()
+    (path / "MLmodel").write_text(document.replace("model_path: model.pkl", "model_path: ../model.pkl"))
+    with pytest.raises(IntegrityError, match=r"must hold what it loads; it names '\.\./model\.pkl'"):
+        load_model(path)
+    assert not (tmp_path / "harm").exists()
 
 
 def test_any_python_function_is_loaded(tmp_path):

@@ -114,7 +114,7 @@ def as_outputs(raw: ndarray, meaning: Mapping[str, Any]) -> ndarray:
     if raw.ndim == 2:
         return raw
     classes = list(meaning["classes"])
-    if meaning["task"] == BINARY and raw.dtype.kind == "f" and not set(numpy.unique(raw).tolist()) <= set(classes):
+    if meaning["task"] == BINARY and raw.dtype.kind in "biuf" and not set(raw.tolist()) <= set(classes):
         columns = [raw if value == meaning["positive_class"] else 1 - raw for value in classes]
         return numpy.column_stack(columns)
     return numpy.column_stack([raw == value for value in classes]).astype(float)
