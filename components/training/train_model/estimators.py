@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 from collections.abc import Mapping
 from typing import Any
 
+from kfp_hallmark.contracts.documents import canonical
 from kfp_hallmark.errors import InputError, nearest
 
 EXAMPLES = (
@@ -34,6 +36,8 @@ def make_estimator(path: str, parameters: Mapping[str, Any], seed: int) -> Any:
         InputError: If there is no such class, it is not an estimator, or it does not take the parameters.
     """
     found = _import(path)
+    # An estimator may keep the order, which is no part of the experiment.
+    parameters = json.loads(canonical(dict(parameters)))
     try:
         estimator = found(**parameters)
     except TypeError as error:

@@ -150,6 +150,16 @@ def test_two_processes_make_the_same_models(people, store, tmp_path):
     assert first == second
 
 
+def test_the_order_of_parameters_makes_no_other_model(run, people):
+    parameters = {"n_estimators": 3, "verbose": -1, "bagging_fraction": 0.9, "bagging_freq": 1}
+    turned = dict(reversed(parameters.items()))
+    made = {
+        run(people, estimator="lightgbm.LGBMClassifier", estimator_parameters=given).digest
+        for given in (parameters, turned)
+    }
+    assert len(made) == 1
+
+
 def test_another_seed_makes_another_model(run, people):
     forest = "sklearn.ensemble.RandomForestClassifier"
     first, second = run(people, estimator=forest), run(people, estimator=forest, seed=1)
