@@ -9,8 +9,7 @@ from kfp import dsl
 from kfp.dsl import pipeline_task, python_component
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from kfp_hallmark.environments import ENVIRONMENTS, image
-from kfp_hallmark.errors import InputError, nearest
+from kfp_hallmark.environments import image, require_environment
 
 
 class Component(python_component.PythonComponent):
@@ -56,11 +55,7 @@ def component(*, environment: str, pure: bool = False) -> Callable[[Callable[...
     Raises:
         InputError: If there is no such environment.
     """
-    if environment not in ENVIRONMENTS:
-        raise InputError(
-            f"environment must be one of {', '.join(ENVIRONMENTS)}; got {environment!r}.",
-            nearest(environment, list(ENVIRONMENTS)),
-        )
+    require_environment(environment)
 
     def decorate(function: Callable[..., Any]) -> Component:
         base = dsl.component(function, base_image=image(environment), install_kfp_package=False)

@@ -127,18 +127,21 @@ def compile_all(
 
 
 def main() -> None:
-    """Run the command; an error that Hallmark raises on purpose is told without a traceback."""
+    """Run the command; what goes wrong outside the code, such as a full disk, is told without a traceback."""
     try:
         app()
     except HallmarkError as error:
-        console = Console(stderr=True, highlight=False)
-        console.print(f"[bold red]Error:[/bold red] {_escape(error.message)}", soft_wrap=True)
-        if error.hint:
-            console.print(f"[dim]Hint:[/dim] {_escape(error.hint)}", soft_wrap=True)
-        sys.exit(USAGE if isinstance(error, run.UsageError) else ERROR)
+        _tell(error.message, error.hint)
+        sys.exit(USAGE if isinstance(error, InputError) else ERROR)
+    except OSError as error:
+        _tell(str(error), None)
+        sys.exit(ERROR)
 
 
-def _escape(text: str) -> str:
+def _tell(message: str, hint: str | None) -> None:
     from rich.markup import escape
 
-    return escape(text)
+    console = Console(stderr=True, highlight=False)
+    console.print(f"[bold red]Error:[/bold red] {escape(message)}", soft_wrap=True)
+    if hint:
+        console.print(f"[dim]Hint:[/dim] {escape(hint)}", soft_wrap=True)

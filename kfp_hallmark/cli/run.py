@@ -7,14 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kfp_hallmark.errors import HallmarkError, InputError, MissingInputError, nearest
+from kfp_hallmark.errors import InputError, MissingInputError, nearest
 
 if TYPE_CHECKING:
     from kfp_hallmark.runner.parameters import Pipeline
-
-
-class UsageError(HallmarkError):
-    """The command line asks for what cannot be run; nothing was started."""
 
 
 def run(
@@ -36,13 +32,10 @@ def run(
     from kfp_hallmark import runner
 
     found = _pipeline(pipeline)
-    try:
-        parameters = _from_file(params) if params else {}
-        texts = dict(_setting(text) for text in settings or [])
-        parameters |= runner.resolve_paths(runner.parse_parameters(found, texts), Path.cwd())
-        result = runner.run(found, parameters, platform=platform, output=output, reuse=not fresh)
-    except InputError as error:
-        raise UsageError(error.message, error.hint) from error
+    parameters = _from_file(params) if params else {}
+    texts = dict(_setting(text) for text in settings or [])
+    parameters |= runner.resolve_paths(runner.parse_parameters(found, texts), Path.cwd())
+    result = runner.run(found, parameters, platform=platform, output=output, reuse=not fresh)
     raise typer.Exit(result.exit_code)
 
 
@@ -54,7 +47,7 @@ def _pipeline(name: str) -> Pipeline:
     path = Path(name)
     if path.is_file():
         return path
-    raise UsageError(
+    raise InputError(
         f"PIPELINE must be a pipeline's name or the path of a YAML file; got {name!r}.",
         nearest(name, list(pipelines.__all__)),
     )
@@ -74,6 +67,9 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise InputError(f"--params must be a YAML file; {str(path)!r} is not.") from error
     if not isinstance(value, dict):
         raise InputError(f"--params must hold names and values; {str(path)!r} holds {type(value).__name__}.")
+    for name in value:
+        if not isinstance(name, str):
+            raise InputError(f"--params must hold names that are text; {str(path)!r} holds {name!r}.", "Quote it.")
     return runner.resolve_paths(value, path.absolute().parent)
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from kfp_hallmark import __version__
+from kfp_hallmark.errors import InputError, nearest
 from kfp_hallmark.resources import resource
 
 ENVIRONMENTS = ("data", "ml", "release")
@@ -29,8 +30,21 @@ def environment_of(image_reference: str) -> str | None:
     return next((name for name in ENVIRONMENTS if image_reference == image(name)), None)
 
 
+def require_environment(name: str) -> None:
+    """Raise `InputError`, naming the nearest one there is, if there is no such environment."""
+    if name not in ENVIRONMENTS:
+        raise InputError(
+            f"environment must be one of {', '.join(ENVIRONMENTS)}; got {name!r}.", nearest(name, list(ENVIRONMENTS))
+        )
+
+
 def lock_file(environment: str) -> Path:
-    """Return the path of an environment's locked requirements."""
+    """Return the path of an environment's locked requirements.
+
+    Raises:
+        InputError: If there is no such environment.
+    """
+    require_environment(environment)
     return resource("environments", environment, "requirements.lock")
 
 

@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 from kfp_hallmark import __version__
-from kfp_hallmark.environments import image, lock_digest, lock_file
+from kfp_hallmark.environments import image, lock_digest, lock_file, require_environment
 from kfp_hallmark.errors import EnvironmentFailure, MissingInputError
 from kfp_hallmark.resources import checkout, resource
 
@@ -36,9 +36,11 @@ def build(
         report: Called with each line that the build prints.
 
     Raises:
+        InputError: If there is no such environment.
         EnvironmentFailure: If no docker client can build, or the build fails.
         MissingInputError: If there is no such file of certificates.
     """
+    require_environment(name)
     if ca is not None and not ca.is_file():
         raise MissingInputError(f"The certificates to build with must be a file; got {str(ca)!r}.")
     client = docker()

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 from kfp_hallmark.environments import DIGEST_VARIABLE, ENVIRONMENTS, lock_digest, lock_file
-from kfp_hallmark.errors import EnvironmentFailure, InputError, nearest
+from kfp_hallmark.errors import EnvironmentFailure
 from kfp_hallmark.resources import PACKAGE
 
 PYTHON = "3.11"
@@ -94,10 +94,6 @@ def environment_folder(name: str) -> Path:
     Raises:
         InputError: If there is no such environment.
     """
-    if name not in ENVIRONMENTS:
-        raise InputError(
-            f"environment must be one of {', '.join(ENVIRONMENTS)}; got {name!r}.", nearest(name, list(ENVIRONMENTS))
-        )
     return root() / f"{name}-{lock_digest(name).removeprefix('sha256:')[:12]}-py{PYTHON.replace('.', '')}"
 
 

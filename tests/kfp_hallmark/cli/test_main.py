@@ -45,7 +45,7 @@ def test_show_a_component(hallmark):
 
 def test_show_names_the_nearest(hallmark):
     done = hallmark("show", "fairnes_gate")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "Did you mean 'fairness_gate'?" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -62,6 +62,14 @@ def test_show_names_the_nearest(hallmark):
         (["run", "governed_training", "--params", "absent.yaml"], "--params must be a file"),
         (["run", "governed_training", "--params", ROOT / "LICENSE"], "--params must"),
         (["run", "governed_training", "--no-such-option"], "No such option"),
+        (["run", "governed_training", "--params", "/dev/null/none"], "--params must be a file"),
+        (
+            ["run", "governed_training", "--params", EXAMPLE, "--output", "/proc/none"],
+            "must be able to make the folder",
+        ),
+        (["env", "sync", "mll"], "Did you mean 'ml'?"),
+        (["image", "build", "mll"], "Did you mean 'ml'?"),
+        (["audit", "verify", "absent.jsonl"], "An audit log must be a file"),
         (["run", "governed_training", "--params", EXAMPLE, "--platform", "dcoker"], "Did you mean 'docker'?"),
     ],
 )
@@ -71,6 +79,23 @@ def test_wrong_usage_is_refused_before_anything_starts(hallmark, tmp_path, argum
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_names_in_a_file_of_parameters_are_text(hallmark, tmp_path):
+    (tmp_path / "params.yaml").write_text("1: one\n")
+    done = hallmark("run", "governed_training", "--params", "params.yaml")
+    assert done.returncode == 2
+    assert "names that are text; 'params.yaml' holds 1" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_the_system_refuses_is_told_without_a_traceback(hallmark, tmp_path):
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "reuse").write_text("a file where a folder must be")
+    done = hallmark("run", "governed_training", "--params", EXAMPLE)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert "Traceback" not in done.stderr
 
 
 def test_an_output_folder_that_holds_something_is_refused(hallmark, tmp_path):

@@ -78,6 +78,6 @@ def test_makes_a_component_that_keeps_the_conventions(checkout):
 def test_refuses_what_it_cannot_make(checkout, arguments, message):
     before = sorted(path for path in (checkout / "components").rglob("*.py"))
     done = call(checkout, "hallmark", "new", "component", *arguments)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert message in done.stderr
     assert sorted(path for path in (checkout / "components").rglob("*.py")) == before
