@@ -104,7 +104,7 @@ def reaching(uri: str) -> Iterator[None]:
             raise
         reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
         raise MissingInputError(
-            _without_password(f"The tracking store {uri!r} must answer; got {reason}."),
+            without_password(f"The tracking store {uri!r} must answer; got {reason}."),
             "Start the MLflow server, or name a local store as sqlite:////folder/mlflow.db.",
         ) from None
 
@@ -128,5 +128,6 @@ def _locked(file: Path) -> Iterator[None]:
         yield
 
 
-def _without_password(text: str) -> str:
-    return re.sub(r"//[^/@\s]+@", "//", text)
+def without_password(text: str) -> str:
+    """Return a text with no user and no password in any URI in it."""
+    return re.sub(r"://[^/\s]*@", "://", text)

@@ -22,6 +22,8 @@ from kfp_hallmark.errors import IntegrityError
 
 SCHEMA = "hallmark/release/v1"
 RELEASE_FILE = "release.json"
+SERVING_VARIABLE = "HALLMARK_SERVING_DIR"
+"""The variable that names the folder which is served from."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,9 @@ from kfp_hallmark.runner.recorder import Recorder
 LOG_LINES = 20
 """How much of a failed step's log is shown."""
 
+LOG_BYTES = 20_000
+"""How much of it at the most, where lines are long."""
+
 _SIGNS = {PENDING: "·", RUNNING: "▸", SUCCEEDED: "✓", REUSED: "✓", FAILED: "✗", SKIPPED: "–"}
 _WORDS = {SUCCEEDED: "ok"}
 _COLOURS = {
@@ -117,8 +120,7 @@ class Display:
         if step.reason:
             self._line("because", step.reason)
         if step.log and (path := self._result.directory / step.log).is_file():
-            lines = path.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()[-LOG_LINES:]
-            for line in lines:
+            for line in _last_lines(path):
                 self._console.print(f"  [{_QUIET}]│[/] {escape(line)}", highlight=False, soft_wrap=True)
             self._line("log", _near(path))
 
@@ -142,6 +144,14 @@ class Display:
                 Text(step.verdict, _colour(step.verdict)),
             )
         return table
+
+
+def _last_lines(path: Path) -> list[str]:
+    """Return the end of a log, which may be of any size and hold anything, without what would steer a terminal."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - LOG_BYTES))
+        text = file.read().decode("utf-8", errors="replace")
+    return ["".join(sign for sign in line if sign.isprintable()) for line in text.rstrip().splitlines()[-LOG_LINES:]]
 
 
 def _colour(word: str) -> str:

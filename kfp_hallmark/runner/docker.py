@@ -12,10 +12,11 @@ from typing import Any
 from kfp.local import config
 
 from kfp_hallmark.contracts.audit import PATH_VARIABLE as AUDIT_VARIABLE
+from kfp_hallmark.contracts.release import SERVING_VARIABLE
 from kfp_hallmark.environments import environment_of
 from kfp_hallmark.errors import EnvironmentFailure, MissingInputError
 from kfp_hallmark.runner.parameters import is_path
-from kfp_hallmark.runner.platforms import SERVING_VARIABLE, Folders, Job, containers
+from kfp_hallmark.runner.platforms import Folders, Job, containers
 
 RUN_LABEL = "io.hallmark.run"
 """The label by which the containers of a run are told; its value is the run's name."""

@@ -14,6 +14,7 @@ GRACE_SECONDS = 10.0
 """How long a step has to end after it was asked to, before it is killed."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_IGNORED = (signal.SIGHUP, signal.SIG_IGN)
 _AGAIN, _DONE = b"!", b"."
 
 
@@ -81,7 +82,9 @@ class Interruption:
         self._reader, self._writer = os.pipe()
         watcher = threading.Thread(target=self._watch, name="hallmark-interruption")
         watcher.start()
-        before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+        # Under nohup a hang-up is ignored, and is to be.
+        heard = [number for number in _SIGNALS if (number, signal.getsignal(number)) != _IGNORED]
+        before = {number: signal.signal(number, self._on_signal) for number in heard}
         try:
             yield
         finally:

@@ -82,8 +82,8 @@ class LocalPlatform:
             )
             with process, job.interruption.ending(_Group(process), job.final):
                 code = process.wait()
-        if job.interruption.stops(job.final):
-            _Group(process).kill()
+        # What a step leaves running ends with it, as in a container.
+        _Group(process).kill()
         return code
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from kfp_hallmark.reports import Markup, badge, code, facts, figure, page, section, table
-from kfp_hallmark.reports.page import WORDS
+from kfp_hallmark.reports.page import STATUSES, WORDS
 from kfp_hallmark.runner.dag import Node, draw
 from kfp_hallmark.runner.plan import PlannedStep
 from kfp_hallmark.runner.record import FAILED, HALTED, REUSED, SKIPPED, SUCCEEDED, RunResult, Step
@@ -147,9 +147,9 @@ def _detail(runs: Sequence[Step]) -> str:
 
 
 def _colour(runs: Sequence[Step]) -> str:
-    verdicts = [run.verdict for run in runs if run.verdict]
-    if verdicts and all(run.state in (SUCCEEDED, REUSED) for run in runs):
-        return WORDS.get(verdicts[0], verdicts[0])
+    verdicts = [WORDS.get(run.verdict, run.verdict) for run in runs]
+    if verdicts[0] in STATUSES and all(run.state in (SUCCEEDED, REUSED) for run in runs):
+        return verdicts[0]
     states = {run.state for run in runs}
     return _COLOURS[next((state for state in (FAILED, SUCCEEDED, REUSED) if state in states), SKIPPED)]
 

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kfp_hallmark.contracts.audit import PATH_VARIABLE as AUDIT_VARIABLE
+from kfp_hallmark.contracts.release import SERVING_VARIABLE
 from kfp_hallmark.runner.interruption import Interruption
 from kfp_hallmark.runner.record import ARTIFACTS_FOLDER
-
-SERVING_VARIABLE = "HALLMARK_SERVING_DIR"
-TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
+from kfp_hallmark.tracking import VARIABLE as TRACKING_VARIABLE
 
 
 @dataclass(frozen=True)

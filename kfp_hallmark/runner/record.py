@@ -9,6 +9,7 @@ from typing import Any
 
 from kfp_hallmark import __version__
 from kfp_hallmark.contracts.documents import finite, write_json
+from kfp_hallmark.tracking import without_password
 
 SCHEMA = "hallmark/run/v1"
 RUN_FILE = "run.json"
@@ -67,7 +68,7 @@ class RunResult:
         run_id: The run's name, which steps know as the job's.
         platform: `local` or `docker`.
         directory: The run's folder.
-        parameters: What it was given.
+        parameters: What it was given, without passwords in URIs.
         started: When, ISO 8601 in UTC.
         status: `running`, `succeeded`, `halted` or `failed`.
         finished: When; None while it runs.
@@ -137,6 +138,17 @@ class RunResult:
         """Return a path as the document has it: relative to the run's folder when it lies in it."""
         path = Path(path)
         return path.relative_to(self.directory).as_posix() if path.is_relative_to(self.directory) else str(path)
+
+
+def without_passwords(value: Any) -> Any:
+    """Return a JSON value with no user and no password in any URI in it."""
+    if isinstance(value, str):
+        return without_password(value)
+    if isinstance(value, dict):
+        return {name: without_passwords(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [without_passwords(entry) for entry in value]
+    return value
 
 
 def whole_numbers(value: Any) -> Any:

@@ -11,7 +11,16 @@ from typing import Any
 from kfp import dsl
 
 from kfp_hallmark.runner.plan import PlannedStep
-from kfp_hallmark.runner.record import LOGS_FOLDER, PENDING, RUNNING, SKIPPED, RunResult, Step, whole_numbers
+from kfp_hallmark.runner.record import (
+    LOGS_FOLDER,
+    PENDING,
+    RUNNING,
+    SKIPPED,
+    RunResult,
+    Step,
+    whole_numbers,
+    without_passwords,
+)
 
 
 class Recorder:
@@ -90,9 +99,9 @@ class Recorder:
             return {
                 "type": value.schema_title.removeprefix("system."),
                 "path": self._result.place(value.path or ""),
-                "metadata": whole_numbers(dict(value.metadata)),
+                "metadata": without_passwords(whole_numbers(dict(value.metadata))),
             }
-        return value
+        return without_passwords(value)
 
 
 def _paths(artifacts: Mapping[str, Any]) -> dict[str, Path]:

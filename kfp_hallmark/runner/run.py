@@ -29,11 +29,12 @@ from kfp_hallmark.runner.orchestration import ORCHESTRATOR_LOG, Orchestration
 from kfp_hallmark.runner.page import run_page
 from kfp_hallmark.runner.parameters import Pipeline, check_parameters, pipeline_spec, resolve_paths
 from kfp_hallmark.runner.plan import PlannedStep, plan
-from kfp_hallmark.runner.platforms import TRACKING_VARIABLE, Folders, Platform
-from kfp_hallmark.runner.record import LOGS_FOLDER, RunResult
+from kfp_hallmark.runner.platforms import Folders, Platform
+from kfp_hallmark.runner.record import LOGS_FOLDER, RunResult, without_passwords
 from kfp_hallmark.runner.recorder import Recorder
 from kfp_hallmark.runner.reuse import Reuse
 from kfp_hallmark.runner.spec import prepare
+from kfp_hallmark.tracking import VARIABLE as TRACKING_VARIABLE
 
 PLATFORMS = ("local", "docker")
 
@@ -87,7 +88,7 @@ def run(
         run_id=run_id,
         platform=platform,
         directory=folder,
-        parameters=given,
+        parameters=without_passwords(given),
         started=now(),
     )
     display = Display(_pinned(console), result)
@@ -96,7 +97,7 @@ def run(
         place = _platform(platform, folders, given)
         place.prepare(json_format.MessageToDict(prepared.deployment_spec)["executors"], display.say)
         for needed in (folder / LOGS_FOLDER, folders.artifacts, folders.mlflow):
-            needed.mkdir(parents=True, exist_ok=True)
+            _make(needed)
         return _run(prepared, planned, given, result, folders, place, display, reuse)
 
 
@@ -166,6 +167,13 @@ def _output_folder(output: Path | None, default: Path) -> Path:
             "Name another, or leave it out to have a new one for every run.",
         )
     return folder
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"A run must be able to make the folder {str(folder)!r}; got {error.strerror}.") from error
 
 
 def _pinned(console: Console | None) -> Console:

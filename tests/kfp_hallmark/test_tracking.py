@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from kfp_hallmark.errors import InputError, MissingInputError
-from kfp_hallmark.tracking import client, experiment, sqlite_file, tracking_uri
+from kfp_hallmark.tracking import client, experiment, sqlite_file, tracking_uri, without_password
 
 ENVIRONMENT = "ml"
 
@@ -80,6 +80,20 @@ def test_a_server_that_is_down_is_named_without_its_password(monkeypatch):
         with pytest.raises(MissingInputError, match=rf"The tracking store 'http://{address}' must answer") as caught:
             experiment(client(f"http://user:secret@{address}"), "one")
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://bob:secret@host/a", "http://host/a"),
+        ("http://bob:se@cret@host/a@b", "http://host/a@b"),
+        ("s3://key@bucket", "s3://bucket"),
+        ("sqlite:////home/me@here/mlflow.db", "sqlite:////home/me@here/mlflow.db"),
+        ("mail me@here or see http://host/me@here", "mail me@here or see http://host/me@here"),
+    ],
+)
+def test_passwords_are_taken_out_of_uris_alone(text, shown):
+    assert without_password(text) == shown
 
 
 def test_a_store_that_is_no_database_is_named(tmp_path):

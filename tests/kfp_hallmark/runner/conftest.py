@@ -153,6 +153,11 @@ def twice():
     read_back(copy=first.outputs["copy"]).after(second)
 
 
+@dsl.pipeline(name="twice-told")
+def twice_told(uri: str):
+    note_down(text=uri)
+
+
 @dsl.pipeline(name="inner")
 def inner(text: str, number: Optional[int] = None) -> str:
     return note_down(text=text, number=number).outputs["Output"]
@@ -195,6 +200,18 @@ def linger(fifo_uri: str, output: Output[Artifact]):
     with open(fifo_uri, "w") as fifo:
         fifo.write(f"{os.getpid()} {child.pid}")
     signal.pause()
+
+
+@component(environment="release")
+def fork() -> int:
+    import subprocess
+
+    return subprocess.Popen(["sleep", "600"]).pid
+
+
+@dsl.pipeline(name="forking")
+def forking():
+    fork()
 
 
 @dsl.pipeline(name="lingering")

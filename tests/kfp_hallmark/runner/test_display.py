@@ -33,3 +33,25 @@ def test_a_line_with_brackets_is_shown_as_it_is(run):
 
     _, screen = run(shouting)
     assert "ValueError: [red] must stay [/]" in screen
+
+
+def test_a_log_that_is_long_and_binary_is_shown_in_short_and_steers_no_terminal(run):
+    from kfp import dsl
+
+    from kfp_hallmark.component import component
+
+    @component(environment="release")
+    def shout():
+        import sys
+
+        sys.stdout.buffer.write(b"\xff\x00" * 2_000_000)
+        raise ValueError("\x1b[2J cleared")
+
+    @dsl.pipeline(name="shouting")
+    def shouting():
+        shout()
+
+    _, screen = run(shouting)
+    assert "[2J cleared" in screen
+    assert "\x1b" not in screen
+    assert len(screen) < 30_000

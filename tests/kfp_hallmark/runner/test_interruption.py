@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from kfp import compiler
 
+from kfp_hallmark.runner.interruption import Interruption
+
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -69,6 +71,25 @@ def test_no_half_output_is_left(interrupted):
 
 def test_no_process_is_left(interrupted):
     assert [pid for pid in interrupted[3] if runs(pid)] == []
+
+
+def test_what_a_step_leaves_running_ends_with_it(run, pipelines):
+    result, _ = run(pipelines.forking)
+    assert result.status == "succeeded"
+    # SIGKILL was sent before the run ended, and is delivered at once.
+    assert not runs(result.steps[0].outputs["Output"])
+
+
+@pytest.mark.parametrize("ignored", [True, False])
+def test_a_hang_up_that_is_ignored_stays_so(ignored):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        interruption = Interruption()
+        with interruption.listening():
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert interruption.signals == ([] if ignored else [signal.SIGHUP])
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def runs(pid):

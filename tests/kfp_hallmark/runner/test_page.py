@@ -1,5 +1,6 @@
 import re
 from html.parser import HTMLParser
+from typing import NamedTuple
 
 import pytest
 
@@ -62,6 +63,31 @@ def test_parameters_are_escaped(page):
     _, text = page(note="<script>alert(1)</script>")
     assert "<script>" not in text
     assert "&lt;script&gt;" in text
+
+
+def test_an_outcome_of_the_users_own_is_escaped_and_takes_no_colour(run):
+    from kfp import dsl
+
+    from kfp_hallmark.component import component
+
+    @component(environment="release")
+    def conclude() -> NamedTuple("Outputs", [("status", str)]):
+        return ('"><script>alert(1)</script>',)
+
+    @dsl.pipeline(name="concluding")
+    def concluding():
+        conclude()
+
+    text = run(concluding)[0].page.read_text(encoding="utf-8")
+    assert "<script>" not in text
+    assert "stroke:var(--pass)" in text
+
+
+def test_a_password_in_a_uri_is_kept_nowhere(run, pipelines):
+    result, _ = run(pipelines.twice_told, {"uri": "http://bob:s3cr@t@host/store"})
+    assert result.steps[0].outputs["Output"] == "http://host/store"
+    kept = [path for path in (result.directory / "run.json", result.page) if "s3cr" in path.read_text()]
+    assert kept == []
 
 
 def test_a_metric_stands_beside_its_interval(run, pipelines):
