@@ -412,3 +412,24 @@ def test_every_interval_is_finite_and_ordered(rows, seed):
         assert (interval is None) == (values[name] is None)
         if interval is not None:
             assert math.isfinite(interval[0]) and interval[0] <= interval[1] < math.inf
+
+
+def test_the_interval_of_a_loss_is_that_of_a_mean_on_the_log_scale():
+    label, prediction = [0.0, 1.0, 4.0, 2.0], [1.0, 3.0, 0.0, 7.0]
+    # The errors are 1, 2, 4, 5: mean 3, sample variance 10 / 3, standard error sqrt(10 / 12).
+    reach = 1.959963984540054 * math.sqrt(10 / 12) / 3
+    found = measures.bootstrap_intervals(regression(label, prediction), ["mean_absolute_error"])
+    assert found["mean_absolute_error"] == pytest.approx((3 * math.exp(-reach), 3 * math.exp(reach)))
+
+
+def test_a_perfect_area_has_the_interval_of_the_smaller_class():
+    label, score = [1] * 5 + [0] * 40, [0.9] * 5 + [0.1] * 40
+    found = measures.bootstrap_intervals(binary(label, score), ["roc_auc"])["roc_auc"]
+    assert found == measures.wilson_interval(5, 5)
+
+
+def test_a_label_that_the_model_never_saw_costs_the_greatest_loss():
+    predictions = multiclass(np.array([0, 1]), np.array([[0.5, 0.3, 0.2], [0.2, 0.2, 0.6]]))
+    predictions = replace(predictions, label=np.array(["a", "z"]))
+    worst = -math.log(np.finfo(float).eps)
+    assert measures.measure(predictions)["log_loss"] == pytest.approx((math.log(2) + worst) / 2)

@@ -15,7 +15,7 @@ import pytest
 
 from kfp_hallmark.components.data.load_dataset import load as module
 from kfp_hallmark.components.data.load_dataset.load import load
-from kfp_hallmark.contracts.dataset import dataset_lineage, dataset_metadata, read_table, write_table
+from kfp_hallmark.contracts.dataset import dataset_lineage, dataset_metadata, read_table, write_batches, write_table
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
 
@@ -412,3 +412,31 @@ def test_an_uneven_row_is_refused_without_showing_it(tmp_path, dataset):
     assert str(caught.value).endswith("a row has 3 values where the header has 2.")
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("word", module.MISSING_WORDS)
+def test_every_word_for_a_missing_number_is_known(tmp_path, dataset, word):
+    table = load_csv(tmp_path, dataset, f"n,m\n1.5,1\n {word} ,2\n")
+    assert table["n"].to_pylist() == [1.5, None]
+
+
+def test_a_folder_is_as_old_as_its_latest_file(tmp_path, dataset):
+    folder = tmp_path / "source"
+    folder.mkdir()
+    for name, hours in (("a", 5), ("b", 1)):
+        path = folder / f"{name}.parquet"
+        pyarrow.parquet.write_table(pyarrow.table({"n": [1]}), path)
+        changed = time.time() - hours * 3600
+        os.utime(path, (changed, changed))
+    assert load(str(folder), dataset, None, 2)[1] == 2
+
+
+def test_a_source_that_changes_while_it_is_read_is_refused(tmp_path, dataset, monkeypatch):
+    path = write_csv(tmp_path, "a\n1\n")
+
+    def write_late(target, schema, batches, metadata):
+        Path(path).write_text("a\n22\n")
+        return write_batches(target, schema, batches, metadata)
+
+    monkeypatch.setattr(module, "write_batches", write_late)
+    assert "must not change while it is read; it did." in refused(IntegrityError, dataset, path)

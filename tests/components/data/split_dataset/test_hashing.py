@@ -52,6 +52,10 @@ def test_large_numbers_keep_apart():
     assert len(set(hashes([1e300, -1e300, float("inf"), float("-inf"), 2.0**63, 0.1, 0.2]))) == 7
 
 
+def test_large_whole_numbers_hash_alike_whatever_their_type():
+    assert hashes([2**60, -(2**62)]) == hashes([2.0**60, -(2.0**62)])
+
+
 def test_a_date_is_its_midnight_and_a_time_the_same_in_every_unit():
     assert hashes([date(2024, 3, 1)]) == hashes([datetime(2024, 3, 1)])
     moments = [datetime(2024, 3, 1, 12, 30), None]

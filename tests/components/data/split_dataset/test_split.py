@@ -269,3 +269,14 @@ def test_a_truncated_dataset_is_refused(stored, output):
     content = Path(dataset.path).read_bytes()
     Path(dataset.path).write_bytes(content[: len(content) // 2])
     assert "must be whole Parquet" in refused(dataset, output)
+
+
+def test_many_rows_go_where_each_belongs(stored, sides):
+    columns = {"n": numpy.arange(150_000), "same": numpy.arange(150_000) * 2}
+    train, test = sides(stored(columns))
+    numbers = [side["n"].to_numpy() for side in (train, test)]
+    assert sorted(numpy.concatenate(numbers)) == list(range(150_000))
+    _, late = sides(stored(pyarrow.table(columns).slice(100_000)))
+    assert late["n"].to_pylist() == [number for number in test["n"].to_pylist() if number >= 100_000]
+    _, latest_rows = sides(stored(columns), time_column="n", test_fraction=0.1)
+    assert latest_rows["n"].to_pylist() == list(range(135_000, 150_000))

@@ -153,6 +153,16 @@ def test_rare_categories_are_taken_together_among_many(distinct, grouped):
     assert moved(baseline, baseline).bins == (2 if grouped else distinct)
 
 
+@pytest.mark.parametrize(("rows", "rare", "bins"), [(1000, 9, 21), (1000, 10, 22), (300, 4, 21), (300, 5, 22)])
+def test_a_category_is_frequent_from_a_hundredth_and_five_rows_on(rows, rare, bins):
+    """20 frequent categories, a tiny one, and one of `rare` rows: with the tiny one, or a bin of its own."""
+    counts = [(rows - 1 - rare) // 20 + (index < (rows - 1 - rare) % 20) for index in range(20)]
+    values = [f"c{index}" for index, count in enumerate(counts) for _ in range(count)]
+    values += ["tiny", *["rare"] * rare]
+    assert len(values) == rows
+    assert moved(values, values).bins == bins
+
+
 def test_text_is_not_compared_with_numbers():
     assert drift("x", chunked(["1", "2"]), chunked([1, 2])) is None
 

@@ -79,6 +79,7 @@ def test_other_peoples_data_passes(stored, judge):
         "baseline": artifact_digest(baseline.path),
     }
     assert checks(verdict, "population_stability_index").keys() == customers(1).keys()
+    assert checks(verdict, "schema")[None].observed == 7
     message = checks(verdict, "schema")[None].message
     assert message == "7 of 7 features fit the schema, which was inferred from the baseline."
     found = statistics_pb2.DatasetFeatureStatisticsList.FromString(outputs["statistics"].read_bytes())
@@ -277,6 +278,11 @@ def test_constant_and_empty_features_warn(stored, judge):
         "warn: one holds the same value in every row.",
     ]
     assert "same" not in re.sub("holds the same value", "", outputs["report"].read_text())
+
+
+def test_one_row_is_not_called_constant(stored, judge):
+    assert judge(stored({"n": [1]}), min_rows=1)[0].status is Status.PASS
+    assert judge(stored({"n": [1, 1]}), min_rows=1)[0].status is Status.WARN
 
 
 class Page(HTMLParser):

@@ -1,3 +1,5 @@
+import math
+
 import fairlearn.metrics
 import numpy as np
 import pytest
@@ -148,3 +150,12 @@ def test_an_interval_lies_between_0_and_1_and_holds_the_estimate(counts, ratio, 
     observed = disparity([rate], ratio)
     assert 0 <= low <= high <= 1
     assert observed is None or low <= observed <= high
+
+
+def test_the_interval_of_a_ratio_of_two_large_groups_is_that_of_katz():
+    rate = Rate(np.array([9_000, 16_000]), np.array([30_000, 40_000]))
+    # ln(0.3 / 0.4) with the standard error sqrt(0.7 / 9,000 + 0.6 / 16,000).
+    reach = 1.959963984540054 * math.sqrt(0.7 / 9_000 + 0.6 / 16_000)
+    expected = (0.75 * math.exp(-reach), 0.75 * math.exp(reach))
+    found = disparity_interval([rate], True, 20_000, 0.95, np.random.default_rng(0))
+    assert found == pytest.approx(expected, abs=0.0005)
