@@ -166,8 +166,8 @@ def _series(values: pyarrow.ChunkedArray, column: Column) -> Any:
     wanted = {
         "double": pyarrow.float64(),
         "float": pyarrow.float32(),
-        "long": pyarrow.float64() if values.null_count else pyarrow.int64(),
-        "integer": pyarrow.float64() if values.null_count else pyarrow.int32(),
+        "long": pyarrow.int64(),
+        "integer": pyarrow.int32(),
         "boolean": pyarrow.bool_(),
         "string": pyarrow.string(),
         "datetime": pyarrow.timestamp("ns"),

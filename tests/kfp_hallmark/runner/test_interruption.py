@@ -80,6 +80,15 @@ def test_what_a_step_leaves_running_ends_with_it(run, pipelines):
     assert not runs(result.steps[0].outputs["Output"])
 
 
+def test_the_second_signal_stops_exit_handlers_too():
+    interruption = Interruption()
+    stopped = []
+    for _ in range(3):
+        stopped.append((interruption.stops(False), interruption.stops(True)))
+        interruption.signals.append(signal.SIGINT)
+    assert stopped == [(False, False), (True, False), (True, True)]
+
+
 @pytest.mark.parametrize("ignored", [True, False])
 def test_a_hang_up_that_is_ignored_stays_so(ignored):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)

@@ -24,7 +24,7 @@ from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
 
 from kfp_hallmark.components.evaluation.explain_model.bands import describe, ranks
-from kfp_hallmark.components.evaluation.explain_model.explain import explain, metric_names
+from kfp_hallmark.components.evaluation.explain_model.explain import as_outputs, explain, metric_names
 from kfp_hallmark.components.evaluation.explain_model.shapley import (
     AGNOSTIC_ROWS,
     LINEAR,
@@ -323,3 +323,17 @@ def test_texts_are_told_by_how_many_share_them(count, band):
 
 def test_names_of_metrics_are_plain_and_different():
     assert metric_names({"a b": 1, "a.b": 2, "ü": 3, "a_b": 4}) == {"a_b": 1, "a_b_2": 2, "feature": 3, "a_b_3": 4}
+
+
+@pytest.mark.parametrize(
+    ("raw", "positive", "wanted"),
+    [
+        ([0.25, 1.0], "ja", [[0.25, 0.75], [1.0, 0.0]]),
+        ([0.25, 1.0], "nein", [[0.75, 0.25], [0.0, 1.0]]),
+        ([0, 1], "nein", [[1, 0], [0, 1]]),
+        (["nein", "ja"], "ja", [[0, 1], [1, 0]]),
+    ],
+)
+def test_one_number_a_row_is_the_score_of_the_positive_class(raw, positive, wanted):
+    meaning = {"task": "binary", "classes": ["ja", "nein"], "positive_class": positive}
+    assert as_outputs(numpy.array(raw), meaning).tolist() == wanted
