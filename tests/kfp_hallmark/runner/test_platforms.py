@@ -1,0 +1,12 @@
+from kfp_hallmark.runner.platforms import Folders
+
+
+def test_the_users_variables_say_where_the_state_is(tmp_path):
+    folders = Folders(run=tmp_path / "run", state=tmp_path / "state", scratch=tmp_path, run_id="one")
+    given = {
+        "MLFLOW_TRACKING_URI": "http://host",
+        "HALLMARK_SERVING_DIR": "/served",
+        "HALLMARK_AUDIT_LOG": "/audit.jsonl",
+    }
+    assert given.items() <= folders.variables(given).items()
+    assert folders.variables({"HALLMARK_SERVING_DIR": ""})["HALLMARK_SERVING_DIR"] == str(tmp_path / "state/serving")
