@@ -30,7 +30,7 @@ from kfp_hallmark.contracts.verdict import Check, Status, Verdict, judge
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.reports import number, write_page
 
-COLUMNS_AT_ONCE = 32
+COLUMNS_AT_ONCE = 16
 """How many columns are held in memory at once; a file is opened once for so many."""
 
 

@@ -414,7 +414,7 @@ def test_an_uneven_row_is_refused_without_showing_it(tmp_path, dataset):
     assert caught.value.__suppress_context__
 
 
-@pytest.mark.parametrize("word", module.MISSING_WORDS)
+@pytest.mark.parametrize("word", ["", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None"])
 def test_every_word_for_a_missing_number_is_known(tmp_path, dataset, word):
     table = load_csv(tmp_path, dataset, f"n,m\n1.5,1\n {word} ,2\n")
     assert table["n"].to_pylist() == [1.5, None]
