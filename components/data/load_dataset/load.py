@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from kfp_hallmark.contracts.artifacts import Artifact
 from kfp_hallmark.contracts.dataset import parquet_files, plain_batch, plain_schema, repeated_names, write_batches
 from kfp_hallmark.contracts.digest import artifact_digest, file_digest, is_digest
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
+from kfp_hallmark.tracking import without_password
 
 if TYPE_CHECKING:
     import pyarrow
@@ -126,7 +126,7 @@ def fetch(uri: str, folder: Path) -> Source:
     import fsspec
     from fsspec.implementations.local import LocalFileSystem
 
-    name = re.sub(r"//[^/@]*@", "//", uri).split("?")[0] if "://" in uri else uri
+    name = without_password(uri).split("?")[0] if "://" in uri else uri
     try:
         system, location = fsspec.core.url_to_fs(uri)
     except (ImportError, ValueError) as error:

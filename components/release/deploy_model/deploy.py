@@ -23,14 +23,13 @@ from kfp_hallmark.contracts.registration import (
     Registration,
     require_alias,
 )
-from kfp_hallmark.contracts.release import RELEASE_FILE, Release
+from kfp_hallmark.contracts.release import RELEASE_FILE, SERVING_VARIABLE, Release
 from kfp_hallmark.errors import InputError, IntegrityError, nearest
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 TARGETS = ("local",)
-SERVING_VARIABLE = "HALLMARK_SERVING_DIR"
 
 
 def deploy(
