@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -93,6 +94,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 SOURCE, TRAIN, TEST = ("sha256:" + digit * 64 for digit in "123")
+
+
+@pytest.fixture(scope="session")
+def copy_checkout():
+    """Copy the files that git tracks, as they are now, into a folder."""
+
+    def copy(folder):
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        for name in filter(None, listed.split("\0")):
+            if (ROOT / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes((ROOT / name).read_bytes())
+        return folder
+
+    return copy
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -25,26 +24,27 @@ compiler.Compiler().compile(mine, "mine.yaml")
 """
 
 
+PYTHONS = ("3.11", "3.12", "3.13")
+"""The Pythons that the SDK supports."""
+
+
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
+def wheel(copy_checkout, tmp_path_factory):
     folder = tmp_path_factory.mktemp("dist")
-    # A copy: building in the checkout would leave build folders in it.
-    source = tmp_path_factory.mktemp("source")
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
-        "\n"
-    )
-    for name in filter(None, tracked):
-        if (ROOT / name).is_file():
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            (source / name).write_bytes((ROOT / name).read_bytes())
+    # From a copy, because building in the checkout would leave build folders in it.
+    source = copy_checkout(tmp_path_factory.mktemp("source"))
     subprocess.run([uv.find_uv_bin(), "build", "-q", "--wheel", "-o", folder, source], check=True)
     return next(folder.glob("*.whl"))
 
 
-@pytest.fixture(scope="module")
-def python(wheel, tmp_path_factory):
+@pytest.fixture(scope="module", params=PYTHONS)
+def python(request, wheel, tmp_path_factory):
+    """Return the Python of a fresh environment that holds the wheel and what it needs."""
+    found = subprocess.run([uv.find_uv_bin(), "python", "find", "--no-python-downloads", request.param])
+    if found.returncode:
+        pytest.skip(f"Python {request.param} is not on this machine")
     environment = tmp_path_factory.mktemp("fresh") / "venv"
-    subprocess.run([uv.find_uv_bin(), "venv", "-q", "-p", sys.executable, environment], check=True)
+    subprocess.run([uv.find_uv_bin(), "venv", "-q", "-p", request.param, environment], check=True)
     subprocess.run([uv.find_uv_bin(), "pip", "install", "-q", "-p", environment, wheel], check=True)
     return environment / "bin" / "python"
 
@@ -84,3 +84,15 @@ def test_the_command_works(python, tmp_path):
 def test_resources_are_found(python, tmp_path):
     code = "from kfp_hallmark.resources import resource; print(resource('compiled', 'components').is_dir())"
     assert run(python, "-c", code, cwd=tmp_path).strip() == "True"
+
+
+def test_every_python_compiles_to_the_same_bytes(python, tmp_path):
+    code = """if True:
+        from kfp_hallmark import compiling
+        from kfp_hallmark.resources import resource
+        files = [file for file in compiling.generated() if file.path.parts[0] == "compiled"]
+        print(len(files), sum(resource(*file.path.parts).read_bytes() == file.content for file in files))
+    """
+    count, same = run(python, "-c", code, cwd=tmp_path).split()
+    assert count == same
+    assert int(count) > 13

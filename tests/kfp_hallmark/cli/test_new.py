@@ -12,16 +12,9 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory):
+def checkout(copy_checkout, tmp_path_factory):
     """Return a copy of the repository with an environment that has it installed."""
-    copy = tmp_path_factory.mktemp("checkout")
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
-        "\n"
-    )
-    for name in filter(None, tracked):
-        if (ROOT / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            (copy / name).write_bytes((ROOT / name).read_bytes())
+    copy = copy_checkout(tmp_path_factory.mktemp("checkout"))
     subprocess.run(["git", "init", "-q"], cwd=copy, check=True)
     subprocess.run([uv.find_uv_bin(), "venv", "-q", "-p", sys.executable, ".venv"], cwd=copy, check=True)
     locked = ["--require-hashes", "-r", "requirements-dev.lock"]
