@@ -18,6 +18,11 @@ def ago(hours):
     return (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
 
 
+def at_present(options):
+    """Return options for a verdict, with an age in hours as a time; the cases are collected long before they run."""
+    return {"created": ago(options["hours_old"])} if "hours_old" in options else options
+
+
 @pytest.fixture
 def released(judged_model, tmp_path):
     """A model and the folder of a decision to release it."""
@@ -96,8 +101,8 @@ WEIGHED = {
     "a data gate without data": ("validate_dataset", {"baseline": TRAIN}, {}, "made from or judged on"),
     "fails": ("fairness_gate", {"model": "MODEL"}, {"status": "fail"}, "fail: fairness_gate_difference"),
     "inconclusive": ("fairness_gate", {"model": "MODEL"}, {"status": "inconclusive"}, "inconclusive: fairness_gate"),
-    "stale": ("fairness_gate", {"model": "MODEL"}, {"created": ago(24.01)}, "must be at most 24 hours old"),
-    "future": ("fairness_gate", {"model": "MODEL"}, {"created": ago(-0.1)}, "must not be from the future"),
+    "stale": ("fairness_gate", {"model": "MODEL"}, {"hours_old": 24.01}, "must be at most 24 hours old"),
+    "future": ("fairness_gate", {"model": "MODEL"}, {"hours_old": -0.1}, "must not be from the future"),
     "of another gate": ("privacy_gate", {"model": "MODEL"}, {}, "the only one of it; it is of 'privacy_gate'"),
 }
 
@@ -108,7 +113,7 @@ def test_a_verdict_that_does_not_count_halts(judged_model, write_verdict, name):
     model, verdicts = judged_model
     bound = {role: artifact_digest(model) if digest == "MODEL" else digest for role, digest in subjects.items()}
     slot = gate if gate in GATES else "fairness_gate"
-    write_verdict(verdicts[slot], gate, bound, **options)
+    write_verdict(verdicts[slot], gate, bound, **at_present(options))
     decision = decide(model, verdicts, POLICY)
     assert not decision.released
     assert decision.statuses[slot] == ("fail" if name == "fails" else "inconclusive")
@@ -123,15 +128,15 @@ def test_a_verdict_that_does_not_count_halts(judged_model, write_verdict, name):
         ("validate_dataset", {"dataset": TRAIN}, {}),
         ("validate_dataset", {"dataset": SOURCE, "baseline": OTHER}, {}),
         ("validate_dataset", {"model": "MODEL", "dataset": OTHER}, {}),
-        ("fairness_gate", {"model": "MODEL"}, {"created": ago(23.99)}),
-        ("fairness_gate", {"model": "MODEL"}, {"created": ago(-0.05)}),
+        ("fairness_gate", {"model": "MODEL"}, {"hours_old": 23.99}),
+        ("fairness_gate", {"model": "MODEL"}, {"hours_old": -0.05}),
         ("fairness_gate", {"model": "MODEL"}, {"status": "warn"}),
     ],
 )
 def test_a_verdict_that_just_counts_releases(judged_model, write_verdict, gate, subjects, options):
     model, verdicts = judged_model
     bound = {role: artifact_digest(model) if digest == "MODEL" else digest for role, digest in subjects.items()}
-    write_verdict(verdicts[gate], gate, bound, **options)
+    write_verdict(verdicts[gate], gate, bound, **at_present(options))
     assert decide(model, verdicts, POLICY).released
 
 
