@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 from kfp_hallmark.reports.page import Markup, number
@@ -39,12 +39,12 @@ def _short(label: str, length: int = 30) -> str:
     return escape(label if len(label) <= length else f"{label[: half - 1].rstrip()}…{label[-half:].lstrip()}")
 
 
-def _scale(low: float, high: float, start: float, end: float):  # type: ignore[no-untyped-def]
+def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
     span = (high - low) or 1.0
     return lambda value: start + (min(max(value, low), high) - low) / span * (end - start)
 
 
-def _ticks(ticks: Sequence[float], place, top: float, bottom: float) -> list[str]:  # type: ignore[no-untyped-def]
+def _ticks(ticks: Sequence[float], place: Callable[[float], float], top: float, bottom: float) -> list[str]:
     body = []
     for tick in ticks:
         x = place(tick)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
@@ -123,7 +123,7 @@ def _layers(
     return layers, edges
 
 
-def _order(layers: Sequence[list[_Place]], neighbours) -> None:  # type: ignore[no-untyped-def]
+def _order(layers: Sequence[list[_Place]], neighbours: Callable[[_Place], list[_Place]]) -> None:
     """Sort each layer by the middle of what its places are joined to, which leaves few crossings."""
     for layer in layers:
         ranks = {}
