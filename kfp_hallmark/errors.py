@@ -37,6 +37,10 @@ class ReleaseRefused(HallmarkError, PermissionError):
     """A model lacks the evidence that the action needs."""
 
 
+class ServiceError(HallmarkError, RuntimeError):
+    """A service refused what it was asked, failed at it, could not be reached, or did not end it in time."""
+
+
 class EnvironmentFailure(HallmarkError, RuntimeError):
     """An environment, local or image, could not be made or used."""
 
