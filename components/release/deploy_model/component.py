@@ -1,4 +1,4 @@
-from typing import NamedTuple, Optional
+from typing import Dict, NamedTuple, Optional
 
 from kfp.dsl import Artifact, Input, Model, Output
 
@@ -12,6 +12,7 @@ def deploy_model(
     registration: Input[Artifact],
     release: Output[Artifact],
     target: str = "local",
+    deployment: Dict = {},
     serving_dir: Optional[str] = None,
     alias: str = "champion",
     tracking_uri: Optional[str] = None,
@@ -23,6 +24,7 @@ def deploy_model(
         decision: What decide_release wrote.
         registration: What register_model wrote.
         target: Where to: local, a serving folder.
+        deployment: Options of the target; a serving folder has none.
         serving_dir: Folder that is served from; the model goes to <serving_dir>/<name>. Default: HALLMARK_SERVING_DIR.
         alias: Alias that the version gets.
         tracking_uri: MLflow registry. Default: MLFLOW_TRACKING_URI.
@@ -38,4 +40,4 @@ def deploy_model(
     """
     from kfp_hallmark.components.release.deploy_model.deploy import deploy
 
-    return deploy(model, decision, registration, release, target, serving_dir, alias, tracking_uri)
+    return deploy(model, decision, registration, release, target, deployment, serving_dir, alias, tracking_uri)

@@ -19,11 +19,9 @@ def serving(tmp_path):
     return tmp_path / "serving"
 
 
-def run(candidate, uri, serving, target="local", alias="champion"):
-    given = None if serving is None else str(serving)
-    return deploy(
-        candidate.model, candidate.decision, candidate.registration, candidate.release, target, given, alias, uri
-    )
+def run(candidate, uri, serving, target="local", alias="champion", **deployment):
+    artifacts = (candidate.model, candidate.decision, candidate.registration, candidate.release)
+    return deploy(*artifacts, target, deployment, None if serving is None else str(serving), alias, uri)
 
 
 def champion(registry, candidate):
@@ -335,7 +333,7 @@ def test_killed_before_the_alias_moved_the_next_run_completes_it(road, server_ur
         "import json, sys; from kfp import dsl\n"
         "from kfp_hallmark.components.release.deploy_model.deploy import deploy\n"
         "*paths, serving, uri = json.loads(sys.argv[1])\n"
-        "deploy(*[dsl.Artifact(uri=path) for path in paths], 'local', serving, 'champion', uri)"
+        "deploy(*[dsl.Artifact(uri=path) for path in paths], 'local', {}, serving, 'champion', uri)"
     )
     process = subprocess.Popen([sys.executable, "-c", code, json.dumps([*paths, str(serving), road.uri])])
     assert road.stuck.wait(timeout=120)

@@ -1,0 +1,57 @@
+"""What the places have in common that a model is deployed to."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from kfp_hallmark.contracts.digest import Manifest
+from kfp_hallmark.contracts.registration import Registration
+from kfp_hallmark.contracts.release import Release
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A registered model with its evidence, all of it verified, on its way to where it is served.
+
+    Attributes:
+        release: What it is: name, version, the model's manifest, the decision's digest.
+        model: The model's folder on this machine.
+        decision: The decision's folder on this machine.
+        evidence: The manifest of the decision's folder.
+        registration: Where it is registered.
+    """
+
+    release: Release
+    model: Path
+    decision: Path
+    evidence: Manifest
+    registration: Registration
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A model that serves.
+
+    Attributes:
+        release: What is served, and what was served before it.
+        uri: Where from.
+        leads: Whether it answers every request; a canary does not, and so is not the champion.
+    """
+
+    release: Release
+    uri: str
+    leads: bool = True
+
+
+class Target(Protocol):
+    """Where models are served; made from the options of `deployment`, each checked before anything is sent."""
+
+    def placing(self, parcel: Parcel) -> AbstractContextManager[Placed]:
+        """Make a model serve while the block runs and after it.
+
+        The block moves the alias. When it raises, what served before serves again. Killed anywhere, the step can be run
+        again, and makes nothing twice.
+        """
