@@ -16,11 +16,11 @@ PYTEST := $(BIN)/python -m pytest
 SDK := $(VENV)/.made
 # pytest for the environments: beside them, never in them.
 TOOLS := $(VENV)/tools
-ENVIRONMENTS := data ml release
+ENVIRONMENTS := data ml release serve
 
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup demo test lint test-sdk test-data test-ml test-release images compile lock clean
+.PHONY: help setup demo test lint test-sdk test-data test-ml test-release test-serve images compile lock clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 34
@@ -40,7 +40,7 @@ demo: $(SDK) ## Make the environments and run governed_training on the bundled d
 	@$(HALLMARK) env sync
 	@$(HALLMARK) run governed_training --params examples/acs_employment/released.yaml
 
-test: lint test-data test-ml test-release test-sdk ## Run every test; CI=true requires a Docker engine and Chromium
+test: lint test-data test-ml test-release test-serve test-sdk ## Run every test; CI=true requires a Docker engine and Chromium
 
 lint: $(SDK) ## Check style, types and generated files
 	$(BIN)/ruff check
@@ -53,7 +53,7 @@ $(TOOLS)/.made: tests/requirements.lock $(SDK)
 	@$(UV) pip install --quiet --python-version 3.11 --target $(TOOLS) --require-hashes --requirement tests/requirements.lock
 	@touch $@
 
-test-data test-ml test-release: test-%: $(TOOLS)/.made ## Run the tests that belong to an environment, in it
+test-data test-ml test-release test-serve: test-%: $(TOOLS)/.made ## Run the tests that belong to an environment, in it
 	$(HALLMARK) env run $* -- python tests/in_environment.py $(TOOLS)
 
 test-sdk: $(SDK) ## Run all other tests: of the SDK, of pipelines, and in containers where a Docker engine answers
@@ -80,6 +80,7 @@ lock: $(SDK) ## Write the locks from the requirements; UPGRADE=1 takes new versi
 	$(LOCK_ENVIRONMENT) environments/data/requirements.in --override environments/data/overrides.txt --output-file environments/data/requirements.lock
 	$(LOCK_ENVIRONMENT) environments/ml/requirements.in --output-file environments/ml/requirements.lock
 	$(LOCK_ENVIRONMENT) environments/release/requirements.in --output-file environments/release/requirements.lock
+	$(LOCK_ENVIRONMENT) environments/serve/requirements.in --constraint environments/ml/requirements.lock --output-file environments/serve/requirements.lock
 	$(LOCK_ENVIRONMENT) environments/builder.in --output-file environments/builder.lock
 	$(LOCK_ENVIRONMENT) tests/requirements.in --output-file tests/requirements.lock
 	$(UV) --no-config $(LOCK) pyproject.toml --group dev --output-file requirements-dev.lock

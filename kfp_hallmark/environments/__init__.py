@@ -9,7 +9,7 @@ from kfp_hallmark import __version__
 from kfp_hallmark.errors import InputError, nearest
 from kfp_hallmark.resources import resource
 
-ENVIRONMENTS = ("data", "ml", "release")
+ENVIRONMENTS = ("data", "ml", "release", "serve")
 
 REGISTRY = "kfp-hallmark"
 """Where the images live unless `REGISTRY_VARIABLE` says otherwise."""
