@@ -224,7 +224,9 @@ def predict(model: LoadedModel, dataset: str | Path, target: str) -> Predictions
     output = predict_table(model, read_table(dataset, [column.name for column in columns]), columns)
     meaning = meaning_of(model, output, label)
     digest, *lineage = dataset_lineage(dataset)
-    prediction, score = _interpret(model, output, label, meaning)
+    if meaning["task"] != REGRESSION:
+        _require_classes(label, meaning["classes"], "target")
+    prediction, score = interpret(model, output, meaning)
     return Predictions(
         task=meaning["task"],
         target=target,
@@ -265,23 +267,33 @@ def predict_table(model: LoadedModel, table: pyarrow.Table, columns: Sequence[Co
     for start in range(0, table.num_rows, BATCH_ROWS):
         batch = feature_frame(table.slice(start, BATCH_ROWS), columns)
         try:
-            part = numpy.atleast_1d(numpy.asarray(model.function(batch)))
+            part = model.function(batch)
         except Exception as error:
             raise InputError(
                 f"The model {model.name!r} must predict every row; it failed on rows {start:,} to "
-                f"{start + len(batch) - 1:,} with {type(error).__name__} {_origin(error)}."
+                f"{start + len(batch) - 1:,} with {type(error).__name__} {origin(error)}."
             ) from None
-        if len(part) != len(batch) or part.ndim > 2:
-            raise InputError(
-                f"The model {model.name!r} must return one prediction a row; got the shape {part.shape} for "
-                f"{len(batch):,} rows."
-            )
-        parts.append(part)
-    output = numpy.concatenate(parts)
+        parts.append(as_output(model, part, len(batch)))
+    return numpy.concatenate(parts)
+
+
+def as_output(model: LoadedModel, values: Any, rows: int) -> numpy.ndarray:
+    """Return what a model's function gave for some rows as an array, shape (rows,) or (rows, classes).
+
+    Raises:
+        InputError: If it is not one prediction a row.
+    """
+    import numpy
+
+    output = numpy.atleast_1d(numpy.asarray(values))
+    if len(output) != rows or output.ndim > 2:
+        raise InputError(
+            f"The model {model.name!r} must return one prediction a row; got the shape {output.shape} for {rows:,} rows."
+        )
     return output[:, 0] if output.ndim == 2 and output.shape[1] == 1 else output
 
 
-def _origin(error: BaseException) -> str:
+def origin(error: BaseException) -> str:
     """Return where an error was raised; its message may hold a record's values and is not shown."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"in {frame.name} ({Path(frame.filename).name}, line {frame.lineno})"
@@ -350,10 +362,19 @@ def _threshold(meaning: Mapping[str, Any]) -> float | None:
     return float(meaning.get("threshold", THRESHOLD)) if meaning["task"] == BINARY else None
 
 
-def _interpret(
-    model: LoadedModel, output: numpy.ndarray, label: numpy.ndarray, meaning: Mapping[str, Any]
+def interpret(
+    model: LoadedModel, output: numpy.ndarray, meaning: Mapping[str, Any]
 ) -> tuple[numpy.ndarray, numpy.ndarray | None]:
-    """Return predictions and scores from a model's output."""
+    """Return predictions and scores from a model's output; see `Predictions`.
+
+    Args:
+        model: The model.
+        output: Its raw output, shape (rows,) or (rows, classes).
+        meaning: What `meaning_of` returned.
+
+    Raises:
+        InputError: If the output is not what the meaning says.
+    """
     import numpy
 
     if output.dtype.kind == "f" and not numpy.isfinite(output).all():
@@ -361,7 +382,6 @@ def _interpret(
     if meaning["task"] == REGRESSION:
         return output.astype(float), None
     classes = list(meaning["classes"])
-    _require_classes(label, classes, "target")
     names = numpy.array(classes, dtype=object if isinstance(classes[0], str) else None)
     if output.ndim == 2 and output.shape[1] != len(classes):
         raise InputError(

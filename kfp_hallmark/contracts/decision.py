@@ -200,7 +200,9 @@ class Decision:
         return decision
 
 
-def decide(model: str | Path, verdicts: Mapping[str, str | Path], policy: Policy) -> Decision:
+def decide(
+    model: str | Path, verdicts: Mapping[str, str | Path], policy: Policy, moment: datetime | None = None
+) -> Decision:
     """Decide whether a model may be released.
 
     A verdict counts when it can be read, was written by the gate it is filed under, is about this model, is neither
@@ -215,6 +217,7 @@ def decide(model: str | Path, verdicts: Mapping[str, str | Path], policy: Policy
         model: The model folder.
         verdicts: Gate name, or what a verdict that cannot be read was given as, to the path of the verdict.
         policy: What is asked of the model.
+        moment: The time at which a verdict must not be stale; None is now.
 
     Raises:
         MissingInputError: If the model is not a model folder.
@@ -225,7 +228,7 @@ def decide(model: str | Path, verdicts: Mapping[str, str | Path], policy: Policy
     found = [verdict for verdict in read.values() if isinstance(verdict, Verdict)]
     about = [verdict for verdict in found if verdict.subjects.get("model") == manifest.digest]
     data = {*origin.datasets, *(verdict.subjects["dataset"] for verdict in about if "dataset" in verdict.subjects)}
-    moment = datetime.now(UTC)
+    moment = moment or datetime.now(UTC)
     evidence: list[Evidence] = []
     for gate in sorted({*policy.required_gates, *verdicts}):
         status, notes = _weigh(gate, read.get(gate, NO_VERDICT), manifest.digest, data, policy, moment)
@@ -288,7 +291,9 @@ def write_decision(path: str | Path, decision: Decision, verdicts: Mapping[str, 
         write_json(folder / DECISION_FILE, decision.to_json())
 
 
-def require_release(decision_path: str | Path, model: str | Path, expected_digest: str | None = None) -> Decision:
+def require_release(
+    decision_path: str | Path, model: str | Path, expected_digest: str | None = None, moment: datetime | None = None
+) -> Decision:
     """Return a model's decision when it is a release that holds, and refuse everything else.
 
     The evidence is read again and the policy applied anew, so that an edited outcome, a swapped, edited, added or
@@ -298,6 +303,7 @@ def require_release(decision_path: str | Path, model: str | Path, expected_diges
         decision_path: The decision's folder.
         model: The model folder.
         expected_digest: The digest that the decision's folder must have, kept apart from it; None does not ask.
+        moment: The time at which the release must have held; None is now. What was deployed in time goes on serving.
 
     Raises:
         ReleaseRefused: If the decision is not a release, or is no longer one, with every reason.
@@ -323,7 +329,7 @@ def require_release(decision_path: str | Path, model: str | Path, expected_diges
         raise IntegrityError(
             f"The evidence must be what was decided on; these files are not: {', '.join(sorted(differing))}."
         )
-    anew = decide(model, {entry.gate: folder / entry.file for entry in decision.evidence}, decision.policy)
+    anew = decide(model, {entry.gate: folder / entry.file for entry in decision.evidence}, decision.policy, moment)
     if not anew.released:
         raise ReleaseRefused("The model must still have evidence for its release: " + " ".join(anew.reasons))
     if anew.evidence != decision.evidence or anew.lineage != decision.lineage:
