@@ -1,12 +1,14 @@
-"""Compile every component and pipeline to YAML, and write the components' pages from the YAML.
+"""Compile pipelines for a platform; and every component and pipeline of ours to the YAML and pages in this repository.
 
-What is written depends on the sources alone, so that `hallmark compile --check` can hold the committed files against
-them, byte for byte.
+What is in the repository depends on the sources alone, so that `hallmark compile --check` can hold the committed files
+against them, byte for byte. What is compiled for a platform depends on its settings and pinned images too.
 """
 
 from __future__ import annotations
 
 import ast
+import importlib
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +21,11 @@ from kfp.compiler import pipeline_spec_builder
 from kfp.dsl.base_component import BaseComponent
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from kfp_hallmark.errors import HallmarkError
+from kfp_hallmark import __version__
+from kfp_hallmark.component import Traits
+from kfp_hallmark.environments import ENVIRONMENTS, REGISTRY, image, lock
+from kfp_hallmark.errors import HallmarkError, InputError, MissingInputError, nearest
+from kfp_hallmark.settings import Settings
 from kfp_hallmark.signature import Field, signature
 
 KUBEFLOW, VERTEX = "kubeflow", "vertex"
@@ -110,6 +116,108 @@ def compile_pipeline(pipeline: BaseComponent, flavour: str) -> bytes:
     return _to_yaml(spec, pipeline.description, platform)
 
 
+def find_pipeline(name: str) -> BaseComponent:
+    """Return a pipeline by its name, or the user's own.
+
+    Args:
+        name: The name of one of our pipelines; or `module:function`, imported from the working folder or as installed;
+            or the path of a YAML file that KFP's compiler wrote.
+
+    Raises:
+        InputError: If there is no such pipeline.
+    """
+    import kfp_hallmark.pipelines as pipelines
+
+    if name in pipelines.__all__:
+        return getattr(pipelines, name)
+    path = Path(name)
+    if path.is_file():
+        return _load(path)
+    module, colon, function = name.partition(":")
+    if colon and path.suffix not in (".yaml", ".yml"):
+        return _imported(module, function)
+    raise InputError(
+        f"PIPELINE must be a pipeline's name, module:function or the path of a YAML file; got {name!r}.",
+        nearest(name, list(pipelines.__all__)),
+    )
+
+
+def _load(path: Path) -> BaseComponent:
+    from kfp.components import load_component_from_text
+
+    try:
+        return load_component_from_text(path.read_text(encoding="utf-8"))
+    except Exception as error:
+        raise InputError(
+            f"A pipeline must be what KFP's compiler wrote; {str(path)!r} cannot be read ({error}).",
+            "Compile it with `kfp.compiler.Compiler().compile(pipeline, path)`.",
+        ) from error
+
+
+def _imported(module: str, function: str) -> BaseComponent:
+    """Import a pipeline; the working folder is looked in last, so that nothing there hides what is installed."""
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.append(folder)
+    try:
+        found = importlib.import_module(module)
+    except ImportError as error:
+        raise MissingInputError(f"The module {module!r} must be importable; it is not ({error}).") from error
+    pipeline = getattr(found, function, None)
+    if not isinstance(pipeline, BaseComponent):
+        known = [key for key, value in vars(found).items() if isinstance(value, BaseComponent)]
+        raise InputError(
+            f"{module}:{function} must be a pipeline or component of KFP; it is not.", nearest(function, known)
+        )
+    return pipeline
+
+
+def compile_for(
+    pipeline: BaseComponent,
+    platform: str,
+    settings: Settings,
+    registry: str | None = None,
+    images: str | Path | None = None,
+) -> bytes:
+    """Return a pipeline's YAML for a platform: images pinned, and all that its settings say for every run.
+
+    Args:
+        pipeline: The pipeline.
+        platform: `kubeflow` or `vertex`.
+        settings: The platform's settings.
+        registry: Where our images are. Default: as the settings say, else as the images were compiled.
+        images: The file that pins images. Default: as the settings say.
+
+    Raises:
+        InputError: If the platform is unknown, an image is not pinned, or the pipeline contradicts the settings.
+        MissingInputError: If there is no file that pins images.
+        IntegrityError: If that file is not whole.
+    """
+    from kfp_hallmark.platforms import kubeflow, vertex
+    from kfp_hallmark.platforms.pipeline import Pipeline, drop_docstrings, set_images
+
+    applied = {KUBEFLOW: kubeflow.apply, VERTEX: vertex.apply}
+    if platform not in applied:
+        raise InputError(
+            f"--platform must be one of {', '.join(applied)}; got {platform!r}.", nearest(platform, list(applied))
+        )
+    pins = lock.read(Path(images) if images else settings.path(settings.images.lock))
+    changed = Pipeline(pipeline)
+    set_images(changed, lambda name: lock.pin(_in_registry(name, registry or settings.images.registry), pins))
+    drop_docstrings(changed)
+    applied[platform](changed, settings)
+    changed.put_back()
+    return _to_yaml(changed.spec, changed.description, changed.platform)
+
+
+def _in_registry(reference: str, registry: str | None) -> str:
+    """Return one of our images as it is named in a registry, and any other as it is."""
+    for name in ENVIRONMENTS:
+        if registry and reference in (image(name), f"{REGISTRY}/{name}:{__version__}"):
+            return f"{registry.rstrip('/')}/{name}:{__version__}"
+    return reference
+
+
 def _to_yaml(
     spec: pipeline_spec_pb2.PipelineSpec, description: str | None, platform: pipeline_spec_pb2.PlatformSpec
 ) -> bytes:
@@ -133,6 +241,8 @@ def component_page(name: str, stage: str, spec: dict[str, Any]) -> str:
     environment = container["image"].rpartition("/")[2].partition(":")[0]
     pure = bool(task.get("cachingOptions"))
     cached = "reused when nothing it depends on has changed" if pure else "never cached"
+    traits = Traits.parse(next(entry["value"] for entry in container["env"] if entry["name"] == Traits.VARIABLE))
+    retried = "retried" if traits.idempotent else "never retried"
     loaded = f'{name} = components.load_component_from_file("compiled/components/{name}.yaml")'
     if not pure:
         loaded += f"\n{name}(...).set_caching_options(False)  # YAML cannot say of itself that a step is never cached"
@@ -140,7 +250,7 @@ def component_page(name: str, stage: str, spec: dict[str, Any]) -> str:
         f"<!-- Generated by `hallmark compile` from compiled/components/{name}.yaml. -->\n# {name}",
         documentation.short_description or "",
         documentation.long_description or "",
-        f"Stage `{stage}`, environment `{environment}`, {cached}.",
+        f"Stage `{stage}`, environment `{environment}`, size `{traits.size}`, {cached}, {retried} after a failure.",
         "## Use",
         f"```python\nfrom kfp_hallmark import components\n\n{name} = components.{name}({call})\n```",
         "Or, without installing anything:",

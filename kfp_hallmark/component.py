@@ -3,13 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from kfp import dsl
 from kfp.dsl import pipeline_task, python_component
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from kfp_hallmark.environments import image, require_environment
+from kfp_hallmark.errors import InputError, nearest
+from kfp_hallmark.settings import SIZES
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a backend must know of a component to run it well. Its compiled YAML carries them in a variable of the step.
+
+    Attributes:
+        size: `small`, `medium` or `large`; settings say what each gets.
+        pure: Whether the outputs depend on the inputs alone. A step that is not pure is never cached.
+        idempotent: Whether a failed step may be run again. What is pure is idempotent.
+    """
+
+    VARIABLE: ClassVar[str] = "HALLMARK_COMPONENT"
+
+    size: str
+    pure: bool
+    idempotent: bool
+
+    def __str__(self) -> str:
+        return f"{self.size} {'pure' if self.pure else 'idempotent' if self.idempotent else 'once'}"
+
+    @classmethod
+    def parse(cls, text: str) -> Traits:
+        """Read what `str` gives.
+
+        Raises:
+            InputError: If it is something else.
+        """
+        for size in SIZES:
+            for traits in (cls(size, True, True), cls(size, False, True), cls(size, False, False)):
+                if str(traits) == text:
+                    return traits
+        raise InputError(
+            f"The variable {cls.VARIABLE} must be as Hallmark sets it, such as 'large pure'; got {text!r}."
+        )
 
 
 class Component(python_component.PythonComponent):
@@ -17,13 +55,29 @@ class Component(python_component.PythonComponent):
 
     Attributes:
         environment: The environment that holds the component's dependencies.
-        pure: Whether the outputs depend on the inputs alone. A step that is not pure is never cached.
+        traits: What a backend must know to run it well.
     """
 
-    def __init__(self, base: python_component.PythonComponent, environment: str, pure: bool) -> None:
+    def __init__(self, base: python_component.PythonComponent, environment: str, traits: Traits) -> None:
         super().__init__(component_spec=base.component_spec, python_func=base.python_func)
+        self.component_spec.implementation.container.env = {Traits.VARIABLE: str(traits)}
         self.environment = environment
-        self.pure = pure
+        self.traits = traits
+
+    @property
+    def size(self) -> str:
+        """What a step needs: `small`, `medium` or `large`."""
+        return self.traits.size
+
+    @property
+    def pure(self) -> bool:
+        """Whether the outputs depend on the inputs alone."""
+        return self.traits.pure
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether a failed step may be run again."""
+        return self.traits.idempotent
 
     def __call__(self, *args: Any, **kwargs: Any) -> pipeline_task.PipelineTask:
         """Create a task; see `kfp.dsl.PipelineTask`."""
@@ -42,7 +96,9 @@ class Component(python_component.PythonComponent):
         return spec
 
 
-def component(*, environment: str, pure: bool = False) -> Callable[[Callable[..., Any]], Component]:
+def component(
+    *, environment: str, pure: bool = False, idempotent: bool = False, size: str = "medium"
+) -> Callable[[Callable[..., Any]], Component]:
     """Make a function a KFP component on the image of one of Hallmark's environments.
 
     The image holds everything that the function imports, so nothing is installed when a step runs.
@@ -51,14 +107,20 @@ def component(*, environment: str, pure: bool = False) -> Callable[[Callable[...
         environment: `data`, `ml` or `release`.
         pure: Whether the outputs depend on the inputs alone, so that a backend may reuse them. Gates, and whatever
             changes the world outside its outputs, are not pure.
+        idempotent: Whether a backend may run a failed step again: what it had done by then does no harm, and a second
+            attempt may succeed. What is pure is idempotent.
+        size: What a step needs: `small` for documents and calls to services, `medium` for going over data, `large` for
+            training. Settings say what each gets.
 
     Raises:
-        InputError: If there is no such environment.
+        InputError: If there is no such environment or size.
     """
     require_environment(environment)
+    if size not in SIZES:
+        raise InputError(f"size must be one of {', '.join(SIZES)}; got {size!r}.", nearest(size, list(SIZES)))
 
     def decorate(function: Callable[..., Any]) -> Component:
         base = dsl.component(function, base_image=image(environment), install_kfp_package=False)
-        return Component(base, environment, pure)
+        return Component(base, environment, Traits(size, pure, pure or idempotent))
 
     return decorate

@@ -65,7 +65,7 @@ class Mlflow:
     """`[mlflow]`: the tracking server and registry that steps reach.
 
     Attributes:
-        tracking_uri: Its address, `http://` or `https://`, which every step finds in `MLFLOW_TRACKING_URI`. User and
+        tracking_uri: Its address, `http://` or `https://`, which steps find in `MLFLOW_TRACKING_URI`. User and
             password come from the platform's secrets, never from here. Leave it out where the platform sets it.
     """
 
@@ -114,20 +114,22 @@ class Retries:
     Attributes:
         count: Retries after the first failure; 0 for none. Default: 2.
         backoff_seconds: Seconds before the first retry. Default: 30.
-        factor: What the wait grows by from one retry to the next, at least 1. Default: 2.
-        max_seconds: Longest wait in seconds, at least backoff_seconds and at most 3,600. Default: 600.
+        factor: What the wait grows by from one retry to the next, a whole number. Default: 2.
+        max_seconds: Seconds from a step's first start within which it is run again; on Kubeflow a retry that still runs
+            then is ended. Default: on Kubeflow as long as all attempts may take by `[timeouts]`, on Vertex AI 3,600,
+            which is its greatest.
     """
 
     count: int = _key(2, check.between(0, 10))
     backoff_seconds: int = _key(30, check.between(0, 3600))
-    factor: float = _key(2.0, check.between(1, 10))
-    max_seconds: int = _key(600, check.between(0, 3600))
+    factor: int = _key(2, check.between(1, 10))
+    max_seconds: int | None = _key(by=check.between(1, 6_048_000))
 
 
 @dataclass(frozen=True)
 class Timeouts:
-    """`[timeouts]`: seconds after which a step of each size is ended, its images' pull included. Kubeflow only: Vertex
-    AI lets a pipeline's spec say no time-out.
+    """`[timeouts]`: seconds after which a step of each size is ended, the pull of its image included. Kubeflow only: a
+    spec cannot say a time-out on Vertex AI.
 
     Attributes:
         small: Default: 1,800.
@@ -189,6 +191,9 @@ class Pvc:
 class Kubeflow:
     """`[kubeflow]`: a Kubeflow Pipelines installation and how steps run on it.
 
+    Secrets and variables go to the steps of components made by `kfp_hallmark.component`, ours and the user's own; a
+    step on any other image gets none. All else holds for every step.
+
     Attributes:
         host: Address of the API, such as `https://kubeflow.acme.com/pipeline`. Needed to submit.
         ui_host: Address by which people open the UI, for links. Default: host.
@@ -208,9 +213,9 @@ class Kubeflow:
         tolerations: Taints of nodes that steps may run on all the same; tables `[[kubeflow.tolerations]]`.
         labels: Labels of every step's pod.
         secrets: Secret to its keys to variables: `[kubeflow.secrets.mlflow]` with `password =
-            "MLFLOW_TRACKING_PASSWORD"` puts that key of the Secret `mlflow` into that variable of every step. A step
-            does not start when the Secret or key is missing.
-        variables: Other variables of every step, such as `MLFLOW_S3_ENDPOINT_URL`; not for secrets.
+            "MLFLOW_TRACKING_PASSWORD"` puts that key of the Secret `mlflow` into that variable. A step does not start
+            when the Secret or key is missing.
+        variables: Other variables, such as `MLFLOW_S3_ENDPOINT_URL`; not for secrets.
         pvc: A volume that every step sees. Default: none.
     """
 
@@ -256,6 +261,8 @@ class Machine:
 class Vertex:
     """`[vertex]`: a Google Cloud project and how steps run on Vertex AI there.
 
+    Secrets and variables go to the steps of components made by `kfp_hallmark.component`, as on Kubeflow.
+
     Attributes:
         project: Project id. Needed to submit.
         location: Region, such as `europe-west4`. Needed to submit.
@@ -267,7 +274,7 @@ class Vertex:
         secrets: Variable to the resource name of a version in Secret Manager,
             `projects/<project>/secrets/<name>/versions/<number or latest>`. The name is what the compiled file holds;
             the value is fetched when a step starts, as the service account of the run.
-        variables: Other variables of every step; not for secrets.
+        variables: Other variables; not for secrets.
     """
 
     project: str | None = _key(by=check.project)
@@ -487,7 +494,7 @@ def _check_together(settings: Settings) -> None:
             f"{name}.memory_request", resources.memory_request, f"{name}.memory_limit", resources.memory_limit
         )
     retries = settings.retries
-    if retries.max_seconds < retries.backoff_seconds:
+    if retries.max_seconds is not None and retries.max_seconds < retries.backoff_seconds:
         raise InputError(
             f"retries.max_seconds must be at least retries.backoff_seconds, {retries.backoff_seconds}; "
             f"got {retries.max_seconds}."

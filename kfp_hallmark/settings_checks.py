@@ -148,7 +148,7 @@ _label_name_part = _matching(_LABEL_TEXT, "", 63)
 _prefix = _matching(_SUBDOMAIN, "")
 _variable = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _secret_version = re.compile(
-    r"projects/[^/\s]+(/locations/[a-z0-9-]+)?/secrets/[A-Za-z0-9_-]{1,255}/versions/(latest|[1-9]\d*)"
+    r"projects/[^/\s]+/secrets/[A-Za-z0-9_-]{1,255}/versions/(latest|[1-9]\d*)"
 )
 
 

@@ -5,7 +5,7 @@ from kfp.dsl import Dataset, Output
 from kfp_hallmark.component import component
 
 
-@component(environment="ml")
+@component(environment="ml", idempotent=True, size="medium")
 def load_dataset(
     uri: str,
     dataset: Output[Dataset],

@@ -5,7 +5,7 @@ from kfp.dsl import Dataset, Input, Output
 from kfp_hallmark.component import component
 
 
-@component(environment="ml", pure=True)
+@component(environment="ml", pure=True, size="medium")
 def split_dataset(
     dataset: Input[Dataset],
     train: Output[Dataset],

@@ -5,7 +5,7 @@ from kfp.dsl import HTML, Artifact, Dataset, Input, Output
 from kfp_hallmark.component import component
 
 
-@component(environment="data")
+@component(environment="data", idempotent=True, size="medium")
 def validate_dataset(
     dataset: Input[Dataset],
     verdict: Output[Artifact],

@@ -5,7 +5,7 @@ from kfp.dsl import HTML, ClassificationMetrics, Dataset, Input, Metrics, Model,
 from kfp_hallmark.component import component
 
 
-@component(environment="ml", pure=True)
+@component(environment="ml", pure=True, size="medium")
 def evaluate_model(
     model: Input[Model],
     dataset: Input[Dataset],

@@ -3,7 +3,7 @@ from kfp.dsl import HTML, Artifact, Dataset, Input, Metrics, Model, Output
 from kfp_hallmark.component import component
 
 
-@component(environment="ml", pure=True)
+@component(environment="ml", pure=True, size="medium")
 def explain_model(
     model: Input[Model],
     dataset: Input[Dataset],

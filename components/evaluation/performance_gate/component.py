@@ -5,7 +5,7 @@ from kfp.dsl import HTML, Artifact, Dataset, Input, Output
 from kfp_hallmark.component import component
 
 
-@component(environment="ml")
+@component(environment="ml", idempotent=True, size="medium")
 def performance_gate(
     predictions: Input[Dataset],
     dataset: Input[Dataset],

@@ -5,7 +5,7 @@ from kfp.dsl import HTML, Artifact, Input, Model, Output
 from kfp_hallmark.component import component
 
 
-@component(environment="release")
+@component(environment="release", idempotent=True, size="small")
 def decide_release(
     model: Input[Model],
     decision: Output[Artifact],

@@ -3,7 +3,7 @@ from kfp.dsl import Artifact, Input
 from kfp_hallmark.component import component
 
 
-@component(environment="release")
+@component(environment="release", size="small")
 def enforce_decision(decision: Input[Artifact]):
     """Fail the run, with every reason, unless the decision is a release; after the evidence is stored.
 

@@ -5,7 +5,7 @@ from kfp.dsl import PipelineTaskFinalStatus
 from kfp_hallmark.component import component
 
 
-@component(environment="release")
+@component(environment="release", size="small")
 def record_run(
     status: PipelineTaskFinalStatus,
     pipeline: str,

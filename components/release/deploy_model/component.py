@@ -5,7 +5,7 @@ from kfp.dsl import Artifact, Input, Model, Output
 from kfp_hallmark.component import component
 
 
-@component(environment="release")
+@component(environment="release", idempotent=True, size="small")
 def deploy_model(
     model: Input[Model],
     decision: Input[Artifact],

@@ -5,7 +5,7 @@ from kfp.dsl import Dataset, Input, Metrics, Model, Output
 from kfp_hallmark.component import component
 
 
-@component(environment="ml", pure=True)
+@component(environment="ml", pure=True, size="large")
 def train_model(
     dataset: Input[Dataset],
     model: Output[Model],

@@ -1,0 +1,193 @@
+"""A compiled pipeline as messages: what both platforms read from it and put into it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from google.protobuf import json_format
+from kfp.dsl.base_component import BaseComponent
+from kfp.pipeline_spec import pipeline_spec_pb2 as pb
+
+from kfp_hallmark.component import Traits
+from kfp_hallmark.errors import InputError
+from kfp_hallmark.settings import Caching, Resources, Retries
+from kfp_hallmark.settings_checks import byte_count, cpus
+
+Container: TypeAlias = pb.PipelineDeploymentConfig.PipelineContainerSpec
+
+_FUNCTION = "--function_to_execute"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A container that a pipeline runs, once or in several tasks.
+
+    Attributes:
+        label: The executor's label.
+        container: Its message; changing it changes the pipeline.
+        traits: What the component says of itself; None when it was not made by `kfp_hallmark.component`.
+    """
+
+    label: str
+    container: Container
+    traits: Traits | None
+
+    @property
+    def component(self) -> str:
+        """The component's name: the function's of a lightweight component, else as the label gives it."""
+        arguments = list(self.container.args)
+        if _FUNCTION in arguments[:-1]:
+            return arguments[arguments.index(_FUNCTION) + 1]
+        return self.label.removeprefix("exec-").replace("-", "_")
+
+    @property
+    def size(self) -> str:
+        """What the step needs; medium when nobody said."""
+        return self.traits.size if self.traits else "medium"
+
+
+class Pipeline:
+    """A copy of a compiled pipeline that settings are put into.
+
+    Attributes:
+        spec: What every backend reads.
+        platform: What Kubernetes alone reads.
+        description: What the pipeline says of itself.
+        steps: The containers that it runs, by their executors' labels.
+    """
+
+    def __init__(self, pipeline: BaseComponent) -> None:
+        self.spec = pb.PipelineSpec()
+        self.spec.CopyFrom(pipeline.pipeline_spec)
+        self.platform = pb.PlatformSpec()
+        self.platform.CopyFrom(pipeline.platform_spec)
+        self.description = pipeline.description
+        self._deployment = pb.PipelineDeploymentConfig()
+        json_format.ParseDict(json_format.MessageToDict(self.spec.deployment_spec), self._deployment)
+        self.steps = {
+            label: Step(label, executor.container, _traits(executor.container))
+            for label, executor in sorted(self._deployment.executors.items())
+            if executor.HasField("container")
+        }
+
+    def put_back(self) -> None:
+        """Put the changed containers back into the spec."""
+        self.spec.deployment_spec.Clear()
+        self.spec.deployment_spec.update(json_format.MessageToDict(self._deployment))
+
+    def tasks(self) -> Iterator[tuple[str, pb.PipelineTaskSpec, Step]]:
+        """Yield every task that runs a container: its name, its message and its step."""
+        for component in (self.spec.root, *self.spec.components.values()):
+            for name, task in component.dag.tasks.items():
+                label = self.spec.components[task.component_ref.name].executor_label
+                if label in self.steps:
+                    yield name, task, self.steps[label]
+
+
+def _traits(container: Container) -> Traits | None:
+    value = next((variable.value for variable in container.env if variable.name == Traits.VARIABLE), None)
+    return None if value is None else Traits.parse(value)
+
+
+def set_images(pipeline: Pipeline, pinned: Callable[[str], str]) -> None:
+    """Replace every image by what `pinned` returns for it."""
+    for step in pipeline.steps.values():
+        step.container.image = pinned(step.container.image)
+
+
+def drop_docstrings(pipeline: Pipeline) -> None:
+    """Leave the docstrings out of the sources that our components carry: a third of a spec, and nothing runs them.
+
+    What they say of inputs and outputs stays where user interfaces read it, in the descriptions.
+    """
+    for step in pipeline.steps.values():
+        if step.traits:
+            step.container.command[-1] = _without_docstring(step.container.command[-1])
+
+
+def _without_docstring(source: str) -> str:
+    function = next(node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
+    text = function.body[0]
+    if ast.get_docstring(function) is None or len(function.body) == 1:
+        return source
+    lines = source.splitlines(keepends=True)
+    return "".join(lines[: text.lineno - 1] + lines[text.end_lineno :])
+
+
+def set_caching(pipeline: Pipeline, caching: Caching) -> None:
+    """Switch caching off for what is not pure, and for everything where the settings say so.
+
+    A component that was loaded from YAML cannot switch it off by itself.
+    """
+    for _, task, step in pipeline.tasks():
+        if not caching.enabled or (step.traits and not step.traits.pure):
+            task.caching_options.Clear()
+            task.caching_options.SetInParent()
+
+
+def set_retries(pipeline: Pipeline, retries: Retries, max_seconds: Callable[[Step], int]) -> None:
+    """Let idempotent components be run again; retries that the pipeline's author set stay.
+
+    Args:
+        pipeline: The pipeline.
+        retries: How often, and after which waits.
+        max_seconds: Returns the time from a step's first start within which it is run again.
+
+    Raises:
+        InputError: If the author lets a component be run again that is not idempotent.
+    """
+    for name, task, step in pipeline.tasks():
+        idempotent = bool(step.traits and step.traits.idempotent)
+        if task.retry_policy.max_retry_count and step.traits and not idempotent:
+            raise InputError(
+                f"The task {name!r} must not be retried: {step.component} is not idempotent.", "Remove its `set_retry`."
+            )
+        if not idempotent or task.HasField("retry_policy") or not retries.count:
+            continue
+        policy = task.retry_policy
+        policy.max_retry_count = retries.count
+        policy.backoff_duration.seconds = retries.backoff_seconds
+        policy.backoff_factor = retries.factor
+        policy.backoff_max_duration.seconds = max_seconds(step)
+
+
+def set_resources(container: Container, resources: Resources, requests: bool) -> None:
+    """Set processors and memory, unless the pipeline's author did.
+
+    Older backends read numbers (memory in GB), newer ones the quantities themselves, so both are set, as KFP does.
+    """
+    target = container.resources
+    if any(field.name != "accelerator" for field, _ in target.ListFields()):
+        return
+    target.cpu_limit, target.resource_cpu_limit = cpus(resources.cpu_limit), resources.cpu_limit
+    target.memory_limit, target.resource_memory_limit = _gigabytes(resources.memory_limit), resources.memory_limit
+    if requests:
+        target.cpu_request, target.resource_cpu_request = cpus(resources.cpu_request), resources.cpu_request
+        target.memory_request = _gigabytes(resources.memory_request)
+        target.resource_memory_request = resources.memory_request
+
+
+def _gigabytes(quantity: str) -> float:
+    return byte_count(quantity) / 10**9
+
+
+def set_variables(step: Step, variables: Mapping[str, str]) -> None:
+    """Set a step's variables, unless the pipeline's author did."""
+    present = {variable.name for variable in step.container.env}
+    for name, value in sorted(variables.items()):
+        if name not in present:
+            step.container.env.add(name=name, value=value)
+
+
+def refuse_overlap(step: Step, secrets: Collection[str]) -> None:
+    """Raise `InputError` if the author set a variable that a secret is to go to."""
+    for variable in step.container.env:
+        if variable.name in secrets:
+            raise InputError(
+                f"The variable {variable.name} of {step.component} must come from its secret alone; "
+                "the pipeline sets it too.",
+                "Remove it from the pipeline.",
+            )

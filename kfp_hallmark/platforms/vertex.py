@@ -1,0 +1,84 @@
+"""What a step needs on Vertex AI Pipelines, put into a compiled pipeline.
+
+A spec says processors, memory and accelerators; Vertex AI chooses the machine type that fits them best
+(https://cloud.google.com/vertex-ai/docs/pipelines/machine-types). It has no variables from secrets: a step fetches them
+itself, as the run's service account (https://cloud.google.com/vertex-ai/docs/pipelines/secret-manager), so the step's
+command is put behind `kfp_hallmark.secret_manager`, which does that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from kfp_hallmark.errors import InputError
+from kfp_hallmark.platforms import pipeline as change
+from kfp_hallmark.platforms.pipeline import Container, Pipeline, Step
+from kfp_hallmark.settings import Machine, Settings
+from kfp_hallmark.settings_checks import vertex_cpu, vertex_memory
+from kfp_hallmark.tracking import VARIABLE as TRACKING_VARIABLE
+
+MAX_RETRY_SECONDS = 3600
+"""The greatest time for retries; the service takes a greater one for this."""
+
+
+def apply(pipeline: Pipeline, settings: Settings) -> None:
+    """Put the settings for Vertex AI into a pipeline.
+
+    Raises:
+        InputError: If the pipeline needs Kubernetes, contradicts the settings, or asks for more than a machine has.
+    """
+    if pipeline.platform.platforms:
+        raise InputError(
+            f"A pipeline for Vertex AI must have no platform settings; {pipeline.spec.pipeline_info.name!r} has.",
+            "Remove what `kfp.kubernetes` set in it.",
+        )
+    change.set_caching(pipeline, settings.caching)
+    seconds = min(settings.retries.max_seconds or MAX_RETRY_SECONDS, MAX_RETRY_SECONDS)
+    change.set_retries(pipeline, settings.retries, lambda step: seconds)
+    for step in pipeline.steps.values():
+        _set_machine(step, settings)
+        if step.traits:
+            change.refuse_overlap(step, settings.vertex.secrets)
+            change.set_variables(step, _variables(settings))
+            _set_secrets(step.container, settings)
+
+
+def _variables(settings: Settings) -> dict[str, str]:
+    tracking = {TRACKING_VARIABLE: settings.mlflow.tracking_uri} if settings.mlflow.tracking_uri else {}
+    return tracking | dict(settings.vertex.variables)
+
+
+def _set_machine(step: Step, settings: Settings) -> None:
+    machine = _machine(step, settings)
+    resources = getattr(settings.resources, step.size)
+    resources = replace(
+        resources,
+        cpu_limit=machine.cpu_limit or resources.cpu_limit,
+        memory_limit=machine.memory_limit or resources.memory_limit,
+    )
+    vertex_cpu(f"The processors of {step.component}", resources.cpu_limit)
+    vertex_memory(f"The memory of {step.component}", resources.memory_limit)
+    change.set_resources(step.container, resources, requests=False)
+    if machine.accelerator_type and not step.container.resources.HasField("accelerator"):
+        accelerator = step.container.resources.accelerator
+        accelerator.type = accelerator.resource_type = machine.accelerator_type
+        accelerator.count = machine.accelerator_count or 1
+        accelerator.resource_count = str(accelerator.count)
+
+
+def _machine(step: Step, settings: Settings) -> Machine:
+    """Return the machine of a step: of its component, else of its size, key by key."""
+    machine = Machine()
+    for name in (step.size, step.component):
+        if given := settings.vertex.machines.get(name):
+            machine = replace(machine, **{key: value for key, value in vars(given).items() if value is not None})
+    return machine
+
+
+def _set_secrets(container: Container, settings: Settings) -> None:
+    """Put the step's command behind the one that fetches the secrets and then becomes it."""
+    if settings.vertex.secrets:
+        references = [f"{variable}={version}" for variable, version in sorted(settings.vertex.secrets.items())]
+        command = ["python3", "-m", "kfp_hallmark.secret_manager", *references, "--", *container.command]
+        container.ClearField("command")
+        container.command.extend(command)
