@@ -25,7 +25,7 @@ from kfp_hallmark import __version__
 from kfp_hallmark.component import Traits
 from kfp_hallmark.environments import ENVIRONMENTS, REGISTRY, image, lock
 from kfp_hallmark.errors import HallmarkError, InputError, MissingInputError, nearest
-from kfp_hallmark.settings import Settings
+from kfp_hallmark.settings import SIZES, Settings
 from kfp_hallmark.signature import Field, signature
 
 KUBEFLOW, VERTEX = "kubeflow", "vertex"
@@ -208,6 +208,15 @@ def compile_for(
     applied[platform](changed, settings)
     changed.put_back()
     return _to_yaml(changed.spec, changed.description, changed.platform)
+
+
+def unused_machines(pipeline: BaseComponent, settings: Settings) -> list[str]:
+    """Return the names in `[vertex.machines]` that are no size, no component of ours and none of the pipeline."""
+    import kfp_hallmark.components as components
+    from kfp_hallmark.platforms.pipeline import Pipeline
+
+    used = {*SIZES, *components.__all__, *(step.component for step in Pipeline(pipeline).steps.values())}
+    return [name for name in settings.vertex.machines if name not in used]
 
 
 def _in_registry(reference: str, registry: str | None) -> str:

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from kfp_hallmark import __version__
 from kfp_hallmark.cli import audit, env, image, new, run
+from kfp_hallmark.cli import compile as compiling
 from kfp_hallmark.errors import HallmarkError, InputError, nearest
-from kfp_hallmark.resources import checkout
 
 if TYPE_CHECKING:
     from kfp.dsl.base_component import BaseComponent
@@ -27,6 +27,7 @@ app = typer.Typer(
     help="Governed machine learning on Kubeflow Pipelines: every model leaves with evidence.",
 )
 app.command("run")(run.run)
+app.command("compile")(compiling.compile_)
 app.add_typer(env.app, name="env")
 app.add_typer(image.app, name="image")
 app.add_typer(audit.app, name="audit")
@@ -50,13 +51,14 @@ def list_all() -> None:
 
     console = Console()
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for column in ("stage", "component", "environment", "what it does"):
+    for column in ("stage", "component", "environment", "size", "what it does"):
         table.add_column(column, no_wrap=column != "what it does")
     previous = None
     for name in sorted(components.__all__, key=lambda name: (LIFE.index(components.STAGES[name]), name)):
         component = getattr(components, name)
         stage = components.STAGES[name]
-        table.add_row(stage if stage != previous else "", name, component.environment, _summary(component))
+        shown = stage if stage != previous else ""
+        table.add_row(shown, name, component.environment, component.size, _summary(component))
         previous = stage
     console.print(table)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
@@ -104,26 +106,6 @@ def show(name: Annotated[str, typer.Argument(help="A component or a pipeline.")]
         if table.row_count:
             console.print()
             console.print(table)
-
-
-@app.command("compile")
-def compile_all(
-    check: Annotated[bool, typer.Option("--check", help="Change nothing; fail if a file is out of date.")] = False,
-) -> None:
-    """Write the YAML of every component and pipeline, and the components' pages, into this checkout."""
-    from kfp_hallmark import compiling
-
-    root = checkout()
-    if check:
-        files = compiling.stale(root)
-        for path in files:
-            print(f"out of date: {path.relative_to(root)}")
-        if files:
-            raise HallmarkError(f"Generated files must be up to date; {len(files)} are not.", "Run `hallmark compile`.")
-        print("Generated files are up to date.")
-        return
-    for path in compiling.write(root):
-        print(f"{'wrote' if path.exists() else 'removed'} {path.relative_to(root)}")
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -12,8 +13,9 @@ from importlib import metadata
 from pathlib import Path
 
 from kfp_hallmark import __version__
-from kfp_hallmark.environments import image, lock_digest, lock_file, require_environment
-from kfp_hallmark.errors import EnvironmentFailure, MissingInputError
+from kfp_hallmark.environments import REGISTRY, image, lock_digest, lock_file, require_environment
+from kfp_hallmark.environments.lock import repository
+from kfp_hallmark.errors import EnvironmentFailure, InputError, MissingInputError
 from kfp_hallmark.resources import checkout, resource
 
 DOCKER_VARIABLE = "HALLMARK_DOCKER"
@@ -57,6 +59,89 @@ def build(
         command += ["--secret", f"id=ca,src={ca}"] if ca else []
         _run([*command, folder], report, f"The image of the environment {name} must build; it did not")
     return image(name)
+
+
+def push(name: str, registry: str, report: Callable[[str], None] = lambda line: None) -> str:
+    """Push an environment's image to a registry and return its reference there.
+
+    Where the image was built under its local name and under its name in the registry, the newer one is pushed.
+
+    Args:
+        name: `data`, `ml`, ...
+        registry: Registry and path, such as `europe-docker.pkg.dev/acme/hallmark`.
+        report: Called with each line that docker prints.
+
+    Raises:
+        InputError: If there is no such environment, or the registry is the name that local images have.
+        MissingInputError: If the image was not built.
+        EnvironmentFailure: If there is no docker client, or the registry refuses.
+    """
+    require_environment(name)
+    target = in_registry(name, registry)
+    client = next(_clients(), None)
+    if client is None:
+        raise EnvironmentFailure("Images must be pushed by a docker client; none was found.", "Install Docker.")
+    created = {reference: _created(client, reference) for reference in (target, image(name))}
+    newest = max(created, key=lambda reference: created[reference])
+    if not created[newest]:
+        raise MissingInputError(
+            f"The image {image(name)!r} must be built before it is pushed; it is not there.",
+            f"Run `hallmark image build {name}`.",
+        )
+    if newest != target:
+        _run([client, "tag", newest, target], report, f"The image {newest!r} must get the name {target!r}; it did not")
+    _run([client, "push", target], report, f"The registry must take the image {target!r}; it did not")
+    return target
+
+
+def in_registry(name: str, registry: str) -> str:
+    """Return the reference of an environment's image in a registry.
+
+    Raises:
+        InputError: If the registry is the name that local images have.
+    """
+    registry = registry.rstrip("/")
+    if registry == REGISTRY:
+        raise InputError(
+            f"The registry must be one that platforms reach; {REGISTRY!r} is the name of local images.",
+            "Give --registry, or set `registry` below [images] in hallmark.toml.",
+        )
+    return f"{registry}/{name}:{__version__}"
+
+
+def pinned(reference: str) -> str:
+    """Return an image by the digest that its registry has for it now. The engine asks; nothing is pulled.
+
+    Raises:
+        EnvironmentFailure: If the Python package docker is not installed, or no engine answers.
+        MissingInputError: If the registry does not have the image, or refuses.
+    """
+    try:
+        import docker as engine
+    except ImportError as error:
+        raise EnvironmentFailure(
+            "A registry's digests must be asked for by the Python package docker; it is not installed.",
+            "Install it with `pip install 'kfp-hallmark[docker]'`.",
+        ) from error
+    try:
+        with contextlib.closing(engine.from_env()) as client:
+            return f"{repository(reference)}@{client.images.get_registry_data(reference).id}"
+    except engine.errors.APIError as error:
+        raise MissingInputError(
+            f"The image {reference!r} must be in its registry; the engine says: {error.explanation}.",
+            "Run `hallmark image push`, and `docker login` where the registry wants to know who asks.",
+        ) from error
+    except (engine.errors.DockerException, OSError) as error:
+        raise EnvironmentFailure(
+            f"A registry's digests must be asked for by a Docker engine; none answers ({error}).",
+            "Start the engine, or say in DOCKER_HOST where it is.",
+        ) from error
+
+
+def _created(client: str, reference: str) -> str:
+    """Return when a local image was made, as text that sorts by time; empty if there is none."""
+    command = [client, "image", "inspect", "--format", "{{.Created}}", reference]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def docker() -> str:
