@@ -288,7 +288,8 @@ def as_output(model: LoadedModel, values: Any, rows: int) -> numpy.ndarray:
     output = numpy.atleast_1d(numpy.asarray(values))
     if len(output) != rows or output.ndim > 2:
         raise InputError(
-            f"The model {model.name!r} must return one prediction a row; got the shape {output.shape} for {rows:,} rows."
+            f"The model {model.name!r} must return one prediction a row; got the shape {output.shape} for "
+            f"{rows:,} rows."
         )
     return output[:, 0] if output.ndim == 2 and output.shape[1] == 1 else output
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from kfp_hallmark import __version__
-from kfp_hallmark.cli import audit, env, image, new, run
+from kfp_hallmark.cli import audit, env, image, new, run, serve
 from kfp_hallmark.cli import compile as compiling
 from kfp_hallmark.errors import HallmarkError, InputError, nearest
 
@@ -27,6 +27,7 @@ app = typer.Typer(
     help="Governed machine learning on Kubeflow Pipelines: every model leaves with evidence.",
 )
 app.command("run")(run.run)
+app.command("serve")(serve.serve)
 app.command("compile")(compiling.compile_)
 app.add_typer(env.app, name="env")
 app.add_typer(image.app, name="image")

@@ -1,0 +1,146 @@
+"""Sockets, signals, draining, and several workers on one socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import uvicorn
+import uvloop
+
+from kfp_hallmark.errors import InputError
+from kfp_hallmark.serving.app import Application
+from kfp_hallmark.serving.metrics import FOLDER_VARIABLE, Metrics
+from kfp_hallmark.serving.releases import Releases
+
+BACKLOG = 2048
+KEEP_ALIVE_SECONDS = 620
+"""How long an idle connection is kept: longer than load balancers keep theirs, or a request may meet a closing one.
+Source: https://cloud.google.com/load-balancing/docs/https#timeout-keepalive-backends"""
+
+DRAIN_SECONDS = 25
+"""How long requests that are under way are waited for; Kubernetes kills after 30."""
+
+_log = logging.getLogger(__name__)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound to an address.
+
+    Raises:
+        InputError: If the address cannot be had.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+    except (OSError, OverflowError) as error:
+        raise InputError(f"The address {host}:{port} must be free to listen on; {error}.") from error
+    return bound
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, without its own signals: after them it would end by the signal instead of with 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def serve(folder: Path, listener: socket.socket, predict_route: str, health_route: str) -> int:
+    """Serve a folder until SIGTERM or SIGINT, and return the exit code: 1 when the first release is refused."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(folder, listener, predict_route, health_route))
+
+
+async def _serve(folder: Path, listener: socket.socket, predict_route: str, health_route: str) -> int:
+    metrics = Metrics()
+    releases = Releases(folder, metrics, lambda served: application.switch(served))
+    application = Application(releases, metrics, predict_route, health_route)
+    server = _Server(
+        uvicorn.Config(
+            application,
+            loop="none",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+        )
+    )
+
+    def stop() -> None:
+        application.draining = True
+        server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    if not await releases.first():
+        stop()
+        await serving
+        return 1
+    # What a loaded model consists of stays: without this, the collector stops everything again and again to look at it.
+    gc.collect()
+    gc.freeze()
+    following = asyncio.create_task(releases.follow())
+    await serving
+    following.cancel()
+    return 0
+
+
+def supervise(arguments: Sequence[str], listener: socket.socket, workers: int) -> int:
+    """Run several workers on one socket until SIGTERM or SIGINT, and return the exit code.
+
+    When a worker ends by itself, all are ended, and the orchestrator starts the container anew.
+
+    Args:
+        arguments: The program's arguments for a worker.
+        listener: The socket.
+        workers: How many.
+    """
+    listener.listen(BACKLOG)
+    with tempfile.TemporaryDirectory(prefix="hallmark-metrics-") as folder:
+        command = [sys.executable, "-m", "kfp_hallmark.serving", *arguments, "--fd", str(listener.fileno())]
+        environment = os.environ | {FOLDER_VARIABLE: folder}
+        stopping = False
+        children: list[subprocess.Popen[bytes]] = []
+
+        def stop(*_: object) -> None:
+            nonlocal stopping
+            stopping = True
+            for child in children:
+                if child.poll() is None:
+                    child.terminate()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, stop)
+        for _ in range(workers):
+            children.append(
+                subprocess.Popen(command, env=environment, pass_fds=[listener.fileno()], start_new_session=True)
+            )
+        listener.close()
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+        if not stopping:
+            _log.error("A worker ended by itself; so do the others.")
+        ended = not stopping
+        stop()
+        codes = [child.wait() for child in children]
+    return 1 if ended or any(codes) else 0
