@@ -1,8 +1,10 @@
 """The registration: which version of which registered model a model became.
 
     {"schema": "hallmark/registration/v1", "name": "income", "version": "3", "uri": "models:/income/3",
-     "digest": "sha256:...", "run_id": "...", "created": "2026-11-21T05:40:00Z"}
+     "digest": "sha256:...", "run_id": "...", "created": "2026-11-21T05:40:00Z",
+     "vertex": "projects/123/locations/europe-west4/models/income-1f0c5a3e@3"}
 
+`vertex` is there when the version is in Vertex AI's Model Registry too.
 The version carries the digest as the tag `hallmark.digest`; a version without it was not registered by Hallmark.
 """
 
@@ -27,6 +29,8 @@ DECISION_TAG = "hallmark.decision"
 DECISION_DIGEST_TAG = "hallmark.decision_digest"
 VERDICT_TAG = "hallmark.verdict."
 """The tags of a version; the last is followed by a gate's name."""
+
+_VERTEX_NAME = r"projects/[a-z0-9:.-]+/locations/[a-z0-9-]+/models/[A-Za-z0-9_-]+@[1-9][0-9]*"
 
 
 def require_model_name(value: object) -> str:
@@ -78,6 +82,7 @@ class Registration:
         digest: The model's digest.
         run_id: The MLflow run that holds the version's files.
         created: When it was registered, ISO 8601 in UTC.
+        vertex: The version's resource name in Vertex AI's Model Registry, with `@version`; None when it is not there.
     """
 
     name: str
@@ -85,6 +90,7 @@ class Registration:
     digest: str
     run_id: str
     created: str = field(default_factory=now)
+    vertex: str | None = None
 
     def __post_init__(self) -> None:
         require_model_name(self.name)
@@ -93,6 +99,8 @@ class Registration:
             raise InputError(f"digest must be sha256 and 64 hexadecimal digits; got {self.digest!r}.")
         if not isinstance(self.run_id, str):
             raise InputError(f"run_id must be text; got {self.run_id!r}.")
+        if self.vertex is not None and not re.fullmatch(_VERTEX_NAME, str(self.vertex)):
+            raise InputError(f"vertex must name a version in a Model Registry; got {self.vertex!r}.")
         parse_time(self.created)
 
     @property
@@ -110,6 +118,7 @@ class Registration:
             "digest": self.digest,
             "run_id": self.run_id,
             "created": self.created,
+            **({} if self.vertex is None else {"vertex": self.vertex}),
         }
 
     @classmethod
@@ -122,7 +131,14 @@ class Registration:
         """
         value = read_json(path, SCHEMA)
         try:
-            found = cls(value["name"], value["version"], value["digest"], value["run_id"], value["created"])
+            found = cls(
+                value["name"],
+                value["version"],
+                value["digest"],
+                value["run_id"],
+                value["created"],
+                value.get("vertex"),
+            )
             require_form(value, found.to_json())
         except (KeyError, TypeError, ValueError) as error:
             raise IntegrityError(f"The registration {str(path)!r} must be a whole {SCHEMA}; {error}.") from error

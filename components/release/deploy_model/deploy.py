@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kfp_hallmark import tracking
 from kfp_hallmark.components.release.deploy_model.local import Local
 from kfp_hallmark.components.release.deploy_model.target import Parcel, Target
+from kfp_hallmark.components.release.deploy_model.vertex import VertexEndpoint
 from kfp_hallmark.contracts.artifacts import Artifact
 from kfp_hallmark.contracts.decision import Outcome, require_release
 from kfp_hallmark.contracts.digest import Manifest
@@ -26,7 +27,7 @@ from kfp_hallmark.errors import InputError, IntegrityError, nearest
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-TARGETS: dict[str, Callable[[Mapping[str, Any], str | None], Target]] = {"local": Local}
+TARGETS: dict[str, Callable[[Mapping[str, Any], str | None], Target]] = {"local": Local, "vertex": VertexEndpoint}
 """Target to what is made from the parameters `deployment` and `serving_dir`."""
 
 
@@ -65,7 +66,7 @@ def deploy(
     registry = tracking.client(tracking.tracking_uri(tracking_uri))
     _verify_version(registry, registered, evidence.digest)
     wanted = Release(registered.name, registered.version, decided.model, evidence.digest)
-    parcel = Parcel(wanted, Path(model.path), Path(decision.path), evidence, registered)
+    parcel = Parcel(wanted, Path(model.path), Path(decision.path), evidence, registered, alias)
     with place.placing(parcel) as placed:
         if placed.leads:
             with tracking.reaching(registry.tracking_uri):

@@ -22,6 +22,7 @@ class Parcel:
         decision: The decision's folder on this machine.
         evidence: The manifest of the decision's folder.
         registration: Where it is registered.
+        alias: The alias that it gets when it answers every request.
     """
 
     release: Release
@@ -29,6 +30,7 @@ class Parcel:
     decision: Path
     evidence: Manifest
     registration: Registration
+    alias: str
 
 
 @dataclass(frozen=True)

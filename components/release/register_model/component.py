@@ -1,4 +1,4 @@
-from typing import NamedTuple, Optional
+from typing import Dict, NamedTuple, Optional
 
 from kfp.dsl import Artifact, Input, Model, Output
 
@@ -13,6 +13,7 @@ def register_model(
     model_name: str,
     alias: str = "challenger",
     tracking_uri: Optional[str] = None,
+    vertex: Dict = {},
 ) -> NamedTuple("Outputs", [("version", str), ("uri", str)]):
     """Register a model that has a decision to release, with its evidence, as a version in the MLflow registry.
 
@@ -24,6 +25,8 @@ def register_model(
         model_name: Name of the registered model.
         alias: Alias that the version gets.
         tracking_uri: MLflow registry. Default: MLFLOW_TRACKING_URI.
+        vertex: Options of Vertex AI, to whose Model Registry the version goes too: project, location, storage_uri,
+            serving_image, and optionally labels, max_seconds, api_endpoint. Default: it does not go there.
 
     Returns:
         registration: JSON, hallmark/registration/v1: name, version, URI and digest.
@@ -33,7 +36,9 @@ def register_model(
     Raises:
         ReleaseRefused: If the decision is not a release, or no longer one.
         IntegrityError: If model or evidence is not what was decided on.
+        InputError: If a name, an alias or an option cannot be used.
+        ServiceError: If Vertex AI or the storage refuses, fails or does not answer in time.
     """
     from kfp_hallmark.components.release.register_model.register import register
 
-    return register(model, decision, registration, model_name, alias, tracking_uri)
+    return register(model, decision, registration, model_name, alias, tracking_uri, vertex)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark import tracking
+from kfp_hallmark.components.release.register_model.vertex import Options, upload
 from kfp_hallmark.contracts.artifacts import Artifact
 from kfp_hallmark.contracts.decision import Decision, require_release
 from kfp_hallmark.contracts.digest import Manifest, artifact_digest, short
 from kfp_hallmark.contracts.documents import write_json
+from kfp_hallmark.contracts.options import read_options
 from kfp_hallmark.contracts.registration import (
     DATASET_TAG,
     DECISION_DIGEST_TAG,
@@ -22,7 +25,9 @@ from kfp_hallmark.contracts.registration import (
     require_alias,
     require_model_name,
 )
+from kfp_hallmark.contracts.release import Release
 from kfp_hallmark.errors import IntegrityError
+from kfp_hallmark.vertex import require_version_alias
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -40,17 +45,22 @@ def register(
     model_name: str,
     alias: str,
     tracking_uri: str | None,
+    vertex: Mapping[str, Any],
 ) -> tuple[str, str]:
     """Register a model; see the component.
 
-    The files and the evidence are uploaded first. The version then appears in one step with all its tags, and the
-    alias moves last: whenever the step is killed, what is visible is whole, and the next run completes it.
+    The files and the evidence are uploaded first. The version then appears in one step with all its tags. With options
+    for Vertex AI, it goes to the Model Registry there as well. MLflow's alias moves last: whenever the step is killed,
+    what is visible is whole, and the next run completes it.
 
     Returns:
         The version's number and its URI.
     """
     require_model_name(model_name)
     require_alias(alias)
+    options = read_options(Options, vertex, "vertex") if vertex else None
+    if options:
+        require_version_alias(alias)
     decided = require_release(decision.path, model.path, decision.metadata.get("digest"))
     tags = _tags(decided, artifact_digest(decision.path))
     registry = tracking.client(tracking.tracking_uri(tracking_uri))
@@ -62,8 +72,13 @@ def register(
             _verify_files(registry, version.source, decided.model)
             if version.tags.get(DECISION_DIGEST_TAG) != tags[DECISION_DIGEST_TAG]:
                 _renew(registry, version, decision, tags)
-        registry.set_registered_model_alias(model_name, alias, version.version)
-    found = Registration(model_name, str(version.version), decided.model.digest, version.run_id)
+    number, resource = str(version.version), None
+    if options:
+        release = Release(model_name, number, decided.model, tags[DECISION_DIGEST_TAG])
+        resource = upload(options, model, decision, decided, release, alias)
+    with tracking.reaching(registry.tracking_uri):
+        registry.set_registered_model_alias(model_name, alias, number)
+    found = Registration(model_name, number, decided.model.digest, version.run_id, vertex=resource)
     write_json(registration.path, found.to_json())
     registration.metadata.update(name=found.name, version=found.version, uri=found.uri, digest=found.digest)
     return found.version, found.uri

@@ -1,0 +1,331 @@
+"""Deploy a model to an endpoint of Vertex AI."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from kfp_hallmark.components.release.deploy_model.target import Parcel, Placed
+from kfp_hallmark.contracts.digest import short
+from kfp_hallmark.contracts.options import read_options
+from kfp_hallmark.contracts.release import Release
+from kfp_hallmark.errors import HallmarkError, InputError, IntegrityError
+from kfp_hallmark.package import read_package, verify_package
+from kfp_hallmark.vertex import (
+    DECISION_LABEL,
+    DIGEST_LABEL,
+    MAX_SECONDS,
+    NAME_LABEL,
+    Vertex,
+    reaching,
+    require_labels,
+    require_version_alias,
+    resource_id,
+    retry,
+)
+
+if TYPE_CHECKING:
+    from google.cloud.aiplatform_v1 import types
+
+NEW = "0"
+"""How a traffic split names the model that is just being deployed."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of `deployment` for Vertex AI; the project and the location are those of the registration.
+
+    Attributes:
+        traffic: The share of the requests that the model gets, in percent; below 100 it is a canary, and the others
+            share the rest as before.
+        endpoint: Id of the endpoint, which is made when it is not there. Default: one that follows from the name.
+        machine_type: The machine of a replica.
+        min_replicas: Fewest replicas, which run at all times.
+        max_replicas: Most replicas.
+        accelerator_type: Such as `NVIDIA_TESLA_T4`.
+        accelerator_count: How many of them a replica has.
+        service_account: E-mail address of the account that the replicas run as.
+        keep: How many former versions stay deployed, to roll back to, when the model gets every request.
+        labels: Labels of the endpoint, when it is made.
+        max_seconds: How long an operation may take.
+        api_endpoint: Another address of the API, as `host:port`.
+    """
+
+    traffic: int = 100
+    endpoint: str | None = None
+    machine_type: str = "n1-standard-2"
+    min_replicas: int = 1
+    max_replicas: int = 1
+    accelerator_type: str | None = None
+    accelerator_count: int = 1
+    service_account: str | None = None
+    keep: int = 1
+    labels: dict[str, str] = field(default_factory=dict)
+    max_seconds: float = MAX_SECONDS
+    api_endpoint: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.traffic <= 100:
+            raise InputError(f"deployment['traffic'] must be 1 to 100 percent; got {self.traffic}.")
+        if not 1 <= self.min_replicas <= self.max_replicas:
+            raise InputError(
+                f"deployment['min_replicas'] must be 1 to max_replicas, {self.max_replicas}; got {self.min_replicas}."
+            )
+        if self.accelerator_count < 1:
+            raise InputError(f"deployment['accelerator_count'] must be at least 1; got {self.accelerator_count}.")
+        if self.keep < 0:
+            raise InputError(f"deployment['keep'] must be at least 0; got {self.keep}.")
+        form = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?|[1-9][0-9]*"
+        if self.endpoint is not None and not re.fullmatch(form, self.endpoint):
+            raise InputError(
+                f"deployment['endpoint'] must be an endpoint's id: lowercase letters, digits and hyphens, a letter "
+                f"first, or a number; got {self.endpoint!r}."
+            )
+        require_labels(self.labels, "deployment['labels']")
+
+
+class VertexEndpoint:
+    """An endpoint of Vertex AI."""
+
+    def __init__(self, deployment: Mapping[str, Any], serving_dir: str | None) -> None:
+        self.options = read_options(Options, deployment, "deployment")
+        if serving_dir is not None:
+            raise InputError(f"serving_dir must be left out for the target vertex; got {serving_dir!r}.")
+
+    @contextmanager
+    def placing(self, parcel: Parcel) -> Iterator[Placed]:
+        """Deploy a model beside those that serve, and give it its share of the requests, in one call.
+
+        One that is deployed already only gets its share: this is how a canary is promoted, and how a former version is
+        rolled back to. What an earlier try left under way is waited for first. When the block raises, the requests
+        are shared, and the alias in the Model Registry is, as before.
+        """
+        leads = self.options.traffic == 100
+        if leads:
+            require_version_alias(parcel.alias)
+        vertex, version = self._verified(parcel)
+        endpoint = self._settled(vertex, self._endpoint(vertex, parcel.release))
+        split = dict(endpoint.traffic_split)
+        placed = replace(parcel.release, previous=_previous(vertex, endpoint, version))
+        try:
+            endpoint = self._deploy(vertex, endpoint, version, parcel.release)
+            with _led(vertex, version, parcel.alias) if leads else nullcontext():
+                yield Placed(placed, f"https://{vertex.host}/v1/{endpoint.name}:predict", leads)
+        except BaseException:
+            self._share_again(vertex, endpoint, split)
+            raise
+        if leads:
+            self._retire(vertex, endpoint, version)
+
+    def _verified(self, parcel: Parcel) -> tuple[Vertex, types.Model]:
+        """Return the service and the version to deploy, whose package is what was decided on.
+
+        Raises:
+            IntegrityError: If it is another model, or its package was changed.
+        """
+        name = parcel.registration.vertex
+        if name is None:
+            raise InputError(
+                "The registration must name a version in Vertex AI's Model Registry, for the target vertex; "
+                "it names none.",
+                "Give register_model its options `vertex`.",
+            )
+        _, project, _, location, _, _ = name.split("/")
+        vertex = Vertex(project, location, self.options.api_endpoint, self.options.max_seconds)
+        with reaching(f"show {name}"):
+            version = vertex.models.get_model(name=name, retry=retry())
+        wanted = {
+            DIGEST_LABEL: short(parcel.release.model.digest),
+            DECISION_LABEL: short(parcel.release.decision_digest),
+        }
+        for label, value in wanted.items():
+            if version.labels.get(label) != value:
+                raise IntegrityError(
+                    f"The version {name} must have the label {label} {value}; got {version.labels.get(label)!r}.",
+                    "Register the model with the decision that it is deployed with.",
+                )
+        verify_package(version.artifact_uri, parcel.release, parcel.evidence)
+        return vertex, version
+
+    def _endpoint(self, vertex: Vertex, release: Release) -> str:
+        """Return the name of the endpoint, which is made when it is not there.
+
+        Raises:
+            InputError: If it is there, but not for this registered model: its traffic is not ours to take.
+        """
+        from google.api_core.exceptions import NotFound
+        from google.cloud.aiplatform_v1 import types
+
+        identifier, mine = self.options.endpoint or resource_id(release.name), resource_id(release.name)
+        name, task = f"{vertex.parent}/endpoints/{identifier}", f"make the endpoint {identifier}"
+        vertex.settle(vertex.endpoints, name, task)
+        with reaching(task):
+            try:
+                found = vertex.endpoints.get_endpoint(name=name, retry=retry())
+            except NotFound:
+                endpoint = types.Endpoint(display_name=release.name, labels={**self.options.labels, NAME_LABEL: mine})
+                request = types.CreateEndpointRequest(parent=vertex.parent, endpoint=endpoint, endpoint_id=identifier)
+                found = vertex.finish(vertex.endpoints.create_endpoint(request), task)
+        if found.labels.get(NAME_LABEL) != mine:
+            raise InputError(
+                f"The endpoint {identifier} must have the label {NAME_LABEL} {mine}; "
+                f"got {found.labels.get(NAME_LABEL)!r}.",
+                f"If it is to serve {release.name!r}: "
+                f"`gcloud ai endpoints update {identifier} --update-labels={NAME_LABEL}={mine}`.",
+            )
+        return str(found.name)
+
+    def _settled(self, vertex: Vertex, name: str) -> types.Endpoint:
+        """Return an endpoint on which nothing is under way."""
+        task = f"deploy to {name}"
+        vertex.settle(vertex.endpoints, name, task)
+        with reaching(task):
+            return vertex.endpoints.get_endpoint(name=name, retry=retry())
+
+    def _deploy(
+        self, vertex: Vertex, endpoint: types.Endpoint, version: types.Model, release: Release
+    ) -> types.Endpoint:
+        """Give a version its share of the requests, and deploy it first when it is not."""
+        from google.cloud.aiplatform_v1 import types
+
+        task = f"deploy {release.name} {release.version}"
+        deployed = next((entry.id for entry in endpoint.deployed_models if _is(entry, version)), NEW)
+        split = shared(endpoint.traffic_split, deployed, self.options.traffic)
+        with reaching(task):
+            if deployed == NEW:
+                request = types.DeployModelRequest(
+                    endpoint=endpoint.name, deployed_model=self._deployed_model(version, release), traffic_split=split
+                )
+                vertex.finish(vertex.endpoints.deploy_model(request), task)
+            elif split != dict(endpoint.traffic_split):
+                _share(vertex, endpoint, split)
+            return vertex.endpoints.get_endpoint(name=endpoint.name, retry=retry())
+
+    def _deployed_model(self, version: types.Model, release: Release) -> types.DeployedModel:
+        from google.cloud.aiplatform_v1 import types
+
+        options = self.options
+        machine = types.MachineSpec(machine_type=options.machine_type)
+        if options.accelerator_type:
+            machine.accelerator_type = options.accelerator_type
+            machine.accelerator_count = options.accelerator_count
+        return types.DeployedModel(
+            model=f"{version.name}@{version.version_id}",
+            display_name=f"{release.name} {release.version}",
+            service_account=options.service_account or "",
+            dedicated_resources=types.DedicatedResources(
+                machine_spec=machine,
+                min_replica_count=options.min_replicas,
+                max_replica_count=options.max_replicas,
+            ),
+        )
+
+    def _share_again(self, vertex: Vertex, endpoint: types.Endpoint, split: Mapping[str, int]) -> None:
+        """Share the requests as they were shared, unless they still are."""
+        with reaching("share the requests as before"):
+            now = vertex.endpoints.get_endpoint(name=endpoint.name, retry=retry())
+            if dict(now.traffic_split) != split:
+                _share(vertex, now, split)
+
+    def _retire(self, vertex: Vertex, endpoint: types.Endpoint, version: types.Model) -> None:
+        """Undeploy the oldest former versions that get no requests, all but as many as are to be kept."""
+        former = [
+            entry
+            for entry in endpoint.deployed_models
+            if _model(entry.model) == _model(version.name)
+            and not _is(entry, version)
+            and not endpoint.traffic_split.get(entry.id)
+        ]
+        former.sort(key=lambda entry: entry.create_time, reverse=True)
+        for entry in former[self.options.keep :]:
+            task = f"undeploy {entry.display_name}"
+            with reaching(task):
+                operation = vertex.endpoints.undeploy_model(endpoint=endpoint.name, deployed_model_id=entry.id)
+            vertex.finish(operation, task)
+
+
+def shared(split: Mapping[str, int], identifier: str, share: int) -> dict[str, int]:
+    """Return a traffic split that gives one deployed model its share, and the rest to the others in proportion.
+
+    Whole percents are given by the largest remainders, so that they add up to 100.
+
+    Args:
+        split: Deployed model to its present share, in percent.
+        identifier: The deployed model.
+        share: Its share, in percent.
+
+    Raises:
+        InputError: If there is a rest, and nobody to take it.
+    """
+    others = {key: part for key, part in split.items() if key != identifier and part > 0}
+    rest = 100 - share
+    if rest and not others:
+        raise InputError(f"deployment['traffic'] must be 100 where nothing else serves; got {share}.")
+    total = sum(others.values())
+    parts = {key: part * rest // total for key, part in others.items()} if rest else {}
+    by_remainder = sorted(parts, key=lambda key: (-(others[key] * rest % total), key))
+    for key in by_remainder[: rest - sum(parts.values())]:
+        parts[key] += 1
+    return {identifier: share, **parts}
+
+
+def _share(vertex: Vertex, endpoint: types.Endpoint, split: Mapping[str, int]) -> None:
+    """Share the requests of an endpoint, unless somebody changed it in between."""
+    from google.cloud.aiplatform_v1 import types
+    from google.protobuf.field_mask_pb2 import FieldMask
+
+    changed = types.Endpoint(name=endpoint.name, etag=endpoint.etag, traffic_split=dict(split))
+    vertex.endpoints.update_endpoint(endpoint=changed, update_mask=FieldMask(paths=["traffic_split"]))
+
+
+@contextmanager
+def _led(vertex: Vertex, version: types.Model, alias: str) -> Iterator[None]:
+    """Move an alias in the Model Registry to a version, and back when the block raises."""
+    from google.api_core.exceptions import NotFound
+
+    name = f"{version.name}@{version.version_id}"
+    merge = vertex.models.merge_version_aliases
+    with reaching(f"move the alias {alias}"):
+        try:
+            former = vertex.models.get_model(name=f"{version.name}@{alias}", retry=retry())
+        except NotFound:
+            former = None
+        if former is None or former.version_id != version.version_id:
+            merge(name=name, version_aliases=[alias])
+    try:
+        yield
+    except BaseException:
+        with reaching(f"move the alias {alias} back"):
+            if former is None:
+                merge(name=name, version_aliases=[f"-{alias}"])
+            elif former.version_id != version.version_id:
+                merge(name=f"{former.name}@{former.version_id}", version_aliases=[alias])
+        raise
+
+
+def _model(name: str) -> str:
+    """Return a model's id; the service writes the project by its number, whoever wrote its id."""
+    return name.rpartition("/")[2].partition("@")[0]
+
+
+def _is(deployed: types.DeployedModel, version: types.Model) -> bool:
+    """Return whether a deployed model is a version."""
+    return (_model(deployed.model), deployed.model_version_id) == (_model(version.name), version.version_id)
+
+
+def _previous(vertex: Vertex, endpoint: types.Endpoint, version: types.Model) -> Mapping[str, str] | None:
+    """Return what served before a version: the other one with most of the requests, of these the latest."""
+    others = [entry for entry in endpoint.deployed_models if not _is(entry, version)]
+    if not others:
+        return None
+    former = max(others, key=lambda entry: (endpoint.traffic_split.get(entry.id, 0), entry.create_time))
+    name = f"{former.model.partition('@')[0]}@{former.model_version_id}"
+    with reaching(f"show {name}"):
+        uri = vertex.models.get_model(name=name, retry=retry()).artifact_uri
+    try:
+        return read_package(uri).reference
+    except HallmarkError:
+        return None  # it was not deployed from a package
