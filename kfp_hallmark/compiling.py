@@ -250,7 +250,8 @@ def component_page(name: str, stage: str, spec: dict[str, Any]) -> str:
     environment = container["image"].rpartition("/")[2].partition(":")[0]
     pure = bool(task.get("cachingOptions"))
     cached = "reused when nothing it depends on has changed" if pure else "never cached"
-    traits = Traits.parse(next(entry["value"] for entry in container["env"] if entry["name"] == Traits.VARIABLE))
+    traits = Traits.read(container["command"][-1])
+    assert traits is not None
     retried = "retried" if traits.idempotent else "never retried"
     loaded = f'{name} = components.load_component_from_file("compiled/components/{name}.yaml")'
     if not pure:

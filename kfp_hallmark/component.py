@@ -17,7 +17,10 @@ from kfp_hallmark.settings import SIZES
 
 @dataclass(frozen=True)
 class Traits:
-    """What a backend must know of a component to run it well. Its compiled YAML carries them in a variable of the step.
+    """What a backend must know of a component to run it well.
+
+    A spec has no place for them that survives every way to compile and load a component, so they are the first line of
+    the source that it carries: a comment.
 
     Attributes:
         size: `small`, `medium` or `large`; settings say what each gets.
@@ -25,7 +28,7 @@ class Traits:
         idempotent: Whether a failed step may be run again. What is pure is idempotent.
     """
 
-    VARIABLE: ClassVar[str] = "HALLMARK_COMPONENT"
+    MARK: ClassVar[str] = "# hallmark: "
 
     size: str
     pure: bool
@@ -35,19 +38,20 @@ class Traits:
         return f"{self.size} {'pure' if self.pure else 'idempotent' if self.idempotent else 'once'}"
 
     @classmethod
-    def parse(cls, text: str) -> Traits:
-        """Read what `str` gives.
+    def read(cls, source: str) -> Traits | None:
+        """Read them off a component's source, or return None when it carries none.
 
         Raises:
-            InputError: If it is something else.
+            InputError: If it carries something else in their place.
         """
+        line = source.partition("\n")[0]
+        if not line.startswith(cls.MARK):
+            return None
         for size in SIZES:
             for traits in (cls(size, True, True), cls(size, False, True), cls(size, False, False)):
-                if str(traits) == text:
+                if line == f"{cls.MARK}{traits}":
                     return traits
-        raise InputError(
-            f"The variable {cls.VARIABLE} must be as Hallmark sets it, such as 'large pure'; got {text!r}."
-        )
+        raise InputError(f"The first line of a component must be as Hallmark writes it; got {line!r}.")
 
 
 class Component(python_component.PythonComponent):
@@ -60,7 +64,8 @@ class Component(python_component.PythonComponent):
 
     def __init__(self, base: python_component.PythonComponent, environment: str, traits: Traits) -> None:
         super().__init__(component_spec=base.component_spec, python_func=base.python_func)
-        self.component_spec.implementation.container.env = {Traits.VARIABLE: str(traits)}
+        command = self.component_spec.implementation.container.command
+        command[-1] = f"{Traits.MARK}{traits}\n{command[-1]}"
         self.environment = environment
         self.traits = traits
 

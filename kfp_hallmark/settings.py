@@ -114,7 +114,7 @@ class Retries:
     Attributes:
         count: Retries after the first failure; 0 for none. Default: 2.
         backoff_seconds: Seconds before the first retry. Default: 30.
-        factor: What the wait grows by from one retry to the next, a whole number. Default: 2.
+        factor: What the wait grows by from one retry to the next, 1 to 4. Default: 2.
         max_seconds: Seconds from a step's first start within which it is run again; on Kubeflow a retry that still runs
             then is ended. Default: on Kubeflow as long as all attempts may take by `[timeouts]`, on Vertex AI 3,600,
             which is its greatest.
@@ -122,7 +122,7 @@ class Retries:
 
     count: int = _key(2, check.between(0, 10))
     backoff_seconds: int = _key(30, check.between(0, 3600))
-    factor: int = _key(2, check.between(1, 10))
+    factor: int = _key(2, check.between(1, 4))
     max_seconds: int | None = _key(by=check.between(1, 6_048_000))
 
 

@@ -68,7 +68,7 @@ class Pipeline:
         self._deployment = pb.PipelineDeploymentConfig()
         json_format.ParseDict(json_format.MessageToDict(self.spec.deployment_spec), self._deployment)
         self.steps = {
-            label: Step(label, executor.container, _traits(executor.container))
+            label: Step(label, executor.container, Traits.read("".join(executor.container.command[-1:])))
             for label, executor in sorted(self._deployment.executors.items())
             if executor.HasField("container")
         }
@@ -85,11 +85,6 @@ class Pipeline:
                 label = self.spec.components[task.component_ref.name].executor_label
                 if label in self.steps:
                     yield name, task, self.steps[label]
-
-
-def _traits(container: Container) -> Traits | None:
-    value = next((variable.value for variable in container.env if variable.name == Traits.VARIABLE), None)
-    return None if value is None else Traits.parse(value)
 
 
 def set_images(pipeline: Pipeline, pinned: Callable[[str], str]) -> None:

@@ -1,0 +1,259 @@
+"""What both flavours have in common, and where pipelines come from."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import yaml
+from google.protobuf import json_format
+from kfp import components as kfp_components
+from kfp import dsl
+from uv import find_uv_bin
+
+from kfp_hallmark import compiling, components, pipelines, settings
+from kfp_hallmark.component import Traits, component
+from kfp_hallmark.environments import image, lock
+from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
+
+EVERYTHING = """
+[images]
+registry = "europe-docker.pkg.dev/a-project-with-a-long-name/a-repository-with-a-long-name/hallmark"
+[mlflow]
+tracking_uri = "https://mlflow.platform.acme.example.com"
+[kubeflow]
+pull_secrets = ["registry-credentials"]
+node_selector = { "cloud.google.com/gke-nodepool" = "machine-learning" }
+labels = { "acme.com/team" = "risk", "acme.com/cost-centre" = "1234", "sidecar.istio.io/inject" = "false" }
+[[kubeflow.tolerations]]
+key = "dedicated"
+value = "machine-learning"
+effect = "NoSchedule"
+[kubeflow.secrets.mlflow-credentials]
+username = "MLFLOW_TRACKING_USERNAME"
+password = "MLFLOW_TRACKING_PASSWORD"
+[kubeflow.secrets.mlpipeline-minio-artifact]
+accesskey = "AWS_ACCESS_KEY_ID"
+secretkey = "AWS_SECRET_ACCESS_KEY"
+[kubeflow.variables]
+MLFLOW_S3_ENDPOINT_URL = "http://minio-service.kubeflow:9000"
+[kubeflow.pvc]
+claim = "hallmark-state"
+[vertex.machines.train_model]
+cpu_limit = "16"
+memory_limit = "64G"
+accelerator_type = "NVIDIA_TESLA_T4"
+[vertex.secrets]
+MLFLOW_TRACKING_USERNAME = "projects/a-project-with-a-long-name/secrets/mlflow-username/versions/latest"
+MLFLOW_TRACKING_PASSWORD = "projects/a-project-with-a-long-name/secrets/mlflow-password/versions/latest"
+"""
+
+OLDEST, NEWEST = "2.14.0", "2.17.3"
+"""Of kfp-pipeline-spec: what backends from 2.14 to 2.17 read. Final-status inputs need 2.14."""
+
+PARSE = """
+import json, sys
+from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2 as pb
+for line in sys.stdin:
+    spec, platform = json.loads(line)
+    parsed = json_format.ParseDict(spec, pb.PipelineSpec())
+    json_format.ParseDict(json_format.MessageToDict(parsed.deployment_spec), pb.PipelineDeploymentConfig())
+    read = json_format.ParseDict(platform, pb.PlatformSpec())
+    print(len(parsed.components), len(read.platforms))
+"""
+
+
+@pytest.fixture
+def both(compiled, every_image):
+    """Every pipeline in both flavours, with all settings."""
+    registry = "europe-docker.pkg.dev/a-project-with-a-long-name/a-repository-with-a-long-name/hallmark"
+    for name in ("data", "ml", "release"):
+        reference = f"{registry}/{image(name).rpartition('/')[2]}"
+        every_image[reference] = f"{lock.repository(reference)}@sha256:{'7' * 64}"
+    text = EVERYTHING
+    return {
+        name: {flavour: compiled(flavour, text, getattr(pipelines, name)) for flavour in compiling.FLAVOURS}
+        for name in pipelines.__all__
+    }
+
+
+def graph(found):
+    """Return a compiled pipeline's spec without what may differ between platforms."""
+    spec = json_format.MessageToDict(found.spec)
+    for part in (spec["root"], *spec["components"].values()):
+        for task in part.get("dag", {}).get("tasks", {}).values():
+            task.pop("retryPolicy", None)
+    for executor in spec["deploymentSpec"]["executors"].values():
+        container = executor.get("container", {})
+        container.pop("resources", None)
+        container.pop("env", None)
+        if "kfp_hallmark.secret_manager" in container.get("command", []):
+            container["command"] = container["command"][container["command"].index("--") + 1 :]
+    return spec
+
+
+def test_both_flavours_are_the_same_graph_and_within_the_size(both):
+    assert both
+    for flavours in both.values():
+        assert graph(flavours["kubeflow"]) == graph(flavours["vertex"])
+        for found in flavours.values():
+            assert len(found.content) < compiling.MAX_SPEC_BYTES
+            assert found.content.isascii()
+
+
+def test_every_image_is_pinned(both, compiled):
+    for found in [*(found for flavours in both.values() for found in flavours.values()), compiled("vertex")]:
+        assert all(lock.is_pinned(found.container(label).image) for label in found.labels)
+
+
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+def test_backends_from_the_oldest_to_the_newest_read_both_flavours(both, version):
+    documents = [list(yaml.safe_load_all(found.content)) for flavours in both.values() for found in flavours.values()]
+    lines = "\n".join(json.dumps([spec, platform[0] if platform else {}]) for spec, *platform in documents)
+    command = [find_uv_bin(), "run", "--quiet", "--isolated", "--no-project", "--python", sys.executable]
+    # The package imports google.rpc and does not say so.
+    command += ["--with", f"kfp-pipeline-spec=={version},googleapis-common-protos", "python", "-c", PARSE]
+    done = subprocess.run(command, input=lines, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    counts = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
+    assert counts == [(len(spec["components"]), len(platform)) for spec, *platform in documents]
+
+
+def test_compiling_is_deterministic(compiled):
+    assert compiled("kubeflow", EVERYTHING).content == compiled("kubeflow", EVERYTHING).content
+
+
+def test_what_is_not_pure_is_never_cached_even_from_yaml(compiled, tmp_path):
+    def cached(task):
+        return task.caching_options.enable_cache
+
+    loaded = {
+        name: kfp_components.load_component_from_text(compiling.compile_component(getattr(components, name)).decode())
+        for name in ("load_dataset", "split_dataset")
+    }
+
+    @dsl.pipeline(name="from-yaml")
+    def from_yaml():
+        load = loaded["load_dataset"](uri="x")
+        loaded["split_dataset"](dataset=load.outputs["dataset"])
+
+    found = compiled("kubeflow", "", from_yaml)
+    assert not cached(found.task("load-dataset"))
+    assert cached(found.task("split-dataset"))
+    assert not cached(compiled("kubeflow", "[caching]\nenabled = false", from_yaml).task("split-dataset"))
+
+
+def test_sources_run_without_their_docstrings(compiled):
+    command = compiled("vertex", "", pipelines.governed_training).container("exec-train-model").command
+    assert '"""' not in command[-1]
+    source = compile(command[-1], "source", "exec")
+    assert "train_model" in source.co_names
+
+
+def test_an_image_that_is_not_pinned_is_refused(compiled, every_image):
+    del every_image["ghcr.io/acme/tool:3"]
+    with pytest.raises(InputError, match=r"must be pinned by its digest; 'ghcr\.io/acme/tool:3' is not") as error:
+        compiled("kubeflow")
+    assert "hallmark image lock ghcr.io/acme/tool:3" in error.value.hint
+
+
+def test_an_image_by_its_digest_needs_no_pin(compiled):
+    pinned = "ghcr.io/acme/other@sha256:" + "9" * 64
+
+    @dsl.container_component
+    def other():
+        return dsl.ContainerSpec(image=pinned)
+
+    @dsl.pipeline(name="own")
+    def own():
+        other()
+
+    assert compiled("vertex", "", own).container("exec-other").image == pinned
+
+
+def test_the_file_of_images_must_be_there_and_whole(tmp_path):
+    empty = settings.load(environment={})
+    with pytest.raises(MissingInputError, match=r"must be pinned by a file; .* is not there"):
+        compiling.compile_for(pipelines.governed_training, "vertex", empty, images=tmp_path / "none.json")
+    (tmp_path / "broken.json").write_text("{}")
+    with pytest.raises(IntegrityError):
+        compiling.compile_for(pipelines.governed_training, "vertex", empty, images=tmp_path / "broken.json")
+
+
+def test_an_unknown_platform_is_refused():
+    with pytest.raises(InputError, match=r"one of kubeflow, vertex; got 'kubflow'.*\nHint: Did you mean 'kubeflow'"):
+        compiling.compile_for(pipelines.governed_training, "kubflow", settings.Settings())
+
+
+def test_a_pipeline_by_name_module_and_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "acme_flows.py").write_text(
+        "from kfp import dsl\nfrom kfp_hallmark import components\n\n"
+        "@dsl.pipeline(name='acme')\ndef acme():\n    components.load_dataset(uri='x')\n"
+    )
+    assert compiling.find_pipeline("governed_training") is pipelines.governed_training
+    found = compiling.find_pipeline("acme_flows:acme")
+    assert found.pipeline_spec.pipeline_info.name == "acme"
+    (tmp_path / "acme.yaml").write_bytes(compiling.compile_pipeline(found, "vertex"))
+    assert compiling.find_pipeline("acme.yaml").pipeline_spec.pipeline_info.name == "acme"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("governed_trainin", r"PIPELINE must be .*; got 'governed_trainin'.*\nHint: Did you mean 'governed_training'"),
+        ("none.yaml", "PIPELINE must be a pipeline's name, module:function or the path"),
+        ("no_such_module:flow", "module 'no_such_module' must be importable"),
+        ("kfp_hallmark.pipelines:governed", r"must be a pipeline .*\nHint: Did you mean 'governed_training'"),
+        ("json:loads", "json:loads must be a pipeline or component of KFP"),
+    ],
+)
+def test_no_pipeline(name, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=message):
+        compiling.find_pipeline(name)
+
+
+def test_a_file_that_is_no_pipeline_is_refused(tmp_path):
+    (tmp_path / "other.yaml").write_text("a: 1")
+    with pytest.raises(InputError, match="must be what KFP's compiler wrote"):
+        compiling.find_pipeline(str(tmp_path / "other.yaml"))
+
+
+def test_machines_for_nothing_are_found():
+    machines = {name: settings.Machine() for name in ("large", "train_model", "load_dataset", "train_modle")}
+    loaded = settings.Settings(vertex=settings.Vertex(machines=machines))
+    assert compiling.unused_machines(pipelines.governed_training, loaded) == ["train_modle"]
+
+
+@pytest.mark.parametrize("size", settings.SIZES)
+@pytest.mark.parametrize(("pure", "idempotent"), [(True, True), (False, True), (False, False)])
+def test_traits_are_read_as_written(size, pure, idempotent):
+    traits = Traits(size, pure, idempotent)
+    assert Traits.read(f"# hallmark: {traits}\nimport kfp") == traits
+
+
+@pytest.mark.parametrize("text", ["", "large", "huge pure", "large pure ", "large often"])
+def test_traits_of_another_form_are_refused(text):
+    with pytest.raises(InputError, match="must be as Hallmark writes it"):
+        Traits.read(f"# hallmark: {text}\nimport kfp")
+
+
+def test_a_source_without_traits_has_none():
+    assert Traits.read("\nimport kfp") is None
+    assert Traits.read("") is None
+
+
+def test_what_is_pure_is_idempotent_and_sizes_are_known():
+    assert components.train_model.idempotent
+    assert (components.train_model.size, components.record_run.size) == ("large", "small")
+    with pytest.raises(InputError, match=r"size must be one of small, medium, large; got 'larg'.*\nHint: .*'large'"):
+        component(environment="ml", size="larg")
+
+
+def test_what_must_not_run_twice_is_not_retried():
+    """A line of the audit log is not taken back by a second attempt; a refusal is meant, and waiting mends nothing."""
+    never = {name for name in components.__all__ if not getattr(components, name).idempotent}
+    assert never == {"record_run", "enforce_decision"}
