@@ -17,14 +17,13 @@ import pytest
 
 from kfp_hallmark.components.training.train_model.estimators import make_estimator
 from kfp_hallmark.components.training.train_model.features import choose_columns, make_pipeline, read_features
-from kfp_hallmark.components.training.train_model.folder import write_folder
 from kfp_hallmark.components.training.train_model.train import accept_labels, describe_target
 from kfp_hallmark.contracts.decision import Policy, decide, write_decision
 from kfp_hallmark.contracts.digest import Manifest, artifact_digest
 from kfp_hallmark.contracts.documents import write_json
 from kfp_hallmark.contracts.release import RELEASE_FILE, Release
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
-from kfp_hallmark.modeling import read_label
+from kfp_hallmark.modeling import load_model, read_label
 from kfp_hallmark.serving.app import Application
 from kfp_hallmark.serving.metrics import Metrics
 from kfp_hallmark.serving.releases import Releases
@@ -76,7 +75,25 @@ def train(path, estimator="sklearn.ensemble.HistGradientBoostingClassifier", cla
     pipeline = make_pipeline(accept_labels(made, meaning), columns, frame).fit(frame, label)
     method = "predict_proba" if classes and hasattr(pipeline, "predict_proba") else "predict"
     bound = meaning | {"target": "label", "datasets": [TRAIN, SOURCE], "experiment_hash": "sha256:" + "e" * 64}
-    write_folder(path, pipeline, columns, method, bound, type(made).__module__)
+    return save(path, pipeline, [(column.type, column.name) for column in columns], method, bound)
+
+
+def save(path, estimator, inputs, method="predict_proba", metadata=None):
+    """Write a model folder; inputs are pairs of type and name."""
+    import mlflow.sklearn
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types.schema import ColSpec, Schema
+
+    mlflow.sklearn.save_model(
+        estimator,
+        path,
+        mlflow_model=Model(utc_time_created="1970-01-01 00:00:00", model_uuid="0" * 32),
+        signature=ModelSignature(Schema([ColSpec(*entry) for entry in inputs])),
+        pyfunc_predict_fn=method,
+        serialization_format="cloudpickle",
+        pip_requirements=["scikit-learn"],
+        metadata={"hallmark": metadata} if metadata else None,
+    )
     return path
 
 
@@ -97,6 +114,12 @@ def release(home, model, version="1", name="people", created=None, max_age_hours
             shutil.copytree(source, home / place)
     write_json(home / RELEASE_FILE, made.to_json())
     return made
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Save a fitted estimator, load it and return it."""
+    return lambda *arguments, **options: load_model(save(tmp_path / "model", *arguments, **options))
 
 
 @pytest.fixture(scope="session")
