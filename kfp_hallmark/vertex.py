@@ -120,14 +120,16 @@ class Vertex:
         """The Model Registry."""
         from google.cloud.aiplatform_v1 import ModelServiceClient
 
-        return ModelServiceClient(client_options={"api_endpoint": self.host})
+        with reaching("know who asks"):
+            return ModelServiceClient(client_options={"api_endpoint": self.host})
 
     @cached_property
     def endpoints(self) -> EndpointServiceClient:
         """The endpoints."""
         from google.cloud.aiplatform_v1 import EndpointServiceClient
 
-        return EndpointServiceClient(client_options={"api_endpoint": self.host})
+        with reaching("know who asks"):
+            return EndpointServiceClient(client_options={"api_endpoint": self.host})
 
     def finish(self, operation: Operation, task: str) -> Any:
         """Wait for an operation to end and return what came of it.
@@ -145,25 +147,38 @@ class Vertex:
             try:
                 return operation.result(timeout=self.max_seconds, polling=_polling(), retry=retry())
             except TimeoutError:
-                raise ServiceError(
-                    f"Vertex AI must {task} within {self.max_seconds:g} s; {operation.operation.name} goes on.",
-                    "Run it again to wait for that, with a greater max_seconds if it takes so long.",
-                ) from None
+                raise self._late(operation.operation.name, task) from None
 
     def settle(self, client: Any, resource: str, task: str) -> None:
-        """Wait for all that is under way on a resource, which an earlier try may have begun, however it ends."""
-        from google.api_core import exceptions, operation
-        from google.protobuf.empty_pb2 import Empty
+        """Wait for all that is under way on a resource, which an earlier try may have begun, however it ends.
 
+        Raises:
+            ServiceError: If it does not end in time.
+        """
+        from google.api_core.exceptions import RetryError
+
+        def ended(name: str) -> None:
+            if not client.get_operation({"name": name}, retry=retry()).done:
+                raise _UnderWayError
+
+        polling = _polling().with_predicate(lambda error: isinstance(error, _UnderWayError))
         with reaching(task):
             for entry in _operations(client, resource):
                 if not entry.done:
-                    begun = operation.from_gapic(entry, client.transport.operations_client, Empty)
                     try:
-                        self.finish(begun, task)
-                    except ServiceError as error:
-                        if not isinstance(error.__cause__, exceptions.GoogleAPICallError):
-                            raise
+                        polling.with_timeout(self.max_seconds)(ended)(entry.name)
+                    except RetryError:
+                        raise self._late(entry.name, task) from None
+
+    def _late(self, name: str, task: str) -> ServiceError:
+        return ServiceError(
+            f"Vertex AI must {task} within {self.max_seconds:g} s; {name} goes on.",
+            "Run it again to wait for that, with a greater max_seconds if it takes so long.",
+        )
+
+
+class _UnderWayError(Exception):
+    """An operation has not ended yet."""
 
 
 def _operations(client: Any, resource: str) -> Iterator[Any]:

@@ -13,6 +13,7 @@ import urllib.request
 import uuid
 
 import pytest
+from fakes.vertex.server import LOCATION, PROJECT, VertexFake
 from kfp import dsl
 
 from kfp_hallmark.components.release.register_model.register import register
@@ -176,8 +177,8 @@ class Candidate:
         write_decision(self.decision.path, decide(self.model.path, self.verdicts, policy), self.verdicts)
         self.decision.metadata["digest"] = artifact_digest(self.decision.path)
 
-    def register(self, uri, alias="challenger"):
-        return register(self.model, self.decision, self.registration, self.name, alias, uri)
+    def register(self, uri, alias="challenger", vertex=None):
+        return register(self.model, self.decision, self.registration, self.name, alias, uri, vertex or {})
 
 
 @pytest.fixture
@@ -195,3 +196,35 @@ def another(write_model, write_verdict, tmp_path, candidate):
     made = Candidate(model, verdicts, root)
     made.name = candidate.name
     return made
+
+
+@pytest.fixture(scope="session")
+def google(tmp_path_factory):
+    """Google's services on this machine, found by every client of this process and of those that it starts."""
+    with VertexFake() as fake, pytest.MonkeyPatch.context() as patch:
+        for variable, value in fake.environment(tmp_path_factory.mktemp("google")).items():
+            patch.setenv(variable, value)
+        yield fake
+
+
+@pytest.fixture
+def fake(google):
+    """Google's services with a bucket, and nothing else."""
+    google.reset()
+    google.storage.buckets["models"] = {}
+    return google
+
+
+IMAGE = f"{LOCATION}-docker.pkg.dev/{PROJECT}/hallmark/serve@sha256:{'5' * 64}"
+
+
+@pytest.fixture
+def vertex(fake):
+    """The options by which register_model reaches Vertex AI."""
+    return {
+        "project": PROJECT,
+        "location": LOCATION,
+        "storage_uri": "gs://models/served",
+        "serving_image": IMAGE,
+        "api_endpoint": fake.api_endpoint,
+    }

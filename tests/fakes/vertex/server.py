@@ -172,6 +172,11 @@ class VertexFake(Service):
         super().__init__()
         self.storage = web.Storage(NUMBER)
 
+    def reset(self):
+        """Forget everything."""
+        Service.__init__(self)
+        self.storage.reset()
+
     def __enter__(self):
         self.key, self.certificate = self_signed(HOSTS)
         self.server = grpc.server(futures.ThreadPoolExecutor(max_workers=8))

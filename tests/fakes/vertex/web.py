@@ -4,6 +4,7 @@ import http.server
 import json
 import re
 import socket
+import sys
 import threading
 import urllib.parse
 
@@ -18,7 +19,12 @@ class Storage:
     """
 
     def __init__(self, owner):
-        self.buckets, self.owner = {}, owner
+        self.owner = owner
+        self.reset()
+
+    def reset(self):
+        """Forget everything."""
+        self.buckets = {}
         self.refuse = lambda method, path: None
 
     def bucket(self, name):
@@ -33,6 +39,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """Answers by the first route that fits."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     storage = None
     grpc_port = 0
 
@@ -101,7 +108,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         _, metadata, content, _ = self.body.split(b"--" + boundary)
         name = json.loads(re.split(rb"\r?\n\r?\n", metadata, maxsplit=1)[1])["name"]
         content = re.split(rb"\r?\n\r?\n", content, maxsplit=1)[1]
-        self.storage.buckets[bucket][name] = re.sub(rb"\r?\n$", b"", content)
+        self.storage.buckets[bucket][name] = content.removesuffix(b"\n").removesuffix(b"\r")
         return self.reply(200, self.storage.object(bucket, name))
 
     def do_CONNECT(self):
@@ -141,10 +148,19 @@ def pump(source, sink):
         pass
 
 
+class Server(http.server.ThreadingHTTPServer):
+    """A server whose clients may leave at any time."""
+
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 def serve(storage, grpc_port):
     """Serve in a thread; return the server and its URL."""
     handler = type("Handler", (Handler,), {"storage": storage, "grpc_port": grpc_port})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server, f"http://127.0.0.1:{server.server_address[1]}"

@@ -246,7 +246,7 @@ def test_killed_before_the_version_is_made_nothing_is_visible(road, candidate, s
         "import json, sys; from kfp import dsl\n"
         "from kfp_hallmark.components.release.register_model.register import register\n"
         "model, decision, registration, name, uri = json.loads(sys.argv[1])\n"
-        "register(dsl.Model(uri=model), dsl.Artifact(uri=decision), dsl.Artifact(uri=registration), name, 'c', uri)"
+        "register(dsl.Model(uri=model), dsl.Artifact(uri=decision), dsl.Artifact(uri=registration), name, 'c', uri, {})"
     )
     process = subprocess.Popen([sys.executable, "-c", code, json.dumps(arguments)])
     assert road.stuck.wait(timeout=120)
