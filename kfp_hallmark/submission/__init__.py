@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -86,7 +86,8 @@ class Schedule:
     Attributes:
         schedule_id: What the service knows it by.
         name: What a person knows it by.
-        cron: When it starts runs: minute, hour, day, month and weekday, in UTC unless it says otherwise.
+        when: When it starts runs: `0 6 * * 1` (minute, hour, day, month and weekday, in UTC unless it says otherwise)
+            or `every 6 h`.
         active: Whether it starts runs now.
         link: Where the service's user interface shows it.
         next_run: When the next run starts, where the service says.
@@ -94,7 +95,7 @@ class Schedule:
 
     schedule_id: str
     name: str
-    cron: str
+    when: str
     active: bool
     link: str
     next_run: datetime | None = None
@@ -144,9 +145,10 @@ class Service(Protocol):
         self,
         spec_path: str | Path,
         parameters: Mapping[str, Any],
-        cron: str,
         *,
         name: str,
+        cron: str | None = None,
+        every: timedelta | None = None,
         experiment: str | None = None,
         labels: Mapping[str, str] | None = None,
         caching: bool | None = None,
@@ -157,8 +159,9 @@ class Service(Protocol):
         Args:
             spec_path: As for `submit`.
             parameters: As for `submit`.
-            cron: Minute, hour, day, month and weekday, as in `0 6 * * 1`.
             name: The schedule's name.
+            cron: Minute, hour, day, month and weekday, as in `0 6 * * 1`.
+            every: The time from one run to the next, in place of `cron`; Vertex AI, which knows cron alone, refuses it.
             experiment: As for `submit`.
             labels: As for `submit`.
             caching: As for `submit`.
