@@ -14,7 +14,6 @@ import os
 import platform
 import re
 import subprocess
-import sys
 import uuid
 from importlib import metadata
 from typing import Any
@@ -82,4 +81,4 @@ def _library(name: str, version: str, purl: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    json.dump(document(os.environ["HALLMARK_ENVIRONMENT"]), sys.stdout, indent=1)
+    print(json.dumps(document(os.environ["HALLMARK_ENVIRONMENT"]), indent=1))

@@ -1,8 +1,11 @@
 """What the images hold, and that a KFP step runs in each."""
 
+import json
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 import docker
 import pytest
@@ -11,7 +14,7 @@ from kfp.dsl import Dataset, Output
 
 from kfp_hallmark import __version__
 from kfp_hallmark.component import component
-from kfp_hallmark.environments import ENVIRONMENTS, image, lock_digest
+from kfp_hallmark.environments import ENVIRONMENTS, image, lock_digest, lock_file, sbom
 
 pytestmark = [pytest.mark.docker, pytest.mark.parametrize("name", ENVIRONMENTS)]
 
@@ -43,10 +46,26 @@ def test_labels_and_variables_tell_what_it_is(engine, name):
         "org.opencontainers.image.licenses": "Apache-2.0",
         "io.hallmark.environment": name,
         "io.hallmark.lock": lock_digest(name),
+        "io.hallmark.sbom": sbom.PATH,
     }
     assert f"HALLMARK_ENVIRONMENT={name}" in config["Env"]
     assert f"HALLMARK_ENVIRONMENT_DIGEST={lock_digest(name)}" in config["Env"]
     assert config["User"] == "1000"
+
+
+def test_says_all_that_it_holds(engine, name):
+    document = json.loads(run(engine, name, f"cat {sbom.PATH}"))
+    found = [entry["purl"] for entry in document["components"] if entry.get("purl", "").startswith("pkg:pypi/")]
+    held = {tuple(unquote(purl.removeprefix("pkg:pypi/")).split("@")) for purl in found}
+    locked = re.findall(r"^([\w.-]+)==([\w.+!-]+)", lock_file(name).read_text(), re.MULTILINE)
+    wanted = {(re.sub(r"[-_.]+", "-", package).lower(), version) for package, version in locked}
+    installed = run(
+        engine, name, "python3 -c 'from importlib import metadata; print(len([*metadata.distributions()]))'"
+    )
+    assert document["metadata"]["component"]["name"] == f"kfp-hallmark/{name}"
+    assert len(held) == int(installed)
+    assert held - wanted == {("kfp-hallmark", __version__)}
+    assert {entry["name"] for entry in document["components"]} >= {"python", "libc6", "libgomp1"}
 
 
 def test_holds_what_the_steps_import(engine, name):

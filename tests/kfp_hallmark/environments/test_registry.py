@@ -58,7 +58,7 @@ def answers(port):
 
 @pytest.fixture
 def make(monkeypatch):
-    """Make small local images; all that begin with a registry of this test's are removed in the end."""
+    """Make small local images, which are removed in the end."""
     client = docker.from_env()
     monkeypatch.setenv("HALLMARK_REGISTRY", "hallmark-test-images")
     made = []
@@ -71,14 +71,12 @@ def make(monkeypatch):
             archive.addfile(entry, io.BytesIO(content))
         name, _, tag = reference.rpartition(":")
         client.images.client.api.import_image_from_data(packed.getvalue(), repository=name, tag=tag)
-        made.append(reference)
-        return client.images.get(reference).id
+        made.append(client.images.get(reference).id)
+        return made[-1]
 
     yield call
-    for image in client.images.list():
-        for tag in image.tags:
-            if tag.startswith("hallmark-test-images/") or tag in made or "/hallmark-test/" in tag:
-                client.images.remove(tag, force=True)
+    for image in made:
+        client.images.remove(image, force=True)
     client.close()
 
 
