@@ -228,19 +228,17 @@ async def _body(headers: list[tuple[bytes, bytes]], receive: Receive) -> bytes:
             raise Refusal(415, "The body must not be compressed; it is.")
         if name == b"content-length" and int(value) > MAX_BYTES:
             raise _too_large()
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body"):
-        return bytes(message["body"])
-    body = bytearray()
-    while True:
+    parts: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
         if message["type"] == "http.disconnect":
             raise Disconnected
-        body += message.get("body", b"")
-        if len(body) > MAX_BYTES:
+        parts.append(message.get("body", b""))
+        size, more = size + len(parts[-1]), message.get("more_body", False)
+        if size > MAX_BYTES:
             raise _too_large()
-        if not message.get("more_body"):
-            return bytes(body)
-        message = await receive()
+    return b"".join(parts)
 
 
 def _too_large() -> Refusal:

@@ -138,9 +138,9 @@ def supervise(arguments: Sequence[str], listener: socket.socket, workers: int) -
         listener.close()
         with contextlib.suppress(ChildProcessError):
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
-        if not stopping:
+        by_itself = not stopping
+        if by_itself:
             _log.error("A worker ended by itself; so do the others.")
-        ended = not stopping
-        stop()
+            stop()
         codes = [child.wait() for child in children]
-    return 1 if ended or any(codes) else 0
+    return 1 if by_itself or any(codes) else 0

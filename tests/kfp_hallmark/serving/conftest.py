@@ -136,6 +136,18 @@ def trained(tmp_path_factory):
     return get
 
 
+@pytest.fixture(scope="session")
+def released():
+    """Put a model into a serving folder."""
+    return release
+
+
+@pytest.fixture(scope="session")
+def new_client():
+    """Make the application over a serving folder; nothing is loaded yet."""
+    return Client
+
+
 @pytest.fixture
 def home(tmp_path, trained):
     """A serving folder with version 1 of the model `people`."""
@@ -193,13 +205,15 @@ def client(home):
     return Client(home).load()
 
 
+PROGRAM = (sys.executable, "-m", "kfp_hallmark.serving")
+
+
 class Program:
     """The program, in a process of its own."""
 
     def __init__(self, folder, *arguments, **variables):
-        command = [sys.executable, "-m", "kfp_hallmark.serving", str(folder), "--port", "0", *arguments]
-        environment = os.environ | {"PYTHONUNBUFFERED": "1"} | variables
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+        command = [*PROGRAM, *([str(folder), "--port", "0"] if folder else []), *arguments]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | variables)
         self.log = []
         self.port = int(self.wait_for("Listening on").rpartition(":")[2])
 
@@ -247,3 +261,15 @@ def run():
     yield start
     for program in programs:
         program.close()
+
+
+@pytest.fixture
+def call():
+    """Run the program until it ends by itself, and return its exit code and its log."""
+
+    def until_it_ends(folder, *arguments, **variables):
+        command = [*PROGRAM, str(folder), "--port", "0", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | variables, timeout=120)
+        return done.returncode, done.stderr
+
+    return until_it_ends
