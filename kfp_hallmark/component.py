@@ -10,7 +10,7 @@ from kfp import dsl
 from kfp.dsl import pipeline_task, python_component
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from kfp_hallmark.environments import image, require_environment
+from kfp_hallmark.environments import STEPS, image, require_environment
 from kfp_hallmark.errors import InputError, nearest
 from kfp_hallmark.settings import SIZES
 
@@ -120,7 +120,7 @@ def component(
     Raises:
         InputError: If there is no such environment or size.
     """
-    require_environment(environment)
+    require_environment(environment, STEPS)
     if size not in SIZES:
         raise InputError(f"size must be one of {', '.join(SIZES)}; got {size!r}.", nearest(size, list(SIZES)))
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from kfp_hallmark.environments import require_environment
+from kfp_hallmark.environments import STEPS, require_environment
 from kfp_hallmark.errors import InputError, nearest
 from kfp_hallmark.resources import checkout
 
@@ -39,7 +39,7 @@ def component(
         raise InputError(f"NAME must be lower-case words joined by underscores; got {name!r}.", "Say verb_object.")
     if stage not in stages:
         raise InputError(f"--stage must be one of {', '.join(stages)}; got {stage!r}.", nearest(stage, stages))
-    require_environment(environment)
+    require_environment(environment, STEPS)
     folder = root / "components" / stage / name
     if list((root / "components").glob(f"*/{name}")):
         raise InputError(f"NAME must be new; there is a component {name!r}.")

@@ -1,15 +1,20 @@
-"""The environments that components run in: a virtual environment locally, an image in containers."""
+"""The environments that components and the server run in: virtual environments locally, images in containers."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from kfp_hallmark import __version__
 from kfp_hallmark.errors import InputError, nearest
 from kfp_hallmark.resources import resource
 
-ENVIRONMENTS = ("data", "ml", "release", "serve")
+STEPS = ("data", "ml", "release")
+"""The environments that components run in."""
+
+ENVIRONMENTS = (*STEPS, "serve")
+"""All environments; the image of `serve` is a server, and holds no KFP."""
 
 REGISTRY = "kfp-hallmark"
 """Where the images live unless `REGISTRY_VARIABLE` says otherwise."""
@@ -30,12 +35,10 @@ def environment_of(image_reference: str) -> str | None:
     return next((name for name in ENVIRONMENTS if image_reference == image(name)), None)
 
 
-def require_environment(name: str) -> None:
-    """Raise `InputError`, naming the nearest one there is, if there is no such environment."""
-    if name not in ENVIRONMENTS:
-        raise InputError(
-            f"environment must be one of {', '.join(ENVIRONMENTS)}; got {name!r}.", nearest(name, list(ENVIRONMENTS))
-        )
+def require_environment(name: str, known: Sequence[str] = ENVIRONMENTS) -> None:
+    """Raise `InputError`, naming the nearest one there is, if an environment is none of the known ones."""
+    if name not in known:
+        raise InputError(f"environment must be one of {', '.join(known)}; got {name!r}.", nearest(name, list(known)))
 
 
 def lock_file(environment: str) -> Path:
