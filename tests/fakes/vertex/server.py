@@ -62,6 +62,7 @@ class Service(Operations, Models, Endpoints, Pipelines, Metadata):
         self.faults = {}
         self.courses = {}
         self.arrived = {}
+        self.gate = None
 
     def now(self):
         self.clock += datetime.timedelta(seconds=1)
@@ -128,6 +129,11 @@ class Service(Operations, Models, Endpoints, Pipelines, Metadata):
         """Return an event that is set when the method is carried out next."""
         return self.arrived.setdefault(method, threading.Event())
 
+    def hold(self):
+        """Keep every answer back, once it is known that a method `arrival` waits for was carried out, until set."""
+        self.gate = threading.Event()
+        return self.gate
+
     def end_operations(self):
         """Let every operation end, as it is to end, though nobody asks."""
         with self.lock:
@@ -153,11 +159,15 @@ class Service(Operations, Models, Endpoints, Pipelines, Metadata):
                 if not fault.after:
                     raise fault.refusal
             answer = method.answer(function(request) or method.empty())
-            if method.name in self.arrived:
-                self.arrived.pop(method.name).set()
-            if failing:
-                raise fault.refusal
-            return answer
+            event = self.arrived.pop(method.name, None)
+        if event and self.gate:
+            event.set()
+            self.gate.wait()
+        elif event:
+            event.set()
+        if failing:
+            raise fault.refusal
+        return answer
 
 
 class VertexFake(Service):

@@ -1,0 +1,462 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kfp_hallmark.components.release.deploy_model.deploy import deploy
+from kfp_hallmark.components.release.deploy_model.vertex import shared
+from kfp_hallmark.contracts.digest import short
+from kfp_hallmark.contracts.release import Release
+from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError, ServiceError
+from kfp_hallmark.tracking import client
+from kfp_hallmark.vertex import resource_id
+
+NAME = "projects/123456789012/locations/europe-west4/endpoints/"
+
+
+@pytest.fixture
+def released(candidate, sqlite_uri, vertex):
+    """A model in both registries."""
+    candidate.register(sqlite_uri, vertex=vertex)
+    return candidate
+
+
+@pytest.fixture
+def next_one(another, released, sqlite_uri, vertex):
+    """The next version of it."""
+    another.register(sqlite_uri, vertex=vertex)
+    return another
+
+
+@pytest.fixture
+def run(fake, sqlite_uri):
+    """Deploy a candidate to Vertex AI."""
+
+    def run(candidate, uri=sqlite_uri, alias="champion", serving_dir=None, **deployment):
+        artifacts = (candidate.model, candidate.decision, candidate.registration, candidate.release)
+        options = {"api_endpoint": fake.api_endpoint, **deployment}
+        return deploy(*artifacts, "vertex", options, serving_dir, alias, uri)
+
+    return run
+
+
+def endpoint(fake, candidate):
+    return fake.endpoints[f"{NAME}{resource_id(candidate.name)}"]
+
+
+def shares(fake, candidate):
+    """Return version to its share of the requests; None for what is deployed and gets none."""
+    found = endpoint(fake, candidate)
+    return {entry.model_version_id: found.traffic_split.get(entry.id) for entry in found.deployed_models}
+
+
+def alias_on_vertex(fake, candidate, alias="champion"):
+    """Return the version that has an alias in the Model Registry, or None."""
+    versions = fake.models[resource_id(candidate.name)]
+    return next((number for number, version in versions.items() if alias in version.version_aliases), None)
+
+
+def champion(uri, candidate):
+    found = client(uri).get_registered_model(candidate.name).aliases.get("champion")
+    return None if found is None else str(found)
+
+
+def test_the_first_version_gets_an_endpoint_and_every_request(released, fake, run, sqlite_uri):
+    (uri,) = run(
+        released,
+        machine_type="n1-standard-4",
+        min_replicas=1,
+        max_replicas=3,
+        accelerator_type="NVIDIA_TESLA_T4",
+        service_account="serving@acme-ml.iam.gserviceaccount.com",
+        labels={"team": "risk"},
+    )
+    found = endpoint(fake, released)
+    assert uri == f"https://{fake.api_endpoint}/v1/{found.name}:predict"
+    assert found.display_name == released.name
+    assert dict(found.labels) == {"team": "risk", "hallmark_name": resource_id(released.name)}
+    (deployed,) = found.deployed_models
+    machine = deployed.dedicated_resources
+    assert deployed.display_name == f"{released.name} 1"
+    assert (deployed.model_version_id, deployed.service_account) == ("1", "serving@acme-ml.iam.gserviceaccount.com")
+    assert (machine.machine_spec.machine_type, machine.machine_spec.accelerator_count) == ("n1-standard-4", 1)
+    assert machine.machine_spec.accelerator_type.name == "NVIDIA_TESLA_T4"
+    assert (machine.min_replica_count, machine.max_replica_count) == (1, 3)
+    assert shares(fake, released) == {"1": 100}
+    assert champion(sqlite_uri, released) == alias_on_vertex(fake, released) == "1"
+    release = Release.read(released.release.path)
+    assert (release.version, release.model.digest, release.previous) == ("1", released.digest, None)
+    assert released.release.metadata["uri"] == uri
+
+
+def test_the_next_version_takes_over_and_the_former_stays_deployed(released, next_one, fake, run, sqlite_uri):
+    run(released)
+    run(next_one)
+    assert shares(fake, released) == {"1": None, "2": 100}
+    assert champion(sqlite_uri, released) == alias_on_vertex(fake, released) == "2"
+    previous = Release.read(next_one.release.path).previous
+    assert (previous["version"], previous["digest"]) == ("1", released.digest)
+
+
+def test_a_canary_gets_its_share_and_is_not_the_champion(released, next_one, fake, run, sqlite_uri):
+    run(released)
+    run(next_one, traffic=10)
+    assert shares(fake, released) == {"1": 90, "2": 10}
+    assert champion(sqlite_uri, released) == alias_on_vertex(fake, released) == "1"
+    run(next_one, traffic=10.0)
+    assert shares(fake, released) == {"1": 90, "2": 10}
+    run(next_one)
+    assert shares(fake, released) == {"1": None, "2": 100}
+    assert champion(sqlite_uri, released) == "2"
+    assert fake.calls.count("DeployModel") == 2
+
+
+def test_deploying_the_former_version_again_rolls_back_in_one_call(released, next_one, fake, run, sqlite_uri):
+    run(released)
+    run(next_one)
+    fake.calls.clear()
+    run(released)
+    assert shares(fake, released) == {"1": 100, "2": None}
+    assert fake.changes() == ["UpdateEndpoint", "MergeVersionAliases"]
+    assert champion(sqlite_uri, released) == alias_on_vertex(fake, released) == "1"
+    assert Release.read(released.release.path).previous["version"] == "2"
+
+
+def test_the_client_rolls_back_too(released, next_one, fake, run, monkeypatch):
+    """As docs/vertex.md says, with Google's own client."""
+    from google.cloud import aiplatform
+
+    run(released)
+    run(next_one)
+    aiplatform.init(project="acme-ml", location="europe-west4", api_endpoint=fake.api_endpoint)
+    found = aiplatform.Endpoint(resource_id(released.name))
+    former = next(entry.id for entry in found.list_models() if entry.model_version_id == "1")
+    found.update(traffic_split={former: 100})
+    assert shares(fake, released) == {"1": 100, "2": None}
+
+
+def test_twice_changes_nothing(released, next_one, fake, run):
+    run(released)
+    run(next_one)
+    fake.calls.clear()
+    first = Path(next_one.release.path).read_text()
+    run(next_one)
+    assert fake.changes() == []
+    second = json.loads(Path(next_one.release.path).read_text())
+    assert {**json.loads(first), "deployed": None} == {**second, "deployed": None}
+
+
+def test_only_as_many_former_versions_stay_as_are_kept(candidate, another, write_model, fake, run, sqlite_uri, vertex):
+    made = [candidate, another]
+    for one in made:
+        one.register(sqlite_uri, vertex=vertex)
+        run(one)
+    made[0].decide("fairness_gate")
+    made[0].register(sqlite_uri, vertex=vertex)
+    run(made[0], traffic=20)
+    assert shares(fake, candidate) == {"1": None, "2": 80, "3": 20}
+    run(made[0])
+    assert shares(fake, candidate) == {"2": None, "3": 100}
+    run(made[0], keep=0)
+    assert shares(fake, candidate) == {"3": 100}
+
+
+def test_an_endpoint_of_the_user_is_used(released, fake, run, vertex):
+    from google.cloud.aiplatform_v1 import EndpointServiceClient
+
+    service = EndpointServiceClient(client_options={"api_endpoint": fake.api_endpoint})
+    labels = {"hallmark_name": resource_id(released.name)}
+    made = {"parent": "projects/acme-ml/locations/europe-west4", "endpoint_id": "77"}
+    service.create_endpoint({**made, "endpoint": {"display_name": "loans", "labels": labels}}).result()
+    run(released, endpoint="77")
+    assert list(fake.endpoints) == [f"{NAME}77"]
+    assert fake.endpoints[f"{NAME}77"].deployed_models
+
+
+def test_an_endpoint_of_somebody_else_is_left_alone(released, fake, run):
+    from google.cloud.aiplatform_v1 import EndpointServiceClient
+
+    service = EndpointServiceClient(client_options={"api_endpoint": fake.api_endpoint})
+    made = {"parent": "projects/acme-ml/locations/europe-west4", "endpoint_id": "77"}
+    service.create_endpoint({**made, "endpoint": {"display_name": "loans"}}).result()
+    with pytest.raises(InputError, match=r"The endpoint 77 must have the label hallmark_name .*; got None") as refused:
+        run(released, endpoint="77")
+    assert "gcloud ai endpoints update 77 --update-labels=hallmark_name=" in refused.value.hint
+    assert not fake.endpoints[f"{NAME}77"].deployed_models
+
+
+FAULTS = [
+    ("CreateEndpoint", "PERMISSION_DENIED", "make the endpoint"),
+    ("GetEndpoint", "INTERNAL", "make the endpoint"),
+    ("DeployModel", "RESOURCE_EXHAUSTED", "deploy income-"),
+    ("MergeVersionAliases", "INVALID_ARGUMENT", "move the alias champion"),
+]
+
+
+@pytest.mark.parametrize(("method", "code", "task"), FAULTS)
+def test_whatever_is_refused_at_first_the_next_run_completes_it(released, fake, run, sqlite_uri, method, code, task):
+    fake.fail(method, code, "Refused.")
+    with pytest.raises(ServiceError, match=rf"Vertex AI must {task}.*; it answered {code}: Refused\."):
+        run(released)
+    assert champion(sqlite_uri, released) is None
+    assert not Path(released.release.path).exists()
+    run(released)
+    assert shares(fake, released) == {"1": 100}
+    assert champion(sqlite_uri, released) == "1"
+    assert len(fake.endpoints) == 1
+
+
+@pytest.mark.parametrize(("method", "code", "task"), FAULTS[1:])
+def test_whatever_is_refused_later_the_former_version_serves(
+    released, next_one, fake, run, sqlite_uri, method, code, task
+):
+    run(released)
+    fake.fail(method, code, "Refused.")
+    with pytest.raises(ServiceError, match=rf"Vertex AI must {task}.*; it answered {code}: Refused\."):
+        run(next_one)
+    assert shares(fake, released)["1"] == 100
+    assert champion(sqlite_uri, released) == alias_on_vertex(fake, released) == "1"
+    run(next_one)
+    assert shares(fake, released) == {"1": None, "2": 100}
+
+
+@pytest.mark.parametrize("method", ["CreateEndpoint", "DeployModel"])
+def test_an_operation_that_fails_leaves_what_served(released, next_one, fake, run, sqlite_uri, method):
+    fake.fail_operation(method, "INTERNAL", "The container did not become healthy.")
+    with pytest.raises(ServiceError, match="it answered INTERNAL: The container did not become healthy"):
+        run(released)
+    run(released)
+    if method == "DeployModel":
+        fake.fail_operation(method, "RESOURCE_EXHAUSTED", "No machines.")
+        with pytest.raises(ServiceError, match="it answered RESOURCE_EXHAUSTED: No machines") as told:
+            run(next_one)
+        assert "quota" in told.value.hint
+        assert shares(fake, released) == {"1": 100}
+        assert champion(sqlite_uri, released) == "1"
+
+
+@pytest.mark.parametrize("method", ["CreateEndpoint", "DeployModel"])
+def test_a_lost_answer_makes_nothing_twice(released, fake, run, method):
+    fake.fail(method, "UNAVAILABLE", after=True)
+    with pytest.raises(ServiceError, match="it answered UNAVAILABLE"):
+        run(released)
+    run(released)
+    assert shares(fake, released) == {"1": 100}
+    assert fake.calls.count(method) == 1
+
+
+def test_a_deployment_that_takes_too_long_is_waited_for_by_the_next_run(released, next_one, fake, run, sqlite_uri):
+    run(released)
+    fake.delay("DeployModel", None)
+    with pytest.raises(ServiceError, match=r"must deploy income-\w+ 2 within 0\.3 s; .*/operations/\d+ goes on"):
+        run(next_one, max_seconds=0.3)
+    assert champion(sqlite_uri, released) == "1"
+    fake.end_operations()
+    run(next_one)
+    assert shares(fake, released) == {"1": None, "2": 100}
+    assert fake.calls.count("DeployModel") == 2
+
+
+def test_a_slow_deployment_is_waited_for(released, fake, run):
+    fake.delay("DeployModel", 3)
+    run(released)
+    assert shares(fake, released) == {"1": 100}
+
+
+@pytest.mark.parametrize(
+    ("method", "ends"),
+    [
+        ("CreateEndpoint", False),
+        ("DeployModel", False),
+        ("DeployModel", True),
+        ("UpdateEndpoint", True),
+        ("MergeVersionAliases", True),
+    ],
+)
+def test_killed_in_the_middle_the_next_run_completes_it(released, next_one, fake, run, sqlite_uri, method, ends):
+    """Killed after the request; what was begun ends before the next run, or while it waits."""
+    one = next_one
+    if method in ("UpdateEndpoint", "MergeVersionAliases"):
+        run(released)
+        run(next_one)
+        one = released
+    fake.calls.clear()
+    fake.delay(method, 1)
+    arrived = fake.arrival(method)
+    paths = [one.model.path, one.decision.path, one.registration.path, one.release.path]
+    code = (
+        "import json, sys; from kfp import dsl\n"
+        "from kfp_hallmark.components.release.deploy_model.deploy import deploy\n"
+        "*paths, endpoint, uri = json.loads(sys.argv[1])\n"
+        "options = {'api_endpoint': endpoint}\n"
+        "deploy(*[dsl.Artifact(uri=path) for path in paths], 'vertex', options, None, 'champion', uri)"
+    )
+    gate = fake.hold()
+    process = subprocess.Popen([sys.executable, "-c", code, json.dumps([*paths, fake.api_endpoint, sqlite_uri])])
+    assert arrived.wait(timeout=120)
+    process.kill()
+    process.wait(timeout=30)
+    gate.set()
+    if ends:
+        fake.end_operations()
+    run(one)
+    version = "1" if one is released else "2"
+    assert shares(fake, one)[version] == 100
+    assert champion(sqlite_uri, one) == alias_on_vertex(fake, one) == version
+    assert fake.calls.count(method) == 1
+
+
+def test_an_alias_that_cannot_be_moved_leaves_the_former_version_serving(
+    road, server_uri, candidate, another, fake, run, vertex
+):
+    for one in (candidate, another):
+        one.register(server_uri, vertex=vertex)
+    run(candidate, server_uri)
+    road.refuse = lambda request, before: request.endswith("registered-models/alias")
+    with pytest.raises(MissingInputError, match="The road is closed"):
+        run(another, road.uri)
+    assert shares(fake, candidate) == {"1": 100, "2": None}
+    assert champion(server_uri, candidate) == alias_on_vertex(fake, candidate) == "1"
+    assert not Path(another.release.path).exists()
+    run(another, server_uri)
+    assert shares(fake, candidate) == {"1": None, "2": 100}
+    assert fake.calls.count("DeployModel") == 2
+
+
+def test_an_alias_that_cannot_be_moved_leaves_nothing_serving_when_nothing_did(
+    road, server_uri, candidate, fake, run, vertex
+):
+    candidate.register(server_uri, vertex=vertex)
+    road.refuse = lambda request, before: request.endswith("registered-models/alias")
+    with pytest.raises(MissingInputError, match="The road is closed"):
+        run(candidate, road.uri)
+    assert shares(fake, candidate) == {"1": None}
+    assert champion(server_uri, candidate) is alias_on_vertex(fake, candidate) is None
+    run(candidate, server_uri)
+    assert shares(fake, candidate) == {"1": 100}
+
+
+def test_a_registration_without_vertex_is_refused(candidate, sqlite_uri, fake, run):
+    candidate.register(sqlite_uri)
+    with pytest.raises(InputError, match="must name a version in Vertex AI's Model Registry") as refused:
+        run(candidate)
+    assert refused.value.hint == "Give register_model its options `vertex`."
+    assert fake.calls == []
+
+
+def test_a_registration_that_names_another_version_is_refused(released, next_one, fake, run, sqlite_uri):
+    path = Path(next_one.registration.path)
+    value = json.loads(path.read_text())
+    path.write_text(json.dumps(value | {"vertex": value["vertex"].replace("@2", "@1")}))
+    with pytest.raises(IntegrityError, match=rf"must have the label hallmark_digest {short(next_one.digest)}; got"):
+        run(next_one)
+    assert fake.endpoints == {}
+
+
+def test_a_registration_that_names_no_version_is_refused(released, fake, run):
+    path = Path(released.registration.path)
+    value = json.loads(path.read_text())
+    path.write_text(json.dumps(value | {"vertex": value["vertex"].replace("@1", "@7")}))
+    with pytest.raises(ServiceError, match=r"must show projects/.*@7; it answered NOT_FOUND: The Model"):
+        run(released)
+
+
+def test_a_package_that_was_changed_is_refused(released, fake, run):
+    objects = fake.storage.buckets["models"]
+    objects[next(name for name in objects if name.endswith("weights.txt"))] = b"9"
+    with pytest.raises(IntegrityError, match=r"these files differ: data/weights\.txt"):
+        run(released)
+    assert fake.endpoints == {}
+
+
+def test_a_version_with_labels_and_another_package_is_refused(released, next_one, fake, run):
+    first, second = fake.models[resource_id(released.name)].values()
+    second.artifact_uri = first.artifact_uri
+    with pytest.raises(IntegrityError, match=r"The package 'gs://models/.*' must be of income-\w+ 2, sha256:"):
+        run(next_one)
+
+
+def test_something_that_changed_the_endpoint_in_between_is_told(released, next_one, fake, run):
+    run(released)
+    run(next_one)
+    fake.fail("UpdateEndpoint", "ABORTED", "The etag is not the latest.")
+    with pytest.raises(ServiceError, match="it answered ABORTED") as told:
+        run(released)
+    assert told.value.hint == "Something else changed it at the same time; run it again."
+    assert shares(fake, released) == {"1": None, "2": 100}
+
+
+def test_a_canary_where_nothing_serves_is_refused(released, fake, run):
+    with pytest.raises(InputError, match=r"deployment\['traffic'\] must be 100 where nothing else serves; got 10"):
+        run(released, traffic=10)
+    assert "DeployModel" not in fake.calls
+
+
+BAD = {
+    "an unknown option": ({"replicas": 2}, "must hold options that there are; got 'replicas'"),
+    "no traffic": ({"traffic": 0}, r"deployment\['traffic'\] must be 1 to 100 percent; got 0"),
+    "more than all": ({"traffic": 101}, r"deployment\['traffic'\] must be 1 to 100 percent; got 101"),
+    "half a percent": ({"traffic": 0.5}, r"deployment\['traffic'\] must be a whole number; got 0\.5"),
+    "no replicas": ({"min_replicas": 0}, r"must be 1 to max_replicas, 1; got 0"),
+    "more at least than at most": ({"min_replicas": 3, "max_replicas": 2}, r"must be 1 to max_replicas, 2; got 3"),
+    "no accelerators": ({"accelerator_count": 0}, r"deployment\['accelerator_count'\] must be at least 1; got 0"),
+    "fewer than none": ({"keep": -1}, r"deployment\['keep'\] must be at least 0; got -1"),
+    "an endpoint of capitals": ({"endpoint": "Loans"}, "must be an endpoint's id: .*; got 'Loans'"),
+    "a label of ours": ({"labels": {"hallmark_name": "x"}}, "must not begin with hallmark_"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_options_that_cannot_be_used_are_refused_before_anything_is_sent(released, fake, run, name):
+    change, message = BAD[name]
+    fake.calls.clear()
+    with pytest.raises(InputError, match=message):
+        run(released, **change)
+    assert fake.calls == []
+
+
+def test_a_serving_folder_is_refused(released, fake, run, tmp_path):
+    with pytest.raises(InputError, match="serving_dir must be left out for the target vertex"):
+        run(released, serving_dir=str(tmp_path))
+
+
+def test_an_alias_that_vertex_does_not_take_is_refused(released, fake, run):
+    fake.calls.clear()
+    with pytest.raises(InputError, match="alias must be 2 to 128 letters"):
+        run(released, alias="Champion_2")
+    assert fake.calls == []
+
+
+@pytest.mark.parametrize(
+    ("split", "share", "wanted"),
+    [
+        ({}, 100, {"n": 100}),
+        ({"a": 100}, 10, {"n": 10, "a": 90}),
+        ({"a": 100}, 100, {"n": 100}),
+        ({"a": 90, "n": 10}, 30, {"n": 30, "a": 70}),
+        ({"a": 67, "b": 33}, 10, {"n": 10, "a": 60, "b": 30}),
+        ({"a": 50, "b": 50}, 1, {"n": 1, "a": 50, "b": 49}),
+        ({"a": 0, "b": 100}, 25, {"n": 25, "b": 75}),
+    ],
+)
+def test_shares(split, share, wanted):
+    assert shared(split, "n", share) == wanted
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 100), min_size=1),
+    st.integers(1, 100),
+)
+def test_shares_add_up_and_keep_their_order(split, share):
+    found = shared(split, "n", share)
+    assert sum(found.values()) == 100
+    assert found["n"] == share
+    assert all(part >= 0 for part in found.values())
+    total = sum(split.values())
+    for key, part in found.items():
+        if key != "n":
+            assert abs(part - split[key] * (100 - share) / total) < 1
