@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,13 +49,11 @@ _COLOURS = {
 _QUIET = "bright_black"
 
 
-class Display:
-    """Tells of a run on a console."""
+class StepsDisplay:
+    """Shows the steps of a run, wherever it runs, on a console."""
 
-    def __init__(self, console: Console, result: RunResult) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._result = result
-        self._recorder: Recorder | None = None
         self._live: Live | None = None
 
     def say(self, line: str) -> None:
@@ -63,15 +61,19 @@ class Display:
         self._console.print(line, style=_QUIET, markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
-    def watching(self, recorder: Recorder) -> Iterator[None]:
-        """Show the steps inside the block."""
-        self._recorder = recorder
+    def live(self, steps: Callable[[], Sequence[Step]], elapsed: Callable[[Step], float | None]) -> Iterator[None]:
+        """Show the steps inside the block, on a terminal as a table that follows them.
+
+        Args:
+            steps: Returns them as they are now.
+            elapsed: Returns the seconds that a step took, or has been running.
+        """
         if not self._console.is_terminal:
             yield
             return
         live = Live(
             console=self._console,
-            get_renderable=self._table,
+            get_renderable=lambda: _table(steps(), elapsed),
             refresh_per_second=4,
             redirect_stdout=False,
             redirect_stderr=False,
@@ -92,58 +94,75 @@ class Display:
             text.append("  ").append(step.verdict, _colour(step.verdict))
         self._console.print(text, soft_wrap=True)
 
+    def outcome(self, status: str, seconds: float | None) -> None:
+        """Tell what came of the run."""
+        took = f" in {seconds:.1f} s" if seconds is not None else ""
+        self._console.print()
+        self._console.print(Text(status.capitalize(), f"bold {_colour(status)}").append(took, _QUIET), soft_wrap=True)
+
+    def line(self, name: str, value: str, style: str = "default") -> None:
+        """Tell one thing of the run."""
+        self._console.print(Text(f"{name:<9}", _QUIET).append(value, style), soft_wrap=True)
+
+
+class Display(StepsDisplay):
+    """Tells of a run on this machine."""
+
+    def __init__(self, console: Console, result: RunResult) -> None:
+        super().__init__(console)
+        self._result = result
+
+    @contextmanager
+    def watching(self, recorder: Recorder) -> Iterator[None]:
+        """Show the steps inside the block."""
+        with self.live(lambda: list(self._result.steps), recorder.elapsed):
+            yield
+
     def conclusion(self) -> None:
         """Tell what came of the run, and where to read on."""
         result = self._result
-        seconds = f" in {result.seconds:.1f} s" if result.seconds is not None else ""
-        self._console.print()
-        self._console.print(
-            Text(result.status.capitalize(), f"bold {_colour(result.status)}").append(seconds, _QUIET), soft_wrap=True
-        )
+        self.outcome(result.status, result.seconds)
         if result.reason:
-            self._line("reason", result.reason)
+            self.line("reason", result.reason)
         if result.status == FAILED:
             for step in result.failed_steps:
                 self._failure(step)
         if result.decision:
-            self._line("decision", str(result.decision["outcome"]), _colour(str(result.decision["outcome"])))
+            self.line("decision", str(result.decision["outcome"]), _colour(str(result.decision["outcome"])))
             for reason in result.decision["reasons"]:
-                self._line("", reason)
+                self.line("", reason)
         if result.model and result.model["version"]:
-            self._line(
+            self.line(
                 "model", f"{result.model['name']} version {result.model['version']}  {result.model['uri'] or ''}"
             )
-        self._line("report", _near(result.page))
+        self.line("report", _near(result.page))
 
     def _failure(self, step: Step) -> None:
-        self._line("step", step.name)
+        self.line("step", step.name)
         if step.reason:
-            self._line("because", step.reason)
+            self.line("because", step.reason)
         if step.log and (path := self._result.directory / step.log).is_file():
             for line in _last_lines(path):
                 self._console.print(f"  [{_QUIET}]│[/] {escape(line)}", highlight=False, soft_wrap=True)
-            self._line("log", _near(path))
+            self.line("log", _near(path))
 
-    def _line(self, name: str, value: str, style: str = "default") -> None:
-        self._console.print(Text(f"{name:<9}", _QUIET).append(value, style), soft_wrap=True)
 
-    def _table(self) -> RenderableType:
-        assert self._recorder is not None
-        table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True)
-        table.add_column(justify="right", no_wrap=True)
-        table.add_column(no_wrap=True)
-        for step in list(self._result.steps):
-            seconds = self._recorder.elapsed(step)
-            state = step.state
-            table.add_row(
-                Text(f"{_SIGNS[state]} {step.name}", _QUIET if state in (PENDING, SKIPPED) else "default"),
-                Text(state, _colour(state)),
-                Text("" if seconds is None else f"{seconds:.1f} s", _QUIET),
-                Text(step.verdict, _colour(step.verdict)),
-            )
-        return table
+def _table(steps: Sequence[Step], elapsed: Callable[[Step], float | None]) -> RenderableType:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)
+    for step in steps:
+        seconds = elapsed(step)
+        state = step.state
+        table.add_row(
+            Text(f"{_SIGNS.get(state, '·')} {step.name}", _QUIET if state in (PENDING, SKIPPED) else "default"),
+            Text(state, _colour(state)),
+            Text("" if seconds is None else f"{seconds:.1f} s", _QUIET),
+            Text(step.verdict, _colour(step.verdict)),
+        )
+    return table
 
 
 def _last_lines(path: Path) -> list[str]:

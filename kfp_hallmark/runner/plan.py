@@ -59,7 +59,7 @@ class _Planner:
     def steps_of(self, dag: pipeline_spec_pb2.ComponentSpec, branch: tuple[str, ...]) -> list[PlannedStep]:
         tasks = dag.dag.tasks
         steps: dict[str, list[PlannedStep]] = {}
-        for name in _order(tasks):
+        for name in run_order(tasks):
             task = tasks[name]
             component = self.spec.components[task.component_ref.name]
             label = _label(task)
@@ -117,7 +117,8 @@ def topological_stack(tasks: Mapping[str, pipeline_spec_pb2.PipelineTaskSpec]) -
     return sorted(tasks, key=lambda name: (depth(name), name), reverse=True)
 
 
-def _order(tasks: Mapping[str, pipeline_spec_pb2.PipelineTaskSpec]) -> list[str]:
+def run_order(tasks: Mapping[str, pipeline_spec_pb2.PipelineTaskSpec]) -> list[str]:
+    """Return the names of a DAG's tasks, each after those that it needs, exit handlers last."""
     body = {name: task for name, task in tasks.items() if not is_final(task)}
     return [*reversed(topological_stack(body)), *sorted(name for name in tasks if name not in body)]
 
