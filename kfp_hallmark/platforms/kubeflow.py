@@ -6,7 +6,10 @@ for names that a run's parameter gives.
 
 from __future__ import annotations
 
+from typing import Any
+
 from google.protobuf import json_format
+from google.protobuf.message import Message
 from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
 
 from kfp_hallmark.contracts.audit import PATH_VARIABLE as AUDIT_VARIABLE
@@ -31,9 +34,7 @@ def apply(pipeline: Pipeline, settings: Settings) -> None:
     secrets = [variable for keys in settings.kubeflow.secrets.values() for variable in keys.values()]
     for step in pipeline.steps.values():
         change.set_resources(step.container, getattr(settings.resources, step.size), requests=True)
-        config = json_format.ParseDict(
-            json_format.MessageToDict(executors[step.label]), kubernetes.KubernetesExecutorConfig()
-        )
+        config = change.parse(executors[step.label], kubernetes.KubernetesExecutorConfig())
         if step.traits:
             change.refuse_overlap(step, secrets)
             change.set_variables(step, _variables(settings))
@@ -66,16 +67,17 @@ def _variables(settings: Settings) -> dict[str, str]:
 
 def _set_secrets(config: kubernetes.KubernetesExecutorConfig, settings: Kubeflow) -> None:
     for name, keys in settings.secrets.items():
-        secret = config.secret_as_env.add(secret_name=name, optional=False)
+        secret = kubernetes.SecretAsEnv(secret_name=name, optional=False)
         for key, variable in keys.items():
             secret.key_to_env.add(secret_key=key, env_var=variable)
+        _add(config.secret_as_env, secret)
 
 
 def _set_pod(config: kubernetes.KubernetesExecutorConfig, settings: Kubeflow) -> None:
     """Set what holds for every pod; what the pipeline's author set stays, and lists are added to."""
     config.image_pull_policy = config.image_pull_policy or settings.pull_policy
     for name in settings.pull_secrets:
-        config.image_pull_secret.add(secret_name=name)
+        _add(config.image_pull_secret, kubernetes.ImagePullSecret(secret_name=name))
     for labels, wanted in (
         (config.node_selector.labels, settings.node_selector),
         (config.pod_metadata.labels, settings.labels),
@@ -83,13 +85,17 @@ def _set_pod(config: kubernetes.KubernetesExecutorConfig, settings: Kubeflow) ->
         for key, value in wanted.items():
             labels.setdefault(key, value)
     for toleration in settings.tolerations:
-        added = config.tolerations.add(
-            key=toleration.key or "",
-            operator=toleration.operator,
-            value=toleration.value or "",
-            effect=toleration.effect or "",
+        tolerated = kubernetes.Toleration(
+            key=toleration.key, operator=toleration.operator, value=toleration.value, effect=toleration.effect
         )
         if toleration.seconds is not None:
-            added.toleration_seconds = toleration.seconds
+            tolerated.toleration_seconds = toleration.seconds
+        _add(config.tolerations, tolerated)
     if settings.pvc:
-        config.pvc_mount.add(constant=settings.pvc.claim, mount_path=settings.pvc.mount_path)
+        _add(config.pvc_mount, kubernetes.PvcMount(constant=settings.pvc.claim, mount_path=settings.pvc.mount_path))
+
+
+def _add(entries: Any, entry: Message) -> None:
+    """Add an entry that is not there yet, so that compiling what was compiled changes nothing."""
+    if entry not in entries:
+        entries.append(entry)

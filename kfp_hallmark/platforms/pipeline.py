@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from google.protobuf import json_format
+from google.protobuf.message import Message
 from kfp.dsl.base_component import BaseComponent
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
@@ -65,8 +66,7 @@ class Pipeline:
         self.platform = pb.PlatformSpec()
         self.platform.CopyFrom(pipeline.platform_spec)
         self.description = pipeline.description
-        self._deployment = pb.PipelineDeploymentConfig()
-        json_format.ParseDict(json_format.MessageToDict(self.spec.deployment_spec), self._deployment)
+        self._deployment = parse(self.spec.deployment_spec, pb.PipelineDeploymentConfig())
         self.steps = {
             label: Step(label, executor.container, Traits.read("".join(executor.container.command[-1:])))
             for label, executor in sorted(self._deployment.executors.items())
@@ -85,6 +85,19 @@ class Pipeline:
                 label = self.spec.components[task.component_ref.name].executor_label
                 if label in self.steps:
                     yield name, task, self.steps[label]
+
+
+def parse(value: Message, into: Message) -> Any:
+    """Fill a message from a part of a spec that is kept as JSON, and return it.
+
+    Raises:
+        InputError: If it holds what this version of KFP does not know.
+    """
+    try:
+        return json_format.ParseDict(json_format.MessageToDict(value), into)
+    except json_format.ParseError as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise InputError(f"The pipeline must be one that KFP 2.17 can read; it is not ({reason}).") from error
 
 
 def set_images(pipeline: Pipeline, pinned: Callable[[str], str]) -> None:

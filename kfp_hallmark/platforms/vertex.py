@@ -17,6 +17,8 @@ from kfp_hallmark.settings import Machine, Settings
 from kfp_hallmark.settings_checks import vertex_cpu, vertex_memory
 from kfp_hallmark.tracking import VARIABLE as TRACKING_VARIABLE
 
+FETCH = ["python3", "-m", "kfp_hallmark.secret_manager"]
+
 MAX_RETRY_SECONDS = 3600
 """The greatest time for retries; the service takes a greater one for this."""
 
@@ -77,8 +79,13 @@ def _machine(step: Step, settings: Settings) -> Machine:
 
 def _set_secrets(container: Container, settings: Settings) -> None:
     """Put the step's command behind the one that fetches the secrets and then becomes it."""
+    if list(container.command[:3]) == FETCH:
+        raise InputError(
+            "A pipeline must not hold secrets of an earlier compilation for Vertex AI; it does.",
+            "Compile the pipeline itself, or what KFP's compiler made of it.",
+        )
     if settings.vertex.secrets:
         references = [f"{variable}={version}" for variable, version in sorted(settings.vertex.secrets.items())]
-        command = ["python3", "-m", "kfp_hallmark.secret_manager", *references, "--", *container.command]
+        command = [*FETCH, *references, "--", *container.command]
         container.ClearField("command")
         container.command.extend(command)

@@ -3,18 +3,21 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from google.protobuf import json_format
 from kfp import components as kfp_components
 from kfp import dsl
+from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PlatformSpec
 from uv import find_uv_bin
 
 from kfp_hallmark import compiling, components, pipelines, settings
 from kfp_hallmark.component import Traits, component
 from kfp_hallmark.environments import image, lock
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
+from kfp_hallmark.platforms.pipeline import Pipeline
 
 EVERYTHING = """
 [images]
@@ -122,6 +125,25 @@ def test_backends_from_the_oldest_to_the_newest_read_both_flavours(both, version
 
 def test_compiling_is_deterministic(compiled):
     assert compiled("kubeflow", EVERYTHING).content == compiled("kubeflow", EVERYTHING).content
+
+
+def test_compiling_what_was_compiled_changes_nothing(compiled, both):
+    for flavours in both.values():
+        again = kfp_components.load_component_from_text(flavours["kubeflow"].content.decode())
+        assert compiled("kubeflow", EVERYTHING, again).content == flavours["kubeflow"].content
+        with pytest.raises(InputError, match="for Vertex AI must have no platform settings"):
+            compiled("vertex", EVERYTHING, again)
+        by_vertex = kfp_components.load_component_from_text(flavours["vertex"].content.decode())
+        with pytest.raises(InputError, match="must not hold secrets of an earlier compilation"):
+            compiled("vertex", EVERYTHING, by_vertex)
+
+
+def test_a_spec_that_this_kfp_does_not_know_is_refused(compiled):
+    later = PipelineSpec()
+    later.CopyFrom(pipelines.governed_training.pipeline_spec)
+    later.deployment_spec["executors"]["exec-train-model"]["container"]["fromTheFuture"] = 1
+    with pytest.raises(InputError, match=r"must be one that KFP 2\.17 can read; it is not"):
+        Pipeline(SimpleNamespace(pipeline_spec=later, platform_spec=PlatformSpec(), description=None))
 
 
 def test_what_is_not_pure_is_never_cached_even_from_yaml(compiled, tmp_path):
