@@ -15,7 +15,6 @@ ROOT = Path(__file__).resolve().parents[3]
 def checkout(copy_checkout, tmp_path_factory):
     """Return a copy of the repository with an environment that has it installed."""
     copy = copy_checkout(tmp_path_factory.mktemp("checkout"))
-    subprocess.run(["git", "init", "-q"], cwd=copy, check=True)
     subprocess.run([uv.find_uv_bin(), "venv", "-q", "-p", sys.executable, ".venv"], cwd=copy, check=True)
     locked = ["--require-hashes", "-r", "requirements-dev.lock"]
     subprocess.run([uv.find_uv_bin(), "pip", "install", "-q", "-p", ".venv", *locked], cwd=copy, check=True)
