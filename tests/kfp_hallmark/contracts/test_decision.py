@@ -273,7 +273,7 @@ ATTACKS = {
         IntegrityError,
         "must be the one that was decided on",
     ),
-    "model file renamed, same root": (
+    "model file renamed": (
         lambda model, folder: (model / "data" / "weights.txt").rename(model / "data" / "weight.txt"),
         IntegrityError,
         "must be the one that was decided on",
