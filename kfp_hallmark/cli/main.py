@@ -16,6 +16,8 @@ from kfp_hallmark.resources import checkout
 if TYPE_CHECKING:
     from kfp.dsl.base_component import BaseComponent
 
+    from kfp_hallmark.signature import Field
+
 ERROR, USAGE = 1, 2
 
 LIFE = ("data", "training", "evaluation", "governance", "release", "monitoring")
@@ -76,8 +78,6 @@ def _summary(component: BaseComponent) -> str:
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="A component or a pipeline.")]) -> None:
     """Show what a component or a pipeline takes and gives."""
-    from rich.table import Table
-
     import kfp_hallmark.components as components
     import kfp_hallmark.pipelines as pipelines
     from kfp_hallmark.signature import signature
@@ -94,16 +94,22 @@ def show(name: Annotated[str, typer.Argument(help="A component or a pipeline.")]
     for part in (found.description or "").split("\n\n"):
         console.print(" ".join(part.split()), highlight=False)
     spec = found.pipeline_spec
-    for title, definitions in (("inputs", spec.root.input_definitions), ("outputs", spec.root.output_definitions)):
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for column in (title, "type", "default", "what it is"):
-            table.add_column(column, no_wrap=column != "what it is")
-        for entry in signature(definitions):
-            default = "" if title == "outputs" else "required" if entry.required else entry.shown_default
-            table.add_row(entry.name, entry.type, default, entry.description)
-        if table.row_count:
-            console.print()
-            console.print(table)
+    _show_fields(console, "inputs", signature(spec.root.input_definitions))
+    _show_fields(console, "outputs", signature(spec.root.output_definitions))
+
+
+def _show_fields(console: Console, title: str, fields: list[Field]) -> None:
+    """Print each field on a line of its own, and below it what it is, wrapped to the width that there is."""
+    from rich.markup import escape
+    from rich.padding import Padding
+
+    if fields:
+        console.print(f"\n[dim]{title}[/dim]")
+    for field in fields:
+        need = "required" if field.required else "optional" if field.default is None else f"default {field.default!r}"
+        told = field.type if title == "outputs" else f"{field.type}  {need}"
+        console.print(Padding(f"[bold]{field.name}[/bold]  {escape(told)}", (0, 0, 0, 2), expand=False))
+        console.print(Padding(escape(field.description), (0, 0, 0, 6), expand=False), highlight=False)
 
 
 @app.command("compile")
