@@ -195,7 +195,7 @@ class Decision:
             )
             parse_time(decision.created)
             require_form(value, decision.to_json())
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise IntegrityError(f"The decision in {str(path)!r} must be a whole {SCHEMA}; {error}.") from error
         return decision
 

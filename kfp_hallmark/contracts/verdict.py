@@ -197,7 +197,7 @@ class Verdict:
             require_form(value, verdict.to_json())
         except IntegrityError:
             raise
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise IntegrityError(f"The verdict {str(path)!r} must be a whole {SCHEMA}; {error}.") from error
         return verdict
 
