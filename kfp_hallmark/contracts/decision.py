@@ -22,7 +22,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from kfp_hallmark.contracts.digest import Manifest, artifact_digest, file_digest
+from kfp_hallmark.contracts.digest import Manifest, artifact_digest, file_digest, is_digest
 from kfp_hallmark.contracts.documents import now, parse_time, read_json, require_form, write_json, writing
 from kfp_hallmark.contracts.model import Lineage, lineage
 from kfp_hallmark.contracts.verdict import Status, Verdict, is_gate_name
@@ -97,6 +97,9 @@ class Evidence:
     def __post_init__(self) -> None:
         if not is_gate_name(self.gate):
             raise InputError(f"Evidence must be filed under a gate's name; got {self.gate!r}.")
+        if self.digest is not None and not is_digest(self.digest):
+            raise InputError(f"The verdict of {self.gate!r} must be bound by a digest; got {self.digest!r}.")
+        _require_texts(self.reasons)
 
     @property
     def file(self) -> str:
@@ -127,6 +130,7 @@ class Decision:
     created: str = field(default_factory=now)
 
     def __post_init__(self) -> None:
+        _require_texts(self.reasons)
         gates = [entry.gate for entry in self.evidence]
         if len(set(gates)) < len(gates):
             raise IntegrityError("A decision must hold one verdict of a gate; it holds several.")
@@ -198,6 +202,11 @@ class Decision:
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise IntegrityError(f"The decision in {str(path)!r} must be a whole {SCHEMA}; {error}.") from error
         return decision
+
+
+def _require_texts(reasons: tuple[str, ...]) -> None:
+    if not all(isinstance(reason, str) for reason in reasons):
+        raise InputError("Every reason must be text; one is not.")
 
 
 def decide(model: str | Path, verdicts: Mapping[str, str | Path], policy: Policy) -> Decision:

@@ -431,6 +431,31 @@ ATTACKS = {
         IntegrityError,
         "must be JSON",
     ),
+    "digest of a verdict is a list": (
+        decision_of(lambda d: d["evidence"][0].update(digest=[d["evidence"][0]["digest"]])),
+        IntegrityError,
+        "must be a whole hallmark/decision/v1; The verdict of 'fairness_gate' must be bound by a digest",
+    ),
+    "digest of a verdict is a mapping": (
+        decision_of(lambda d: d["evidence"][0].update(digest={})),
+        IntegrityError,
+        "must be a whole hallmark/decision/v1; The verdict of 'fairness_gate' must be bound by a digest",
+    ),
+    "a reason to halt that is no text": (
+        decision_of(lambda d: d.update(outcome="halt", reasons=[{}])),
+        IntegrityError,
+        "Every reason must be text",
+    ),
+    "a gate's reason that is no text": (
+        decision_of(lambda d: d["evidence"][0].update(reasons=[1])),
+        IntegrityError,
+        "Every reason must be text",
+    ),
+    "nested deeply": (
+        decision_of(lambda d: d["lineage"].update(experiment_hash=json.loads("[" * 600 + "]" * 600))),
+        IntegrityError,
+        "must be a whole|must say what",
+    ),
     "model's files absent": (decision_of(lambda d: d["model"].pop("files")), IntegrityError, "must be a whole"),
 }
 
