@@ -89,7 +89,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     rest = ", ".join(f"{count} of {name}" for name, count in sorted(elsewhere.items()))
     terminalreporter.write_line(
         f"Only tests of {HERE} run here: {here} modules. Elsewhere run {rest or 'none'}: "
-        "`make test`, or `hallmark env run NAME -- python tests/in_environment.py .venv/tools`."
+        "`make test`, or `make test-NAME ARGS=tests/...`."
     )
 
 

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 ERROR, USAGE = 1, 2
 
-LIFE = ("data", "training", "evaluation", "governance", "release", "monitoring")
-"""The stages in the order of a model's life."""
-
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -55,7 +52,7 @@ def list_all() -> None:
     for column in ("stage", "component", "environment", "what it does"):
         table.add_column(column, no_wrap=column != "what it does")
     previous = None
-    for name in sorted(components.__all__, key=lambda name: (LIFE.index(components.STAGES[name]), name)):
+    for name in sorted(components.__all__, key=lambda name: (new.STAGES.index(components.STAGES[name]), name)):
         component = getattr(components, name)
         stage = components.STAGES[name]
         table.add_row(stage if stage != previous else "", name, component.environment, _summary(component))
