@@ -21,6 +21,8 @@ Pipeline: TypeAlias = BaseComponent | pipeline_spec_pb2.PipelineSpec | str | Pat
 PATH_ENDINGS = ("_uri", "_dir", "_log")
 """How the name of a parameter ends that holds a path."""
 
+_COMPILE = "Compile it first, with `kfp.compiler.Compiler().compile(my_pipeline, 'my_pipeline.yaml')`."
+
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -39,13 +41,12 @@ def pipeline_spec(pipeline: Pipeline) -> pipeline_spec_pb2.PipelineSpec:
 
     path = Path(pipeline)
     if not path.is_file():
-        raise MissingInputError(f"A pipeline must be a compiled YAML file; got {str(path)!r}.")
+        raise MissingInputError(f"A pipeline must be a compiled YAML file; got {str(path)!r}.", _COMPILE)
     try:
         return load_component_from_text(path.read_text(encoding="utf-8")).pipeline_spec
     except Exception as error:
         raise InputError(
-            f"A pipeline must be what KFP's compiler wrote; {str(path)!r} cannot be read ({error}).",
-            "Compile it with `kfp.compiler.Compiler().compile(pipeline, path)`.",
+            f"A pipeline must be what KFP's compiler wrote; {str(path)!r} cannot be read ({error}).", _COMPILE
         ) from error
 
 

@@ -66,6 +66,9 @@ def test_show_names_the_nearest(hallmark):
     ("arguments", "message"),
     [
         (["run", "governed_trainin"], "Did you mean 'governed_training'?"),
+        (["run", "absent.yaml"], "got 'absent.yaml'.\nHint: Compile it first"),
+        (["run", "my_pipeline.py:my_pipeline"], "got 'my_pipeline.py:my_pipeline'.\nHint: Compile it first"),
+        (["run", __file__], "test_main.py' cannot be read"),
         (["run", "governed_training", "--params", EXAMPLE, "--set", "sede=1"], "Did you mean 'seed'?"),
         (["run", "governed_training", "--params", EXAMPLE, "--set", "seed=one"], "'seed' must be of type int"),
         (["run", "governed_training", "--params", EXAMPLE, "--set", "seed"], "--set must be NAME=VALUE"),
