@@ -132,6 +132,17 @@ def test_numbers_of_many_values_are_cut_into_bands():
     assert parts[4][0] == "above 79.2"
 
 
+def test_infinities_beside_many_numbers_are_slices_of_their_own():
+    values = numpy.arange(100.0)
+    values[10:20], values[50:70], values[80:85] = -math.inf, math.inf, math.nan
+    parts = divide(pyarrow.chunked_array([pyarrow.array(values, from_pandas=True)]))
+    assert [len(rows) for _, rows in parts] == [13] * 5 + [10, 20, 5]
+    assert [name for name, _ in parts[5:]] == ["-inf", "inf", "(missing)"]
+    assert set(parts[6][1]) == set(range(50, 70))
+    assert parts[0][0] == "up to 22.8"
+    assert parts[4][0] == "above 86.2"
+
+
 def test_a_text_of_many_values_keeps_the_most_frequent():
     column = pyarrow.chunked_array([pyarrow.array([f"v{index}" for index in range(MAX_SLICES + 5) for _ in range(12)])])
     parts = divide(column)
