@@ -1,7 +1,6 @@
 import datetime
 import math
 from pathlib import Path
-from typing import Optional
 
 import pytest
 from kfp import compiler, dsl
@@ -24,7 +23,6 @@ def typed(
     names: list = [],
     limits: dict = {},
     data_uri: str = "data.csv",
-    serving_dir: Optional[str] = None,
 ):
     nothing()
 
@@ -83,8 +81,7 @@ def test_all_missing_ones_are_named():
         ("limits", {1: 2}, "keys inside the parameter 'limits' must be text; got 1"),
         ("limits", "a:1", 'must be of type dict; got "a:1" (str).\nHint: Write {name: value}, with a space after the'),
         ("limits", {"a:1": None}, "must not be missing; 'a:1' has none.\nHint: Write a space after the colon:"),
-        ("data_uri", "", "The parameter 'data_uri' must be a path or a URI; got ''."),
-        ("serving_dir", "", "got ''.\nHint: Leave it out, or write null."),
+        ("data_uri", "", "'data_uri' must be a path or a URI; got ''.\nHint: Leave it out, or write null."),
         ("limits", {"a": {"b": None}}, "got None.\nHint: Leave out what has no value."),
         ("names", [math.inf], "finite numbers"),
         ("names", [datetime.date(2015, 1, 2)], "values inside the parameter 'names'"),
