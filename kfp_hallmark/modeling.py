@@ -269,7 +269,7 @@ def predict_table(model: LoadedModel, table: pyarrow.Table, columns: Sequence[Co
         except Exception as error:
             raise InputError(
                 f"The model {model.name!r} must predict every row; it failed on rows {start:,} to "
-                f"{start + len(batch) - 1:,} with {type(error).__name__} {_origin(error)}."
+                f"{start + len(batch) - 1:,} with {type(error).__name__} {origin(error)}."
             ) from None
         if len(part) != len(batch) or part.ndim > 2:
             raise InputError(
@@ -281,7 +281,7 @@ def predict_table(model: LoadedModel, table: pyarrow.Table, columns: Sequence[Co
     return output[:, 0] if output.ndim == 2 and output.shape[1] == 1 else output
 
 
-def _origin(error: BaseException) -> str:
+def origin(error: BaseException) -> str:
     """Return where an error was raised; its message may hold a record's values and is not shown."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"in {frame.name} ({Path(frame.filename).name}, line {frame.lineno})"

@@ -19,7 +19,7 @@ from kfp_hallmark.contracts.documents import writing
 from kfp_hallmark.contracts.experiment import Experiment
 from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION
 from kfp_hallmark.errors import InputError, nearest
-from kfp_hallmark.modeling import THRESHOLD, read_label
+from kfp_hallmark.modeling import THRESHOLD, origin, read_label
 
 if TYPE_CHECKING:
     import numpy
@@ -159,7 +159,8 @@ def fit(pipeline: Any, frame: Any, label: numpy.ndarray, estimator: str) -> Any:
     """Return the pipeline, fitted on one thread.
 
     Raises:
-        InputError: If the estimator refuses its parameters or the data.
+        InputError: If the estimator refuses its parameters or the data; its own message may hold values and is not
+            shown.
     """
     from threadpoolctl import threadpool_limits
 
@@ -169,8 +170,21 @@ def fit(pipeline: Any, frame: Any, label: numpy.ndarray, estimator: str) -> Any:
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise InputError(
-            f"The estimator {estimator!r} must fit the data; it failed with {type(error).__name__}: {reason}"
-        ) from error
+            f"The estimator {estimator!r} must fit {len(label):,} rows{_of_classes(pipeline, label)}; it failed with "
+            f"{type(error).__name__} {origin(error)}.",
+            "Its own message may hold values of the data, so it is not shown; the line that raised it tells more.",
+        ) from None
+
+
+def _of_classes(pipeline: Any, label: numpy.ndarray) -> str:
+    """Return how many classes there are, for a classifier, and how rare one is."""
+    import numpy
+    from sklearn.base import is_classifier
+
+    if not is_classifier(pipeline):
+        return ""
+    rows = numpy.unique(label, return_counts=True)[1]
+    return f" of {len(rows):,} classes, the rarest of which has {rows.min():,}"
 
 
 def _tags(plan: Experiment, digest: str) -> dict[str, str]:
