@@ -168,7 +168,6 @@ def fit(pipeline: Any, frame: Any, label: numpy.ndarray, estimator: str) -> Any:
         with threadpool_limits(1):
             return pipeline.fit(frame, label)
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
         raise InputError(
             f"The estimator {estimator!r} must fit {len(label):,} rows{_of_classes(pipeline, label)}; it failed with "
             f"{type(error).__name__} {origin(error)}.",
