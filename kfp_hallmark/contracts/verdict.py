@@ -25,7 +25,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from kfp_hallmark.contracts.digest import is_digest
+from kfp_hallmark.contracts.artifacts import Artifact
+from kfp_hallmark.contracts.digest import artifact_digest, is_digest
 from kfp_hallmark.contracts.documents import finite, now, parse_time, read_json, require_form, write_json
 from kfp_hallmark.errors import InputError, IntegrityError
 
@@ -170,6 +171,11 @@ class Verdict:
     def write(self, path: str | Path) -> None:
         """Write the verdict as a JSON file."""
         write_json(path, self.to_json())
+
+    def store(self, artifact: Artifact) -> None:
+        """Write the verdict to an artifact, whose metadata get gate, status and the digest that a reader verifies."""
+        self.write(artifact.path)
+        artifact.metadata |= {"digest": artifact_digest(artifact.path), "gate": self.gate, "status": str(self.status)}
 
     @classmethod
     def read(cls, path: str | Path) -> Verdict:

@@ -12,7 +12,7 @@ from kfp_hallmark import tracking
 from kfp_hallmark.components.training.train_model.estimators import make_estimator
 from kfp_hallmark.components.training.train_model.features import choose_columns, make_pipeline, read_features
 from kfp_hallmark.components.training.train_model.folder import write_folder
-from kfp_hallmark.contracts.artifacts import Artifact, Metrics, log_metrics
+from kfp_hallmark.contracts.artifacts import Artifact, Metrics, log_metrics, verified
 from kfp_hallmark.contracts.dataset import dataset_lineage
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.documents import writing
@@ -55,11 +55,12 @@ def train(
     Raises:
         InputError: If data or parameters cannot be used.
         MissingInputError: If there is no dataset, or the tracking store does not answer.
+        IntegrityError: If the dataset was changed since it was written.
     """
     if not 0 <= seed < 2**32:
         raise InputError(f"seed must be at least 0 and below 2**32; got {seed}.")
     made = make_estimator(estimator, estimator_parameters, seed)
-    columns = choose_columns(dataset.path, target, excluded_columns)
+    columns = choose_columns(verified(dataset, "dataset"), target, excluded_columns)
     label = read_label(dataset.path, target)
     meaning = describe_target(made, label, target, positive_class)
     frame = read_features(dataset.path, columns)
