@@ -215,7 +215,8 @@ def decide(model: str | Path, verdicts: Mapping[str, str | Path], policy: Policy
     A verdict counts when it can be read, was written by the gate it is filed under, is about this model, is neither
     stale nor from the future, and passed. It is about this model when its subject `model` is this model's digest. A
     verdict of one of `DATA_GATES` that names no model is about it when its subject `dataset` is data that the model
-    was made from, or that a verdict about this model judged it on.
+    was made from, or that a verdict about this model judged it on. Any other verdict on data that the model was made
+    from does not count: there every model looks good.
 
     A required gate without a verdict that counts, and any verdict that does not count, required or not, stands against
     release.
@@ -237,7 +238,7 @@ def decide(model: str | Path, verdicts: Mapping[str, str | Path], policy: Policy
     moment = datetime.now(UTC)
     evidence: list[Evidence] = []
     for gate in sorted({*policy.required_gates, *verdicts}):
-        status, notes = _weigh(gate, read.get(gate, NO_VERDICT), manifest.digest, data, policy, moment)
+        status, notes = _weigh(gate, read.get(gate, NO_VERDICT), manifest.digest, origin, data, policy, moment)
         path = Path(verdicts.get(gate, ""))
         evidence.append(Evidence(gate, status, file_digest(path) if path.is_file() else None, notes))
     against = [entry for entry in evidence if not policy.passes(entry.status)]
@@ -257,12 +258,18 @@ def _read(path: Path) -> Verdict | str:
 
 
 def _weigh(
-    gate: str, verdict: Verdict | str, model: str, data: set[str], policy: Policy, moment: datetime
+    gate: str,
+    verdict: Verdict | str,
+    model: str,
+    origin: Lineage,
+    data: set[str],
+    policy: Policy,
+    moment: datetime,
 ) -> tuple[Status, tuple[str, ...]]:
     """Return a verdict's status, `inconclusive` when it does not count, and what there is to say of it."""
     if isinstance(verdict, str):
         return Status.INCONCLUSIVE, (verdict,)
-    if objections := tuple(_objections(gate, verdict, model, data, policy, moment)):
+    if objections := tuple(_objections(gate, verdict, model, origin, data, policy, moment)):
         return Status.INCONCLUSIVE, objections
     if not verdict.checks:
         return Status.INCONCLUSIVE, ("The verdict has no check.",)
@@ -270,7 +277,7 @@ def _weigh(
 
 
 def _objections(
-    gate: str, verdict: Verdict, model: str, data: set[str], policy: Policy, moment: datetime
+    gate: str, verdict: Verdict, model: str, origin: Lineage, data: set[str], policy: Policy, moment: datetime
 ) -> Iterator[str]:
     """Yield every reason why a verdict does not count, whatever it says."""
     if verdict.gate != gate:
@@ -278,6 +285,8 @@ def _objections(
     if "model" in verdict.subjects or gate not in DATA_GATES:
         if verdict.subjects.get("model") != model:
             yield "The verdict must be about this model; it is about another, or about data alone."
+        elif gate not in DATA_GATES and verdict.subjects.get("dataset") in origin.datasets:
+            yield "The verdict must be about data that the model was not made from; it is about its training data."
     elif verdict.subjects.get("dataset") not in data:
         yield "The verdict must be about data that the model was made from or judged on; it is about other data."
     age = (moment - parse_time(verdict.created)).total_seconds() / 3600

@@ -90,6 +90,8 @@ WEIGHED = {
         {},
         "must be about this model",
     ),
+    "on the training data": ("fairness_gate", {"model": "MODEL", "dataset": TRAIN}, {}, "about its training data"),
+    "on what the training data is from": ("fairness_gate", {"model": "MODEL", "dataset": SOURCE}, {}, "training data"),
     "a data gate on another model": ("validate_dataset", {"model": OTHER, "dataset": TEST}, {}, "about this model"),
     "a data gate on other data": ("validate_dataset", {"dataset": OTHER}, {}, "made from or judged on"),
     "a data gate on other data beside ours": (
@@ -128,6 +130,7 @@ def test_a_verdict_that_does_not_count_halts(judged_model, write_verdict, name):
         ("validate_dataset", {"dataset": TRAIN}, {}),
         ("validate_dataset", {"dataset": SOURCE, "baseline": OTHER}, {}),
         ("validate_dataset", {"model": "MODEL", "dataset": OTHER}, {}),
+        ("validate_dataset", {"model": "MODEL", "dataset": TRAIN}, {}),
         ("fairness_gate", {"model": "MODEL"}, {"hours_old": 23.99}),
         ("fairness_gate", {"model": "MODEL"}, {"hours_old": -0.05}),
         ("fairness_gate", {"model": "MODEL"}, {"status": "warn"}),
