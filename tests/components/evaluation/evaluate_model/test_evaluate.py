@@ -105,6 +105,13 @@ def test_slices_are_shown_and_small_ones_marked(run, model_folder, customers):
     assert "<td>Aue</td>" not in html
 
 
+def test_the_report_names_metrics_in_words(run, model_folder, customers):
+    model, data = model_folder(customers, LogisticRegression())
+    output = run(model, data, slices=["home town"])
+    assert "roc auc" in output.html
+    assert [name for name in output.metrics.metadata if "_" in name and name in output.html] == []
+
+
 def test_a_name_is_escaped(run, model_folder, customers):
     customers["home town"] = "<b>Ulm</b>"
     model, data = model_folder(customers, LogisticRegression())
