@@ -25,7 +25,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 help: ## Show this
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 34
 
-setup: $(SDK) ## Make .venv with the SDK and the tools
+setup: $(SDK) $(TOOLS)/.made ## Make .venv with the SDK and the tools
 
 $(SDK): pyproject.toml setup.cfg requirements-dev.lock
 	@[ -n "$(PYTHON)" ] || { echo "Hallmark needs Python 3.11, 3.12 or 3.13 on PATH; or name one: make PYTHON=/path/to/python" >&2; exit 1; }
@@ -53,8 +53,8 @@ $(TOOLS)/.made: tests/requirements.lock $(SDK)
 	@$(UV) pip install --quiet --python-version 3.11 --target $(TOOLS) --require-hashes --requirement tests/requirements.lock
 	@touch $@
 
-test-data test-ml test-release test-serve: test-%: $(TOOLS)/.made ## Run the tests that belong to an environment, in it
-	$(HALLMARK) env run $* -- python tests/in_environment.py $(TOOLS)
+test-data test-ml test-release test-serve: test-%: $(TOOLS)/.made ## Run the tests of an environment, in it; some: ARGS=tests/...
+	$(HALLMARK) env run $* -- python tests/in_environment.py $(TOOLS) $(ARGS)
 
 test-sdk: $(SDK) ## Run all other tests: of the SDK, of pipelines, and in containers where a Docker engine answers
 	@$(HALLMARK) env sync

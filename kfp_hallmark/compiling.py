@@ -278,7 +278,7 @@ def component_page(name: str, stage: str, spec: dict[str, Any]) -> str:
 
 
 def _cells(field: Field) -> list[str]:
-    default = "required" if field.required else "none" if field.default is None else f"`{field.shown_default}`"
+    default = "required" if field.required else "none" if field.default is None else f"`{field.default!r}`"
     return [f"`{field.name}`", field.type, default, _cell(field.description)]
 
 

@@ -114,7 +114,13 @@ def _load(path: Path, document: Mapping[str, Any]) -> tuple[Any, Callable[[panda
     general = flavors.get("python_function")
     if not general:
         raise InputError(f"The model {str(path)!r} must have MLflow's flavor python_function; it has not.")
-    if not _is_plain_pickle(general, flavors.get("sklearn") or {}):
+    native = flavors.get("sklearn") or {}
+    files = {general.get("data") or general.get("model_path"), native.get("pickled_model")} - {None}
+    if native and len(files) > 1:
+        raise IntegrityError(
+            f"The model {str(path)!r} must be one model; its flavors load different files: {', '.join(sorted(files))}."
+        )
+    if not _is_plain_pickle(general, native):
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         from mlflow import pyfunc
 
@@ -136,6 +142,7 @@ def _is_plain_pickle(general: Mapping[str, Any], native: Mapping[str, Any]) -> b
         and general.get("loader_module") == "mlflow.sklearn"
         and native.get("serialization_format") in ("pickle", "cloudpickle")
         and not general.get("code")
+        and not general.get("data")
     )
 
 
@@ -246,12 +253,17 @@ def input_columns(model: LoadedModel, dataset: str | Path, target: str) -> list[
     """Return the columns of a dataset that a model takes: those of its signature, or, without one, all but the target.
 
     Raises:
-        InputError: If the dataset lacks one.
+        InputError: If the dataset lacks one, or one is the target.
     """
     names = read_schema(dataset).names
     columns = [column for column in model.columns if column.required or column.name in names]
     for column in columns:
         require_column(column.name, names, "A feature of the model")
+        if column.name == target:
+            raise InputError(
+                f"The model {model.name!r} must not take the target as a feature; its signature names {target!r}.",
+                "What it would say of rows whose label it is given tells nothing; train it without that column.",
+            )
     return columns or [Column(name, "any") for name in names if name != target]
 
 

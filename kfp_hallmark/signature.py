@@ -40,11 +40,6 @@ class Field:
     default: Any
     description: str
 
-    @property
-    def shown_default(self) -> str:
-        """The default as a person reads it."""
-        return "none" if self.default is None else repr(self.default)
-
 
 def signature(definitions: Message | dict[str, Any]) -> list[Field]:
     """Return the inputs or outputs of a spec's `inputDefinitions` or `outputDefinitions`, the required ones first,

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.errors import InputError, MissingInputError
 
@@ -131,3 +131,14 @@ def _locked(file: Path) -> Iterator[None]:
 def without_password(text: str) -> str:
     """Return a text with no user and no password in any URI in it."""
     return re.sub(r"://[^/\s]*@", "://", text)
+
+
+def without_passwords(value: Any) -> Any:
+    """Return a JSON value with no user and no password in any URI in it."""
+    if isinstance(value, str):
+        return without_password(value)
+    if isinstance(value, dict):
+        return {name: without_passwords(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [without_passwords(entry) for entry in value]
+    return value

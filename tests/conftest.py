@@ -9,8 +9,8 @@ import json
 import os
 import re
 import shutil
-import subprocess
 from collections import Counter
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -89,7 +89,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     rest = ", ".join(f"{count} of {name}" for name, count in sorted(elsewhere.items()))
     terminalreporter.write_line(
         f"Only tests of {HERE} run here: {here} modules. Elsewhere run {rest or 'none'}: "
-        "`make test`, or `hallmark env run NAME -- python tests/in_environment.py .venv/tools`."
+        "`make test`, or `make test-NAME ARGS=tests/...`."
     )
 
 
@@ -97,15 +97,28 @@ SOURCE, TRAIN, TEST = ("sha256:" + digit * 64 for digit in "123")
 
 
 @pytest.fixture(scope="session")
-def copy_checkout():
-    """Copy the files that git tracks, as they are now, into a folder."""
+def checkout_files():
+    """The files of this checkout, relative to it, without what .gitignore names; git itself need not be there."""
+    patterns = [".git", *(ROOT / ".gitignore").read_text(encoding="utf-8").replace("/", "").split()]
+
+    def kept(names):
+        return [name for name in names if not any(fnmatch(name, pattern) for pattern in patterns)]
+
+    found = []
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = kept(folders)
+        found += [Path(folder, name).relative_to(ROOT) for name in kept(names)]
+    return sorted(found)
+
+
+@pytest.fixture(scope="session")
+def copy_checkout(checkout_files):
+    """Copy the checkout's files, as they are now, into a folder."""
 
     def copy(folder):
-        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-        for name in filter(None, listed.split("\0")):
-            if (ROOT / name).is_file():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (folder / name).write_bytes((ROOT / name).read_bytes())
+        for name in checkout_files:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes((ROOT / name).read_bytes())
         return folder
 
     return copy

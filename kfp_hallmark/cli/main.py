@@ -16,10 +16,9 @@ from kfp_hallmark.errors import HallmarkError, InputError, nearest
 if TYPE_CHECKING:
     from kfp.dsl.base_component import BaseComponent
 
-ERROR, USAGE = 1, 2
+    from kfp_hallmark.signature import Field
 
-LIFE = ("data", "training", "evaluation", "governance", "release", "monitoring")
-"""The stages in the order of a model's life."""
+ERROR, USAGE = 1, 2
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -55,7 +54,7 @@ def list_all() -> None:
     for column in ("stage", "component", "environment", "size", "what it does"):
         table.add_column(column, no_wrap=column != "what it does")
     previous = None
-    for name in sorted(components.__all__, key=lambda name: (LIFE.index(components.STAGES[name]), name)):
+    for name in sorted(components.__all__, key=lambda name: (new.STAGES.index(components.STAGES[name]), name)):
         component = getattr(components, name)
         stage = components.STAGES[name]
         shown = stage if stage != previous else ""
@@ -79,8 +78,6 @@ def _summary(component: BaseComponent) -> str:
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="A component or a pipeline.")]) -> None:
     """Show what a component or a pipeline takes and gives."""
-    from rich.table import Table
-
     import kfp_hallmark.components as components
     import kfp_hallmark.pipelines as pipelines
     from kfp_hallmark.signature import signature
@@ -97,16 +94,22 @@ def show(name: Annotated[str, typer.Argument(help="A component or a pipeline.")]
     for part in (found.description or "").split("\n\n"):
         console.print(" ".join(part.split()), highlight=False)
     spec = found.pipeline_spec
-    for title, definitions in (("inputs", spec.root.input_definitions), ("outputs", spec.root.output_definitions)):
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for column in (title, "type", "default", "what it is"):
-            table.add_column(column, no_wrap=column != "what it is")
-        for entry in signature(definitions):
-            default = "" if title == "outputs" else "required" if entry.required else entry.shown_default
-            table.add_row(entry.name, entry.type, default, entry.description)
-        if table.row_count:
-            console.print()
-            console.print(table)
+    _show_fields(console, "inputs", signature(spec.root.input_definitions))
+    _show_fields(console, "outputs", signature(spec.root.output_definitions))
+
+
+def _show_fields(console: Console, title: str, fields: list[Field]) -> None:
+    """Print each field on a line of its own, and below it what it is, wrapped to the width that there is."""
+    from rich.markup import escape
+    from rich.padding import Padding
+
+    if fields:
+        console.print(f"\n[dim]{title}[/dim]")
+    for field in fields:
+        need = "required" if field.required else "optional" if field.default is None else f"default {field.default!r}"
+        told = field.type if title == "outputs" else f"{field.type}  {need}"
+        console.print(Padding(f"[bold]{field.name}[/bold]  {escape(told)}", (0, 0, 0, 2), expand=False))
+        console.print(Padding(escape(field.description), (0, 0, 0, 6), expand=False), highlight=False)
 
 
 def main() -> None:

@@ -16,6 +16,9 @@ from kfp_hallmark.resources import checkout
 
 app = typer.Typer(no_args_is_help=True, help="Begin something new in this checkout.")
 
+STAGES = ("data", "training", "evaluation", "governance", "release", "monitoring")
+"""The stages in the order of a model's life, each a folder of components/."""
+
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -29,16 +32,15 @@ def component(
     name: Annotated[
         str, typer.Argument(help="verb_object, <aspect>_gate or <aspect>_monitor, such as impute_missing.")
     ],
-    stage: Annotated[str, typer.Option(help="The stage of a model's life, a folder of components/.")],
+    stage: Annotated[str, typer.Option(help=f"The stage of a model's life: {', '.join(STAGES)}.")],
     environment: Annotated[str, typer.Option(help="The environment that holds what the component imports.")] = "ml",
 ) -> None:
     """Make a component that works, passes the conventions, and is yours to change."""
     root = checkout()
-    stages = sorted(path.parent.name for path in (root / "components").glob("*/__init__.py"))
     if not re.fullmatch(r"[a-z]+(_[a-z0-9]+)+", name) or keyword.iskeyword(name):
         raise InputError(f"NAME must be lower-case words joined by underscores; got {name!r}.", "Say verb_object.")
-    if stage not in stages:
-        raise InputError(f"--stage must be one of {', '.join(stages)}; got {stage!r}.", nearest(stage, stages))
+    if stage not in STAGES:
+        raise InputError(f"--stage must be one of {', '.join(STAGES)}; got {stage!r}.", nearest(stage, list(STAGES)))
     require_environment(environment, STEPS)
     folder = root / "components" / stage / name
     if list((root / "components").glob(f"*/{name}")):
@@ -48,11 +50,16 @@ def component(
         logic = name
     words = {"name": name, "stage": stage, "environment": environment, "logic": logic}
     tests = root / "tests" / "components" / stage / name
+    packages = [f"kfp_hallmark.components.{stage}.{name}"]
+    if not (folder.parent / "__init__.py").is_file():
+        packages.insert(0, f"kfp_hallmark.components.{stage}")
+        _write(folder.parent / "__init__.py", "")
     _write(folder / "__init__.py", "")
     _write(folder / "component.py", _fill("component", words))
     _write(folder / f"{logic}.py", _fill("logic", words))
     _write(tests / f"test_{logic}.py", _fill("test", words))
-    _insert(root / "setup.cfg", "    kfp_hallmark.components.", f"    kfp_hallmark.components.{stage}.{name}")
+    for package in packages:
+        _insert(root / "setup.cfg", "    kfp_hallmark.components.", f"    {package}")
     module = f"kfp_hallmark.components.{stage}.{name}.component"
     _insert(
         root / "components" / "__init__.py",

@@ -45,7 +45,7 @@ def _pipeline(name: str) -> Pipeline:
     if name in pipelines.__all__:
         return getattr(pipelines, name)
     path = Path(name)
-    if path.is_file():
+    if path.suffix or path.is_file():
         return path
     raise InputError(
         f"PIPELINE must be a pipeline's name or the path of a YAML file; got {name!r}.",

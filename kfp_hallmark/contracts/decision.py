@@ -22,7 +22,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from kfp_hallmark.contracts.digest import Manifest, artifact_digest, file_digest
+from kfp_hallmark.contracts.digest import Manifest, artifact_digest, file_digest, is_digest
 from kfp_hallmark.contracts.documents import now, parse_time, read_json, require_form, write_json, writing
 from kfp_hallmark.contracts.model import Lineage, lineage
 from kfp_hallmark.contracts.verdict import Status, Verdict, is_gate_name
@@ -97,6 +97,9 @@ class Evidence:
     def __post_init__(self) -> None:
         if not is_gate_name(self.gate):
             raise InputError(f"Evidence must be filed under a gate's name; got {self.gate!r}.")
+        if self.digest is not None and not is_digest(self.digest):
+            raise InputError(f"The verdict of {self.gate!r} must be bound by a digest; got {self.digest!r}.")
+        _require_texts(self.reasons)
 
     @property
     def file(self) -> str:
@@ -127,6 +130,7 @@ class Decision:
     created: str = field(default_factory=now)
 
     def __post_init__(self) -> None:
+        _require_texts(self.reasons)
         gates = [entry.gate for entry in self.evidence]
         if len(set(gates)) < len(gates):
             raise IntegrityError("A decision must hold one verdict of a gate; it holds several.")
@@ -195,9 +199,14 @@ class Decision:
             )
             parse_time(decision.created)
             require_form(value, decision.to_json())
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise IntegrityError(f"The decision in {str(path)!r} must be a whole {SCHEMA}; {error}.") from error
         return decision
+
+
+def _require_texts(reasons: tuple[str, ...]) -> None:
+    if not all(isinstance(reason, str) for reason in reasons):
+        raise InputError("Every reason must be text; one is not.")
 
 
 def decide(
@@ -208,7 +217,8 @@ def decide(
     A verdict counts when it can be read, was written by the gate it is filed under, is about this model, is neither
     stale nor from the future, and passed. It is about this model when its subject `model` is this model's digest. A
     verdict of one of `DATA_GATES` that names no model is about it when its subject `dataset` is data that the model
-    was made from, or that a verdict about this model judged it on.
+    was made from, or that a verdict about this model judged it on. Any other verdict on data that the model was made
+    from does not count: there every model looks good.
 
     A required gate without a verdict that counts, and any verdict that does not count, required or not, stands against
     release.
@@ -231,7 +241,7 @@ def decide(
     moment = moment or datetime.now(UTC)
     evidence: list[Evidence] = []
     for gate in sorted({*policy.required_gates, *verdicts}):
-        status, notes = _weigh(gate, read.get(gate, NO_VERDICT), manifest.digest, data, policy, moment)
+        status, notes = _weigh(gate, read.get(gate, NO_VERDICT), manifest.digest, origin, data, policy, moment)
         path = Path(verdicts.get(gate, ""))
         evidence.append(Evidence(gate, status, file_digest(path) if path.is_file() else None, notes))
     against = [entry for entry in evidence if not policy.passes(entry.status)]
@@ -251,12 +261,18 @@ def _read(path: Path) -> Verdict | str:
 
 
 def _weigh(
-    gate: str, verdict: Verdict | str, model: str, data: set[str], policy: Policy, moment: datetime
+    gate: str,
+    verdict: Verdict | str,
+    model: str,
+    origin: Lineage,
+    data: set[str],
+    policy: Policy,
+    moment: datetime,
 ) -> tuple[Status, tuple[str, ...]]:
     """Return a verdict's status, `inconclusive` when it does not count, and what there is to say of it."""
     if isinstance(verdict, str):
         return Status.INCONCLUSIVE, (verdict,)
-    if objections := tuple(_objections(gate, verdict, model, data, policy, moment)):
+    if objections := tuple(_objections(gate, verdict, model, origin, data, policy, moment)):
         return Status.INCONCLUSIVE, objections
     if not verdict.checks:
         return Status.INCONCLUSIVE, ("The verdict has no check.",)
@@ -264,7 +280,7 @@ def _weigh(
 
 
 def _objections(
-    gate: str, verdict: Verdict, model: str, data: set[str], policy: Policy, moment: datetime
+    gate: str, verdict: Verdict, model: str, origin: Lineage, data: set[str], policy: Policy, moment: datetime
 ) -> Iterator[str]:
     """Yield every reason why a verdict does not count, whatever it says."""
     if verdict.gate != gate:
@@ -272,6 +288,8 @@ def _objections(
     if "model" in verdict.subjects or gate not in DATA_GATES:
         if verdict.subjects.get("model") != model:
             yield "The verdict must be about this model; it is about another, or about data alone."
+        elif gate not in DATA_GATES and verdict.subjects.get("dataset") in origin.datasets:
+            yield "The verdict must be about data that the model was not made from; it is about its training data."
     elif verdict.subjects.get("dataset") not in data:
         yield "The verdict must be about data that the model was made from or judged on; it is about other data."
     age = (moment - parse_time(verdict.created)).total_seconds() / 3600

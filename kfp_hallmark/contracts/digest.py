@@ -1,8 +1,8 @@
-"""The digest of an artifact: SHA-256 over a manifest of its files.
+"""The digest of an artifact: SHA-256 over the manifest of its files, their names included.
 
-The root is the one that OpenSSF model signing computes: the SHA-256 digests of the files, as raw bytes, joined in the
-order of their relative paths and hashed once more. Unlike it, no file is left out (not even below `.git`), and the
-manifest is kept wherever the digest is, because a renamed file need not change the root.
+The manifest is the one that OpenSSF model signing takes of a model, but that no file is left out (not even below
+`.git`). The root that it signs is another: that one joins the files' digests without their names, so a renamed file
+can keep it.
 Source: https://github.com/sigstore/model-transparency, the `files` serialization.
 """
 
@@ -12,8 +12,9 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+from kfp_hallmark.contracts.documents import value_digest
 from kfp_hallmark.errors import IntegrityError, MissingInputError
 
 PREFIX = "sha256:"
@@ -40,11 +41,8 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """The artifact's digest, `sha256:<64 hex digits>`."""
-        root = hashlib.sha256()
-        for name in sorted(self.files, key=PurePosixPath):
-            root.update(bytes.fromhex(self.files[name].removeprefix(PREFIX)))
-        return PREFIX + root.hexdigest()
+        """The artifact's digest, `sha256:<64 hex digits>`: that of the manifest as canonical JSON."""
+        return value_digest(dict(self.files))
 
     @classmethod
     def of(cls, path: str | Path) -> Manifest:

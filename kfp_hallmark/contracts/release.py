@@ -94,7 +94,7 @@ class Release:
             if (former := release.previous) is not None:
                 require_form(former, _reference(former["version"], former["digest"], former["decision_digest"]))
             require_form(value, release.to_json())
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise IntegrityError(f"The release {str(path)!r} must be a whole {SCHEMA}; {error}.") from error
         return release
 

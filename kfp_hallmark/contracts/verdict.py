@@ -25,7 +25,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from kfp_hallmark.contracts.digest import is_digest
+from kfp_hallmark.contracts.artifacts import Artifact
+from kfp_hallmark.contracts.digest import artifact_digest, is_digest
 from kfp_hallmark.contracts.documents import finite, now, parse_time, read_json, require_form, write_json
 from kfp_hallmark.errors import InputError, IntegrityError
 
@@ -171,6 +172,11 @@ class Verdict:
         """Write the verdict as a JSON file."""
         write_json(path, self.to_json())
 
+    def store(self, artifact: Artifact) -> None:
+        """Write the verdict to an artifact, whose metadata get gate, status and the digest that a reader verifies."""
+        self.write(artifact.path)
+        artifact.metadata |= {"digest": artifact_digest(artifact.path), "gate": self.gate, "status": str(self.status)}
+
     @classmethod
     def read(cls, path: str | Path) -> Verdict:
         """Read a verdict, and refuse one that is not whole or whose status is not what its checks say.
@@ -197,7 +203,7 @@ class Verdict:
             require_form(value, verdict.to_json())
         except IntegrityError:
             raise
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise IntegrityError(f"The verdict {str(path)!r} must be a whole {SCHEMA}; {error}.") from error
         return verdict
 

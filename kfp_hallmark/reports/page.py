@@ -47,6 +47,11 @@ def code(value: Any) -> Markup:
     return Markup(f"<code>{escape(str(value))}</code>")
 
 
+def _word(text: str) -> Markup:
+    """Return a text that stays on one line."""
+    return Markup(f'<span class="word">{escape(text)}</span>')
+
+
 def number(value: float | None, digits: int = 4) -> str:
     """Return a number for reading: at most `digits` significant digits, thousands grouped, `n/a` for none."""
     if value is None or not math.isfinite(value):
@@ -111,9 +116,9 @@ def check_table(checks: Sequence[Check]) -> Markup:
     order = {status: index for index, status in enumerate(("fail", "inconclusive", "warn", "pass"))}
     rows = []
     for check in sorted(checks, key=lambda check: order[str(check.status)]):
-        limits = [f"≥ {number(check.minimum)}"] if check.minimum is not None else []
-        limits += [f"≤ {number(check.maximum)}"] if check.maximum is not None else []
-        between = f"{number(check.interval[0])} to {number(check.interval[1])}" if check.interval else None
+        limits = [_word(f"≥ {number(check.minimum)}")] if check.minimum is not None else []
+        limits += [_word(f"≤ {number(check.maximum)}")] if check.maximum is not None else []
+        between = _word(f"{number(check.interval[0])} to {number(check.interval[1])}") if check.interval else None
         scope = ", ".join(f"{key} {value}" for key, value in check.scope.items())
         rows.append(
             [
@@ -121,7 +126,7 @@ def check_table(checks: Sequence[Check]) -> Markup:
                 check.name.replace("_", " "),
                 scope or None,
                 number(check.observed),
-                " and ".join(limits) or None,
+                Markup(" and ".join(limits)) or None,
                 between,
                 check.samples,
                 check.message,

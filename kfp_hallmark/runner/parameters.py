@@ -21,6 +21,8 @@ Pipeline: TypeAlias = BaseComponent | pipeline_spec_pb2.PipelineSpec | str | Pat
 PATH_ENDINGS = ("_uri", "_dir", "_log")
 """How the name of a parameter ends that holds a path."""
 
+_COMPILE = "Compile it first, with `kfp.compiler.Compiler().compile(my_pipeline, 'my_pipeline.yaml')`."
+
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -39,13 +41,12 @@ def pipeline_spec(pipeline: Pipeline) -> pipeline_spec_pb2.PipelineSpec:
 
     path = Path(pipeline)
     if not path.is_file():
-        raise MissingInputError(f"A pipeline must be a compiled YAML file; got {str(path)!r}.")
+        raise MissingInputError(f"A pipeline must be a compiled YAML file; got {str(path)!r}.", _COMPILE)
     try:
         return load_component_from_text(path.read_text(encoding="utf-8")).pipeline_spec
     except Exception as error:
         raise InputError(
-            f"A pipeline must be what KFP's compiler wrote; {str(path)!r} cannot be read ({error}).",
-            "Compile it with `kfp.compiler.Compiler().compile(pipeline, path)`.",
+            f"A pipeline must be what KFP's compiler wrote; {str(path)!r} cannot be read ({error}).", _COMPILE
         ) from error
 
 
@@ -71,8 +72,8 @@ def check_parameters(pipeline: Pipeline, parameters: Mapping[str, Any]) -> dict[
     """Return the parameters that a run is to have, those that are None left out.
 
     Raises:
-        InputError: If a name is unknown, a value is not of its type, or required parameters are missing, all of which
-            are named.
+        InputError: If a name is unknown, a value is not of its type, a path is empty, or required parameters are
+            missing, all of which are named.
     """
     fields = parameter_fields(pipeline)
     known = [(_known(name, fields), value) for name, value in parameters.items()]
@@ -134,6 +135,11 @@ def _check(field: Field, value: Any) -> Any:
         raise _wrong(field, value)
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"The parameter {field.name!r} must be finite; got {value}.")
+    if value == "" and field.name.endswith(PATH_ENDINGS):
+        raise InputError(
+            f"The parameter {field.name!r} must be a path or a URI; got ''.",
+            None if field.required else "Leave it out, or write null.",
+        )
     if field.type in ("list", "dict"):
         _check_json(field, value)
     return value
@@ -146,6 +152,11 @@ def _check_json(field: Field, value: Any) -> None:
             if not isinstance(key, str):
                 raise InputError(
                     f"The keys inside the parameter {field.name!r} must be text; got {key!r}.", "Quote it."
+                )
+            if entry is None and ":" in key:
+                raise InputError(
+                    f"The values inside the parameter {field.name!r} must not be missing; {key!r} has none.",
+                    "Write a space after the colon: {name: value}.",
                 )
             _check_json(field, entry)
     elif isinstance(value, list):
@@ -161,7 +172,10 @@ def _check_json(field: Field, value: Any) -> None:
 
 def _wrong(field: Field, value: Any) -> InputError:
     shown = json.dumps(value) if isinstance(value, str) else repr(value)
-    hint = f'Quote it to make it text: {field.name}: "{value}".' if field.type == "str" else None
+    hints = {"str": f'Quote it to make it text: {field.name}: "{value}".'}
+    if isinstance(value, str):
+        hints = {"list": f"Write [{value.strip('[]')}].", "dict": "Write {name: value}, with a space after the colon."}
     return InputError(
-        f"The parameter {field.name!r} must be of type {field.type}; got {shown} ({type(value).__name__}).", hint
+        f"The parameter {field.name!r} must be of type {field.type}; got {shown} ({type(value).__name__}).",
+        hints.get(field.type),
     )

@@ -9,7 +9,6 @@ from typing import Any
 
 from kfp_hallmark import __version__
 from kfp_hallmark.contracts.documents import finite, write_json
-from kfp_hallmark.tracking import without_password
 
 SCHEMA = "hallmark/run/v1"
 RUN_FILE = "run.json"
@@ -138,17 +137,6 @@ class RunResult:
         """Return a path as the document has it: relative to the run's folder when it lies in it."""
         path = Path(path)
         return path.relative_to(self.directory).as_posix() if path.is_relative_to(self.directory) else str(path)
-
-
-def without_passwords(value: Any) -> Any:
-    """Return a JSON value with no user and no password in any URI in it."""
-    if isinstance(value, str):
-        return without_password(value)
-    if isinstance(value, dict):
-        return {name: without_passwords(entry) for name, entry in value.items()}
-    if isinstance(value, list):
-        return [without_passwords(entry) for entry in value]
-    return value
 
 
 def whole_numbers(value: Any) -> Any:

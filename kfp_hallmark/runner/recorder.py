@@ -19,8 +19,8 @@ from kfp_hallmark.runner.record import (
     RunResult,
     Step,
     whole_numbers,
-    without_passwords,
 )
+from kfp_hallmark.tracking import without_passwords
 
 
 class Recorder:

@@ -30,11 +30,12 @@ from kfp_hallmark.runner.page import run_page
 from kfp_hallmark.runner.parameters import Pipeline, check_parameters, pipeline_spec, resolve_paths
 from kfp_hallmark.runner.plan import PlannedStep, plan
 from kfp_hallmark.runner.platforms import Folders, Platform
-from kfp_hallmark.runner.record import LOGS_FOLDER, RunResult, without_passwords
+from kfp_hallmark.runner.record import LOGS_FOLDER, RunResult
 from kfp_hallmark.runner.recorder import Recorder
 from kfp_hallmark.runner.reuse import Reuse
 from kfp_hallmark.runner.spec import prepare
 from kfp_hallmark.tracking import VARIABLE as TRACKING_VARIABLE
+from kfp_hallmark.tracking import without_passwords
 
 PLATFORMS = ("local", "docker")
 

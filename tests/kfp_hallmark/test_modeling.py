@@ -227,10 +227,29 @@ def test_a_model_that_names_a_file_outside_its_folder_is_not_loaded(tmp_path):
     path = save(tmp_path / "model", LogisticRegression(), frame, label)
     (tmp_path / "model.pkl").write_bytes(b"cos\nsystem\n(S'touch " + str(tmp_path / "harm").encode() + b"'\ntR.")
     document = (path / "MLmodel").read_text()
-    (path / "MLmodel").write_text(document.replace("model_path: model.pkl", "model_path: ../model.pkl"))
+    (path / "MLmodel").write_text(document.replace(": model.pkl", ": ../model.pkl"))
     with pytest.raises(IntegrityError, match=r"must hold what it loads; it names '\.\./model\.pkl'"):
         load_model(path)
     assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("model_path: model.pkl", "model_path: other.pkl"),
+        ("pickled_model: model.pkl", "pickled_model: other.pkl"),
+        ("model_path: model.pkl", "model_path: model.pkl\n    data: other.pkl"),
+    ],
+)
+def test_a_model_that_is_another_for_another_reader_is_not_loaded(tmp_path, before, after):
+    frame, label = features()
+    path = save(tmp_path / "model", LogisticRegression(), frame, label)
+    (path / "other.pkl").write_bytes((path / "model.pkl").read_bytes())
+    document = (path / "MLmodel").read_text()
+    assert before in document
+    (path / "MLmodel").write_text(document.replace(before, after))
+    with pytest.raises(IntegrityError, match=r"its flavors load different files: model\.pkl, other\.pkl"):
+        load_model(path)
 
 
 def test_any_python_function_is_loaded(tmp_path):
@@ -257,6 +276,14 @@ def test_batches_are_put_together_in_order(tmp_path):
     found = predict(model, data, "label")
     assert len(found.score) == len(long) > BATCH_ROWS
     assert found.score == pytest.approx(model.estimator.predict_proba(long)[:, 1])
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_a_model_that_takes_the_target_is_refused(tmp_path, required):
+    columns = (Column("x", "double"), Column("label", "double", required))
+    model = LoadedModel("cheat", f"sha256:{'0' * 64}", lambda frame: frame["label"], columns)
+    with pytest.raises(InputError, match="'cheat' must not take the target as a feature; its signature names 'label'"):
+        predict(model, data_of(tmp_path, [0, 1, 1, 0]), "label")
 
 
 def test_a_changed_model_is_not_loaded(tmp_path):

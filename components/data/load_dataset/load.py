@@ -126,6 +126,8 @@ def fetch(uri: str, folder: Path) -> Source:
     import fsspec
     from fsspec.implementations.local import LocalFileSystem
 
+    if not uri:
+        raise InputError("uri must be a path or a URI; got ''.")
     name = without_password(uri).split("?")[0] if "://" in uri else uri
     try:
         system, location = fsspec.core.url_to_fs(uri)

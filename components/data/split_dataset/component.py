@@ -44,6 +44,7 @@ def split_dataset(
     Raises:
         InputError: If a column is absent, a time is missing, the target is constant, a side would be empty, or a class
             is missing on a side.
+        IntegrityError: If an input was changed since it was written.
     """
     from kfp_hallmark.components.data.split_dataset.split import split
 

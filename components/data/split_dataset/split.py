@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kfp_hallmark.components.data.split_dataset.hashing import row_hashes, seeded
-from kfp_hallmark.contracts.artifacts import Artifact
+from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.dataset import (
     dataset_lineage,
     read_batches,
@@ -52,7 +52,9 @@ def split(
     Raises:
         InputError: If a column is absent or two that exclude one another are given, a time is missing, a side would be
             empty, the target is constant, or a side lacks one of its classes.
+        IntegrityError: If the dataset was changed since it was written.
     """
+    verified(dataset, "dataset")
     _check(dataset, target, test_fraction, key_column, group_column, time_column)
     label = None if target is None else _label(dataset, target)
     if label is not None:
@@ -199,8 +201,10 @@ def check_classes(label: pyarrow.ChunkedArray, of_test: numpy.ndarray, target: s
 def _few_whole_numbers(classes: pyarrow.Array) -> bool:
     from pyarrow import compute, types
 
-    if len(classes) > MAX_NUMBER_CLASSES or not (types.is_integer(classes.type) or types.is_floating(classes.type)):
+    if len(classes) > MAX_NUMBER_CLASSES:
         return False
+    if not types.is_floating(classes.type):
+        return types.is_integer(classes.type)
     return bool(compute.all(compute.equal(classes, compute.trunc(classes))).as_py())
 
 

@@ -45,6 +45,7 @@ def validate_dataset(
 
     Raises:
         InputError: If the dataset or the schema cannot be read, a column is absent, or a limit is out of range.
+        IntegrityError: If an input was changed since it was written.
     """
     from kfp_hallmark.components.data.validate_dataset.validate import validate
 

@@ -22,7 +22,7 @@ from kfp_hallmark.components.data.validate_dataset.schema import (
     infer_schema,
     load_schema,
 )
-from kfp_hallmark.contracts.artifacts import Artifact
+from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.dataset import read_schema, read_table, require_column
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.documents import writing
@@ -52,14 +52,15 @@ def validate(
     Raises:
         MissingInputError: If the dataset, the baseline or the schema is not there.
         InputError: If one of them cannot be read, or a limit is out of range.
+        IntegrityError: If the dataset or the baseline was changed since it was written.
     """
     import pyarrow_hotfix  # noqa: F401  pyarrow 10 runs code from untrusted files without it
     from google.protobuf import text_format
 
     _check_limits(max_stable_psi, max_psi, min_rows)
-    subjects = {"dataset": artifact_digest(dataset.path)}
+    subjects = {"dataset": artifact_digest(verified(dataset, "dataset"))}
     if baseline is not None:
-        subjects["baseline"] = artifact_digest(baseline.path)
+        subjects["baseline"] = artifact_digest(verified(baseline, "baseline"))
     names = _judged_columns(dataset, excluded_columns)
     reference = [] if baseline is None else [name for name in _names(baseline) if name not in excluded_columns]
     found = compute_statistics(dataset.path, names)
@@ -87,7 +88,7 @@ def validate(
     with writing(schema.path) as temporary:
         temporary.write_text(text_format.MessageToString(applied), encoding="utf-8")
     write_page(report.path, document)
-    result.write(verdict.path)
+    result.store(verdict)
     return (str(result.status),)
 
 

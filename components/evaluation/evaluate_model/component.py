@@ -39,6 +39,7 @@ def evaluate_model(
 
     Raises:
         InputError: If the target or a slice is absent, or the data holds fewer than two classes.
+        IntegrityError: If an input was changed since it was written.
     """
     from kfp_hallmark.components.evaluation.evaluate_model.evaluate import evaluate
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from kfp_hallmark.components.evaluation.evaluate_model.page import evaluation_page
 from kfp_hallmark.components.evaluation.evaluate_model.slices import measure_slices
-from kfp_hallmark.contracts.artifacts import Artifact, Metrics, log_metrics
+from kfp_hallmark.contracts.artifacts import Artifact, Metrics, log_metrics, verified
 from kfp_hallmark.contracts.dataset import read_schema, require_column
 from kfp_hallmark.contracts.predictions import BINARY, REGRESSION, Predictions, write_predictions
 from kfp_hallmark.errors import InputError
@@ -51,10 +51,10 @@ def evaluate(
     Raises:
         MissingInputError: If an input is not there.
         InputError: If target or a slice is absent, the data holds one class alone, or the model cannot predict it.
-        IntegrityError: If the model is not the one that was trained.
+        IntegrityError: If model or dataset were changed since they were written.
     """
     require_resampling(bootstrap_samples, confidence)
-    names = read_schema(dataset.path).names
+    names = read_schema(verified(dataset, "dataset")).names
     require_column(target, names, "target")
     for column in slices:
         require_column(column, names, "slices")

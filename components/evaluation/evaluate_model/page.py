@@ -52,7 +52,7 @@ def evaluation_page(
     if predictions.task == BINARY and predictions.score is not None:
         parts += [_roc(predictions, values), _calibration(predictions)]
     first = HEADLINES[predictions.task][0]
-    lead = f"{first} {number(values[first])} on {len(predictions.label):,} rows."
+    lead = f"{_words(first)} {number(values[first])} on {len(predictions.label):,} rows."
     small = sum(each.small for each in slices)
     if small:
         lead += f" {small} of {len(slices)} slices have fewer than {SMALL} rows."
@@ -73,13 +73,17 @@ def _about(predictions: Predictions) -> Markup:
 def _metrics(
     values: dict[str, float | None], spans: dict[str, Interval | None], task: str, confidence: float
 ) -> Markup:
-    rows = [[name, value, _span(spans[name])] for name, value in values.items()]
+    rows = [[_words(name), value, _span(spans[name])] for name, value in values.items()]
     found = [table(["Metric", "Value", f"{confidence:.0%} interval"], rows)]
     if task != REGRESSION:
         title = f"Metrics with {confidence:.0%} intervals"
-        chart = intervals(title, [(name, value, spans[name], "") for name, value in values.items()])
+        chart = intervals(title, [(_words(name), value, spans[name], "") for name, value in values.items()])
         found.append(figure(chart, f"{title}."))
     return section("Metrics", *found)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _span(span: Interval | None) -> str | None:
@@ -88,7 +92,8 @@ def _span(span: Interval | None) -> str | None:
 
 def _slices(slices: Sequence[Slice], task: str, confidence: float) -> Markup:
     names = HEADLINES[task]
-    head = ["Column", "Slice", "Rows", *(part for name in names for part in (name, f"{confidence:.0%} interval")), ""]
+    measured = (part for name in names for part in (_words(name), f"{confidence:.0%} interval"))
+    head = ["Column", "Slice", "Rows", *measured, ""]
     rows = [
         [
             code(each.column),
@@ -102,7 +107,7 @@ def _slices(slices: Sequence[Slice], task: str, confidence: float) -> Markup:
     charts = []
     for column in dict.fromkeys(each.column for each in slices):
         of_column = [each for each in slices if each.column == column]
-        title = f"{names[0]} by {column}, with {confidence:.0%} intervals"
+        title = f"{_words(names[0])} by {column}, with {confidence:.0%} intervals"
         items = [(each.name, each.values[names[0]], each.intervals[names[0]], "") for each in of_column]
         charts.append(figure(intervals(title, items), f"{title}."))
     note = (

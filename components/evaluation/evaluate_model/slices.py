@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -109,10 +110,16 @@ def divide(column: pyarrow.ChunkedArray) -> list[tuple[str, ndarray]]:
 
 
 def _bands(values: Any) -> tuple[ndarray, list[str]]:
-    """Return the band of each value, -1 for none, and the bands' names."""
+    """Return the band of each value, -1 for none, and the bands' names; an infinity is a band of its own, the last."""
     import pandas
 
-    bands = pandas.qcut(values, BANDS, duplicates="drop").cat
+    infinities = [end for end in (-math.inf, math.inf) if (values == end).any()]
+    bands = pandas.qcut(values.where(~values.isin(infinities)), BANDS, duplicates="drop").cat
     edges = [number(float(edge.right)) if values.dtype.kind != "M" else str(edge.right) for edge in bands.categories]
     names = [f"up to {edges[0]}"] + [f"above {low}, up to {high}" for low, high in pairwise(edges)]
-    return bands.codes.to_numpy(), [*names[:-1], f"above {edges[-2]}"] if len(edges) > 1 else names
+    names = [*names[:-1], f"above {edges[-2]}"] if len(edges) > 1 else names
+    codes = bands.codes.to_numpy().copy()
+    for end in infinities:
+        codes[values == end] = len(names)
+        names.append(str(end))
+    return codes, names

@@ -34,6 +34,7 @@ def explain_model(
 
     Raises:
         InputError: If the dataset lacks a feature of the model.
+        IntegrityError: If an input was changed since it was written.
     """
     from kfp_hallmark.components.evaluation.explain_model.explain import explain
 

@@ -15,7 +15,7 @@ from kfp_hallmark.components.evaluation.explain_model.shapley import (
     explain_structure,
     require_sizes,
 )
-from kfp_hallmark.contracts.artifacts import Artifact, Metrics, log_metrics
+from kfp_hallmark.contracts.artifacts import Artifact, Metrics, log_metrics, verified
 from kfp_hallmark.contracts.dataset import read_table
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.documents import write_json
@@ -56,11 +56,11 @@ def explain(
     Raises:
         MissingInputError: If an input is not there.
         InputError: If the dataset lacks a feature, or the model cannot predict it.
-        IntegrityError: If the model is not the one that was trained.
+        IntegrityError: If model or dataset were changed since they were written.
     """
     require_sizes(max_rows, local_explanations)
     loaded = load_model(model.path, model.metadata.get("digest"))
-    columns = input_columns(loaded, dataset.path, target)
+    columns = input_columns(loaded, verified(dataset, "dataset"), target)
     table = read_table(dataset.path, [column.name for column in columns])
     available = table.num_rows
     table = table.take(_sample(available, max_rows, seed))

@@ -108,7 +108,7 @@ def _singles(explained: Explained, count: int) -> Markup:
     bands = {name: describe(explained.frame[name]) for name in explained.frame.columns}
     note = (
         "Spread from the lowest output to the highest. Of a record only bands are told: where its value stands among "
-        "the explained rows; of a text, how many rows share it."
+        "the explained rows; of a text, or of a number with few values, how many rows share it."
     )
     parts: list[Any] = [paragraph(note, note=True)]
     for number_of, row in enumerate(order[places], start=1):
@@ -123,7 +123,8 @@ def _single(explained: Explained, number_of: int, row: int, bands: dict[str, lis
     items = [(f"{names[index]}: {bands[names[index]][row]}", float(values[index])) for index in strongest]
     if len(names) > len(strongest):
         rest = float(values.sum() - values[strongest].sum())
-        items.append((f"{len(names) - len(strongest)} other features", rest))
+        others = len(names) - len(strongest)
+        items.append((f"{others} other {'feature' if others == 1 else 'features'}", rest))
     base = float(explained.attribution.base[row])
     start, end = number(round(base, 6), 3), number(round(base + float(values.sum()), 6), 3)
     heading = f"<h3>Prediction {number_of}: {escape(explained.predicted[row])}</h3>"

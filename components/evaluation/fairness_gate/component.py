@@ -40,7 +40,8 @@ def fairness_gate(
         status: pass, warn, inconclusive or fail.
 
     Raises:
-        InputError: If a sensitive feature is absent, a limit is unknown, or the predictions are not of this dataset.
+        InputError: If a sensitive feature is absent or a limit is unknown.
+        IntegrityError: If the predictions are not of this dataset, or an input was changed since it was written.
     """
     from kfp_hallmark.components.evaluation.fairness_gate.fairness import judge_fairness
 

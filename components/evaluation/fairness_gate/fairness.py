@@ -16,7 +16,7 @@ from kfp_hallmark.components.evaluation.fairness_gate.disparity import (
 )
 from kfp_hallmark.components.evaluation.fairness_gate.groups import Tally, group_by, intersect, tally
 from kfp_hallmark.components.evaluation.fairness_gate.page import SIZE_CHECK, fairness_page
-from kfp_hallmark.contracts.artifacts import Artifact
+from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.dataset import read_schema, read_table, require_column
 from kfp_hallmark.contracts.predictions import BINARY, Predictions, read_predictions
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
@@ -52,7 +52,7 @@ def judge_fairness(
         MissingInputError: If an input is not there.
         InputError: If a feature is absent or names no groups, a limit is unknown, the task is not binary, or a setting
             cannot be used.
-        IntegrityError: If the predictions are not of this dataset.
+        IntegrityError: If the predictions are not of this dataset, or were changed since they were written.
     """
     import numpy as np
 
@@ -78,7 +78,7 @@ def judge_fairness(
     }
     found = Verdict(GATE, given.subjects, checks, parameters)
     document = fairness_page(found, given, tallies)
-    found.write(verdict.path)
+    found.store(verdict)
     write_page(report.path, document)
     return (str(found.status),)
 
@@ -109,7 +109,7 @@ def _require_settings(features: Sequence[str], min_group_size: int) -> None:
 
 
 def _read_binary(predictions: Artifact, dataset: Artifact) -> Predictions:
-    given = read_predictions(predictions.path, dataset.path)
+    given = read_predictions(verified(predictions, "predictions"), dataset.path)
     if given.task != BINARY:
         raise InputError(
             f"The predictions must be of a binary task; got {given.task}.",

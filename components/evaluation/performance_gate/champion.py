@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from kfp_hallmark.contracts.decision import Outcome
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.predictions import Predictions
-from kfp_hallmark.contracts.registration import DIGEST_TAG, require_model_name
+from kfp_hallmark.contracts.registration import DECISION_TAG, DIGEST_TAG, require_model_name
 from kfp_hallmark.contracts.verdict import Check, Status
 from kfp_hallmark.errors import HallmarkError, InputError, IntegrityError, MissingInputError
 from kfp_hallmark.measures import Interval, advantage
@@ -72,9 +75,9 @@ class Comparison:
 def compare_with_champion(challenger: Predictions, dataset: str, terms: Terms, tracking_uri: str | None) -> Comparison:
     """Compare a model's predictions with those of the champion of a registered model.
 
-    No champion is a pass that says so, as is the champion itself. A champion whose files are not those that were
-    registered fails, and is never loaded. A registry that does not answer, and a champion that cannot predict these
-    rows, are inconclusive.
+    No champion is a pass that says so, as is the champion itself; a warning where versions were released that could be
+    it. A champion whose files are not those that were registered fails, and is never loaded. A registry that does not
+    answer, and a champion that cannot predict these rows, are inconclusive.
 
     Raises:
         InputError: If no registry is named.
@@ -87,8 +90,15 @@ def compare_with_champion(challenger: Predictions, dataset: str, terms: Terms, t
     try:
         registry = client(uri)
         version = _champion_version(registry, terms.model_name)
+        released = [] if version else _released(registry, terms.model_name)
     except MissingInputError as error:
         return _only(Status.INCONCLUSIVE, f"The registry could not be asked for a champion. {error.message}", scope)
+    if released:
+        message = (
+            f"The model {terms.model_name!r} has no champion, though {len(released)} of its versions were released, so "
+            f"no comparison was made: give the one that serves the alias {ALIAS}."
+        )
+        return _only(Status.WARN, message, scope)
     if version is None:
         message = f"The model {terms.model_name!r} has no champion yet, so no comparison was made."
         return _only(Status.PASS, message, scope)
@@ -108,10 +118,11 @@ def _compare(
     digest = version.tags.get(DIGEST_TAG)
     if not digest:
         return _only(Status.FAIL, f"{name} has no tag {DIGEST_TAG} to verify it by.", scope)
-    if digest == challenger.model:
-        return _only(Status.PASS, f"{name} is this very model, so no comparison was made.", scope)
     try:
-        champion = _predict_with_champion(registry, version, digest, challenger, dataset)
+        with _champion_files(registry, version, digest) as path:
+            if digest == challenger.model:
+                return _only(Status.PASS, f"{name} is this very model, so no comparison was made.", scope)
+            champion = _predict_with_champion(path, challenger, dataset)
     except IntegrityError as error:
         return _only(Status.FAIL, f"{name} is not what was registered. {error.message}", scope)
     except HallmarkError as error:
@@ -147,23 +158,44 @@ def _champion_version(registry: MlflowClient, model_name: str) -> ModelVersion |
         return None if found is None else registry.get_model_version(model_name, found)
 
 
-def _predict_with_champion(
-    registry: MlflowClient, version: ModelVersion, digest: str, challenger: Predictions, dataset: str
-) -> Predictions:
-    """Fetch the champion, verify it, and only then load it and let it predict.
+def _released(registry: MlflowClient, model_name: str) -> list[str]:
+    """Return the versions of a registered model that have a decision to release.
 
     Raises:
-        IntegrityError: If its files do not have the digest.
-        InputError: If it cannot be fetched, or cannot predict these rows.
+        MissingInputError: If the registry does not answer.
     """
-    from kfp_hallmark.modeling import load_model, predict
+    from kfp_hallmark.tracking import reaching
 
+    with reaching(registry.tracking_uri):
+        versions = registry.search_model_versions(f"name = '{model_name}'")
+    return [str(version.version) for version in versions if version.tags.get(DECISION_TAG) == Outcome.RELEASE]
+
+
+@contextmanager
+def _champion_files(registry: MlflowClient, version: ModelVersion, digest: str) -> Iterator[str]:
+    """Give a folder with the champion's files, verified.
+
+    Raises:
+        IntegrityError: If they do not have the digest.
+        InputError: If they cannot be fetched.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = _download(registry, version, folder)
         found = artifact_digest(path)
         if found != digest:
             raise IntegrityError(f"Its files must have the digest {digest}; got {found}.")
-        champion = predict(load_model(path), dataset, challenger.target)
+        yield path
+
+
+def _predict_with_champion(path: str, challenger: Predictions, dataset: str) -> Predictions:
+    """Load the champion and let it predict.
+
+    Raises:
+        InputError: If it cannot predict these rows, or predicts other classes.
+    """
+    from kfp_hallmark.modeling import load_model, predict
+
+    champion = predict(load_model(path), dataset, challenger.target)
     kinds = [(each.task, set(each.classes), each.positive_class) for each in (challenger, champion)]
     if kinds[0] != kinds[1]:
         raise InputError(f"It must predict the same classes; it predicts {champion.task}, {list(champion.classes)}.")

@@ -40,7 +40,8 @@ def performance_gate(
         status: pass, warn, inconclusive or fail.
 
     Raises:
-        InputError: If a limit or metric is unknown, or the predictions are not of this dataset.
+        InputError: If a limit or a metric is unknown.
+        IntegrityError: If the predictions are not of this dataset, or an input was changed since it was written.
     """
     from kfp_hallmark.components.evaluation.performance_gate.performance import judge_performance
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kfp_hallmark.components.evaluation.performance_gate.champion import Terms, compare_with_champion
 from kfp_hallmark.components.evaluation.performance_gate.page import performance_page
-from kfp_hallmark.contracts.artifacts import Artifact
+from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.predictions import Predictions, read_predictions
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
 from kfp_hallmark.errors import InputError, nearest
@@ -60,9 +60,9 @@ def judge_performance(
         MissingInputError: If an input is not there.
         InputError: If a limit or metric is unknown, a setting cannot be used, or a champion is asked for and no
             registry is named.
-        IntegrityError: If the predictions are not of this dataset.
+        IntegrityError: If the predictions are not of this dataset, or were changed since they were written.
     """
-    given = read_predictions(predictions.path, dataset.path)
+    given = read_predictions(verified(predictions, "predictions"), dataset.path)
     wanted = _require_limits(limits, given.task)
     require_resampling(bootstrap_samples, confidence)
     checks = _limit_checks(given, wanted, bootstrap_samples, confidence, seed)
@@ -83,7 +83,7 @@ def judge_performance(
     }
     found = Verdict(GATE, given.subjects, checks, parameters)
     document = performance_page(found, given, comparison)
-    found.write(verdict.path)
+    found.store(verdict)
     write_page(report.path, document)
     return (str(found.status),)
 

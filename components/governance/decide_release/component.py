@@ -40,6 +40,7 @@ def decide_release(
 
     Raises:
         InputError: If no gate is required, or the model is not a model folder.
+        IntegrityError: If an input was changed since it was written.
     """
     from kfp_hallmark.components.governance.decide_release.decide import decide_release
 

@@ -8,7 +8,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from kfp_hallmark.components.governance.decide_release.page import decision_page
-from kfp_hallmark.contracts.artifacts import Artifact
+from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.decision import Policy, decide, write_decision
 from kfp_hallmark.contracts.digest import artifact_digest, file_digest
 from kfp_hallmark.contracts.verdict import Verdict
@@ -29,7 +29,7 @@ def decide_release(
 
     Args:
         model: The model.
-        verdicts: Name of the input to the verdict given there: a file, or a folder with `*.json` at any depth.
+        verdicts: Name of the input to the verdict given there: a file, or a folder of verdicts at any depth.
         required_gates: Gates without whose pass there is no release.
         allow_warnings: Whether a verdict of warn counts as passed.
         max_age_hours: Age of a verdict, in hours, above which it is stale.
@@ -38,9 +38,12 @@ def decide_release(
 
     Returns:
         The outcome: `release` or `halt`.
+
+    Raises:
+        IntegrityError: If a verdict was changed since its gate wrote it.
     """
     policy = Policy(tuple(required_gates), allow_warnings, max_age_hours)
-    filed = _file({name: Path(given.path) for name, given in verdicts.items() if given is not None})
+    filed = _file({name: Path(verified(given, name)) for name, given in verdicts.items() if given is not None})
     found = decide(model.path, filed, policy)
     document = decision_page(found, filed, model.path)
     write_decision(decision.path, found, filed)
@@ -75,9 +78,12 @@ def _free(name: str, filed: Container[str]) -> str:
 
 
 def _single(given: Mapping[str, Path]) -> Iterator[tuple[str, Path]]:
-    """Yield each verdict's path with the name of its input, and of its file where the input is a folder."""
+    """Yield each verdict's path with the name of its input, and of its file where the input is a folder.
+
+    Whatever else lies in a folder, such as a link to another, is yielded too, and so stands against release.
+    """
     for name, path in given.items():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() == ".json")
+        files = sorted(file for file in path.rglob("*") if file.is_symlink() or not file.is_dir())
         for file in files:
             yield f"{name}-{re.sub('[^A-Za-z0-9_-]', '-', file.stem)[:60]}", file
         if not files:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from kfp_hallmark.contracts.audit import PATH_VARIABLE, append
 from kfp_hallmark.errors import InputError
+from kfp_hallmark.tracking import without_passwords
 
 
 class FinalStatus(Protocol):
@@ -24,7 +25,8 @@ def record(
 ) -> None:
     """Append one line to the audit log; see the component.
 
-    The platform's error message is left out: it can quote what a failing step saw, and an audit log forgets nothing.
+    Users and passwords in URIs are left out, and so is the platform's error message: it can quote what a failing step
+    saw, and an audit log forgets nothing.
 
     Raises:
         InputError: If no path is given and `HALLMARK_AUDIT_LOG` is not set, or the path is a URI.
@@ -46,6 +48,6 @@ def record(
             "error_code": status.error_code,
             "task": status.pipeline_task_name,
             "job": status.pipeline_job_resource_name,
-            "parameters": dict(parameters),
+            "parameters": without_passwords(dict(parameters)),
         },
     )

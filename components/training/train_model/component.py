@@ -43,6 +43,7 @@ def train_model(
 
     Raises:
         InputError: If the target is absent or constant, a feature holds infinities, or the estimator is unknown.
+        IntegrityError: If an input was changed since it was written.
     """
     from kfp_hallmark.components.training.train_model.train import train
 

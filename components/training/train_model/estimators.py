@@ -51,7 +51,13 @@ def make_estimator(path: str, parameters: Mapping[str, Any], seed: int) -> Any:
     settings = {name: seed for name in estimator.get_params() if name.endswith("random_state")}
     if "n_jobs" in estimator.get_params() and not found.__module__.startswith("sklearn."):
         settings["n_jobs"] = 1
-    return estimator.set_params(**{name: value for name, value in settings.items() if name not in parameters})
+    estimator.set_params(**{name: value for name, value in settings.items() if name not in parameters})
+    if hasattr(estimator, "_parameter_constraints"):
+        try:
+            estimator._validate_params()
+        except ValueError as error:
+            raise InputError(f"estimator_parameters must suit {path!r}; {error}") from None
+    return estimator
 
 
 def _import(path: str) -> type:

@@ -12,14 +12,14 @@ from kfp_hallmark import tracking
 from kfp_hallmark.components.training.train_model.estimators import make_estimator
 from kfp_hallmark.components.training.train_model.features import choose_columns, make_pipeline, read_features
 from kfp_hallmark.components.training.train_model.folder import write_folder
-from kfp_hallmark.contracts.artifacts import Artifact, Metrics, log_metrics
+from kfp_hallmark.contracts.artifacts import Artifact, Metrics, log_metrics, verified
 from kfp_hallmark.contracts.dataset import dataset_lineage
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.documents import writing
 from kfp_hallmark.contracts.experiment import Experiment
 from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION
 from kfp_hallmark.errors import InputError, nearest
-from kfp_hallmark.modeling import THRESHOLD, read_label
+from kfp_hallmark.modeling import THRESHOLD, origin, read_label
 
 if TYPE_CHECKING:
     import numpy
@@ -55,11 +55,12 @@ def train(
     Raises:
         InputError: If data or parameters cannot be used.
         MissingInputError: If there is no dataset, or the tracking store does not answer.
+        IntegrityError: If the dataset was changed since it was written.
     """
     if not 0 <= seed < 2**32:
         raise InputError(f"seed must be at least 0 and below 2**32; got {seed}.")
     made = make_estimator(estimator, estimator_parameters, seed)
-    columns = choose_columns(dataset.path, target, excluded_columns)
+    columns = choose_columns(verified(dataset, "dataset"), target, excluded_columns)
     label = read_label(dataset.path, target)
     meaning = describe_target(made, label, target, positive_class)
     frame = read_features(dataset.path, columns)
@@ -159,7 +160,8 @@ def fit(pipeline: Any, frame: Any, label: numpy.ndarray, estimator: str) -> Any:
     """Return the pipeline, fitted on one thread.
 
     Raises:
-        InputError: If the estimator refuses its parameters or the data.
+        InputError: If the estimator refuses its parameters or the data; its own message may hold values and is not
+            shown.
     """
     from threadpoolctl import threadpool_limits
 
@@ -167,10 +169,22 @@ def fit(pipeline: Any, frame: Any, label: numpy.ndarray, estimator: str) -> Any:
         with threadpool_limits(1):
             return pipeline.fit(frame, label)
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
         raise InputError(
-            f"The estimator {estimator!r} must fit the data; it failed with {type(error).__name__}: {reason}"
-        ) from error
+            f"The estimator {estimator!r} must fit {len(label):,} rows{_of_classes(pipeline, label)}; it failed with "
+            f"{type(error).__name__} {origin(error)}.",
+            "Its own message may hold values of the data, so it is not shown; the line that raised it tells more.",
+        ) from None
+
+
+def _of_classes(pipeline: Any, label: numpy.ndarray) -> str:
+    """Return how many classes there are, for a classifier, and how rare one is."""
+    import numpy
+    from sklearn.base import is_classifier
+
+    if not is_classifier(pipeline):
+        return ""
+    rows = numpy.unique(label, return_counts=True)[1]
+    return f" of {len(rows):,} classes, the rarest of which has {rows.min():,}"
 
 
 def _tags(plan: Experiment, digest: str) -> dict[str, str]:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kfp_hallmark import __version__, components
+from kfp_hallmark import __version__, components, runner
 from kfp_hallmark.contracts import audit
+from kfp_hallmark.pipelines import governed_training
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "examples" / "acs_employment" / "released.yaml"
@@ -17,9 +18,9 @@ EXAMPLE = ROOT / "examples" / "acs_employment" / "released.yaml"
 
 @pytest.fixture
 def hallmark(tmp_path):
-    def call(*arguments):
+    def call(*arguments, columns=200):
         command = [Path(sys.executable).parent / "hallmark", *arguments]
-        variables = os.environ | {"COLUMNS": "200", "HALLMARK_HOME": str(tmp_path / "state")}
+        variables = os.environ | {"COLUMNS": str(columns), "HALLMARK_HOME": str(tmp_path / "state")}
         return subprocess.run(list(map(str, command)), cwd=tmp_path, env=variables, capture_output=True, text=True)
 
     return call
@@ -43,6 +44,17 @@ def test_show_a_component(hallmark):
     assert "verdict" in done.stdout
 
 
+@pytest.mark.parametrize("columns", [80, 200])
+def test_show_tells_everything_in_the_width_that_there_is(hallmark, columns):
+    fields = runner.parameter_fields(governed_training).values()
+    shown = hallmark("show", "governed_training", columns=columns).stdout
+    assert max(map(len, shown.splitlines())) <= columns
+    words = " ".join(shown.split())
+    for field in fields:
+        need = "required" if field.required else "optional" if field.default is None else f"default {field.default!r}"
+        assert f" {field.name} {field.type} {need} {field.description} " in f" {words} "
+
+
 def test_show_names_the_nearest(hallmark):
     done = hallmark("show", "fairnes_gate")
     assert done.returncode == 2
@@ -54,6 +66,9 @@ def test_show_names_the_nearest(hallmark):
     ("arguments", "message"),
     [
         (["run", "governed_trainin"], "Did you mean 'governed_training'?"),
+        (["run", "absent.yaml"], "got 'absent.yaml'.\nHint: Compile it first"),
+        (["run", "my_pipeline.py:my_pipeline"], "got 'my_pipeline.py:my_pipeline'.\nHint: Compile it first"),
+        (["run", __file__], "test_main.py' cannot be read"),
         (["run", "governed_training", "--params", EXAMPLE, "--set", "sede=1"], "Did you mean 'seed'?"),
         (["run", "governed_training", "--params", EXAMPLE, "--set", "seed=one"], "'seed' must be of type int"),
         (["run", "governed_training", "--params", EXAMPLE, "--set", "seed"], "--set must be NAME=VALUE"),

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import uv
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -15,47 +14,38 @@ ROOT = Path(__file__).resolve().parents[3]
 def checkout(copy_checkout, tmp_path_factory):
     """Return a copy of the repository with an environment that has it installed."""
     copy = copy_checkout(tmp_path_factory.mktemp("checkout"))
-    subprocess.run(["git", "init", "-q"], cwd=copy, check=True)
-    subprocess.run([uv.find_uv_bin(), "venv", "-q", "-p", sys.executable, ".venv"], cwd=copy, check=True)
-    locked = ["--require-hashes", "-r", "requirements-dev.lock"]
-    subprocess.run([uv.find_uv_bin(), "pip", "install", "-q", "-p", ".venv", *locked], cwd=copy, check=True)
-    subprocess.run(
-        [uv.find_uv_bin(), "pip", "install", "-q", "-p", ".venv", "--no-deps", "-e", "."], cwd=copy, check=True
-    )
+    made = call(copy, "make", "setup", f"PYTHON={sys.executable}")
+    assert made.returncode == 0, made.stderr
     return copy
 
 
-def call(checkout, *command):
-    variables = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    program, *arguments = command
-    return subprocess.run(
-        [checkout / ".venv" / "bin" / program, *arguments], cwd=checkout, env=variables, capture_output=True, text=True
-    )
+def call(checkout, program, *arguments):
+    outer = ("PYTHONPATH", "VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL")
+    variables = {name: value for name, value in os.environ.items() if name not in outer}
+    variables["PATH"] = f"{checkout / '.venv' / 'bin'}{os.pathsep}{variables['PATH']}"
+    return subprocess.run([program, *arguments], cwd=checkout, env=variables, capture_output=True, text=True)
 
 
-def test_makes_a_component_that_keeps_the_conventions(checkout):
-    made = call(checkout, "hallmark", "new", "component", "count_labels", "--stage", "data", "--environment", "ml")
-    assert made.returncode == 0, made.stderr
+def test_contributors_find_the_tests_of_a_component(checkout):
+    assert "`make test-ml ARGS=tests/components/data/count_labels`" in (checkout / "CONTRIBUTING.md").read_text()
+
+
+def test_makes_components_that_keep_the_conventions(checkout):
+    for name, stage in (("count_labels", "data"), ("drift_monitor", "monitoring")):
+        made = call(checkout, "hallmark", "new", "component", name, "--stage", stage, "--environment", "ml")
+        assert made.returncode == 0, made.stderr
     compiled = call(checkout, "hallmark", "compile")
     assert "wrote compiled/components/count_labels.yaml" in compiled.stdout
-    assert "wrote components/data/count_labels/README.md" in compiled.stdout
+    assert "wrote components/monitoring/drift_monitor/README.md" in compiled.stdout
     held = call(checkout, "python", "-m", "pytest", "-q", "tests/conventions")
     assert held.returncode == 0, held.stdout
     styled = call(checkout, "ruff", "check")
     assert styled.returncode == 0, styled.stdout
     assert call(checkout, "ruff", "format", "--check").returncode == 0
-    tested = call(
-        checkout,
-        "hallmark",
-        "env",
-        "run",
-        "ml",
-        "--",
-        "python",
-        "-c",
-        "import sys; sys.path.insert(0, 'tests'); from kfp_hallmark.components.data.count_labels.count import count",
-    )
-    assert tested.returncode == 0, tested.stderr
+    folders = "tests/components/data/count_labels tests/components/monitoring/drift_monitor"
+    tested = call(checkout, "make", "test-ml", f"ARGS={folders}")
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    assert "4 passed" in tested.stdout
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,8 @@ WEIGHED = {
         {},
         "must be about this model",
     ),
+    "on the training data": ("fairness_gate", {"model": "MODEL", "dataset": TRAIN}, {}, "about its training data"),
+    "on what the training data is from": ("fairness_gate", {"model": "MODEL", "dataset": SOURCE}, {}, "training data"),
     "a data gate on another model": ("validate_dataset", {"model": OTHER, "dataset": TEST}, {}, "about this model"),
     "a data gate on other data": ("validate_dataset", {"dataset": OTHER}, {}, "made from or judged on"),
     "a data gate on other data beside ours": (
@@ -128,6 +130,7 @@ def test_a_verdict_that_does_not_count_halts(judged_model, write_verdict, name):
         ("validate_dataset", {"dataset": TRAIN}, {}),
         ("validate_dataset", {"dataset": SOURCE, "baseline": OTHER}, {}),
         ("validate_dataset", {"model": "MODEL", "dataset": OTHER}, {}),
+        ("validate_dataset", {"model": "MODEL", "dataset": TRAIN}, {}),
         ("fairness_gate", {"model": "MODEL"}, {"hours_old": 23.99}),
         ("fairness_gate", {"model": "MODEL"}, {"hours_old": -0.05}),
         ("fairness_gate", {"model": "MODEL"}, {"status": "warn"}),
@@ -273,7 +276,7 @@ ATTACKS = {
         IntegrityError,
         "must be the one that was decided on",
     ),
-    "model file renamed, same root": (
+    "model file renamed": (
         lambda model, folder: (model / "data" / "weights.txt").rename(model / "data" / "weight.txt"),
         IntegrityError,
         "must be the one that was decided on",
@@ -430,6 +433,31 @@ ATTACKS = {
         ),
         IntegrityError,
         "must be JSON",
+    ),
+    "digest of a verdict is a list": (
+        decision_of(lambda d: d["evidence"][0].update(digest=[d["evidence"][0]["digest"]])),
+        IntegrityError,
+        "must be a whole hallmark/decision/v1; The verdict of 'fairness_gate' must be bound by a digest",
+    ),
+    "digest of a verdict is a mapping": (
+        decision_of(lambda d: d["evidence"][0].update(digest={})),
+        IntegrityError,
+        "must be a whole hallmark/decision/v1; The verdict of 'fairness_gate' must be bound by a digest",
+    ),
+    "a reason to halt that is no text": (
+        decision_of(lambda d: d.update(outcome="halt", reasons=[{}])),
+        IntegrityError,
+        "Every reason must be text",
+    ),
+    "a gate's reason that is no text": (
+        decision_of(lambda d: d["evidence"][0].update(reasons=[1])),
+        IntegrityError,
+        "Every reason must be text",
+    ),
+    "nested deeply": (
+        decision_of(lambda d: d["lineage"].update(experiment_hash=json.loads("[" * 600 + "]" * 600))),
+        IntegrityError,
+        "must be a whole|must say what",
     ),
     "model's files absent": (decision_of(lambda d: d["model"].pop("files")), IntegrityError, "must be a whole"),
 }

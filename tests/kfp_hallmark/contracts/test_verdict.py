@@ -1,3 +1,4 @@
+import contextlib
 import json
 import math
 
@@ -201,6 +202,15 @@ def test_read_refuses(tmp_path, write_verdict, name):
     path.write_text(json.dumps(value))
     with pytest.raises(IntegrityError, match=message):
         Verdict.read(path)
+
+
+@pytest.mark.parametrize("depth", [600, 990])
+def test_a_verdict_that_nests_deeply_is_read_or_refused(tmp_path, write_verdict, depth):
+    path = write_verdict(tmp_path / "verdict.json", "fairness_gate", {"model": MODEL})
+    nested = "[" * depth + "]" * depth
+    path.write_text(path.read_text().replace('"parameters": {', f'"parameters": {{"nested": {nested},'))
+    with contextlib.suppress(IntegrityError):
+        assert Verdict.read(path).gate == "fairness_gate"
 
 
 def test_read_refuses_an_absent_file(tmp_path):

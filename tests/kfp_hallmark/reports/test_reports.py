@@ -102,3 +102,10 @@ def test_a_long_label_keeps_its_ends():
 def test_the_value_is_drawn_over_the_limit():
     chart = bars("t", [("a", 0.24)], [0.25])
     assert chart.index('class="limit"') < chart.index(">0.24<")
+
+
+def test_a_limit_and_an_interval_stay_on_one_line():
+    found = check_table([Check("roc_auc", Status.PASS, 0.9, minimum=0.88, maximum=1, interval=(0.89, 0.92))])
+    limit = '<span class="word">≥ 0.88</span> and <span class="word">≤ 1</span>'
+    assert f"<td>{limit}</td>" in found
+    assert '<td><span class="word">0.89 to 0.92</span></td>' in found

@@ -15,7 +15,15 @@ def nothing():
 
 
 @dsl.pipeline(name="typed")
-def typed(count: int, text: str, share: float = 0.5, on: bool = True, names: list = [], limits: dict = {}):
+def typed(
+    count: int,
+    text: str,
+    share: float = 0.5,
+    on: bool = True,
+    names: list = [],
+    limits: dict = {},
+    data_uri: str = "data.csv",
+):
     nothing()
 
 
@@ -66,10 +74,14 @@ def test_all_missing_ones_are_named():
         ("share", math.nan, "must be finite; got nan"),
         ("share", math.inf, "must be finite; got inf"),
         ("on", 1, "must be of type bool"),
-        ("names", "x", "must be of type list"),
+        ("names", "x", 'must be of type list; got "x" (str).\nHint: Write [x].'),
+        ("names", "[x, y", "Hint: Write [x, y]."),
         ("names", {"x": 1}, "must be of type list"),
         ("limits", [1], "must be of type dict"),
         ("limits", {1: 2}, "keys inside the parameter 'limits' must be text; got 1"),
+        ("limits", "a:1", 'must be of type dict; got "a:1" (str).\nHint: Write {name: value}, with a space after the'),
+        ("limits", {"a:1": None}, "must not be missing; 'a:1' has none.\nHint: Write a space after the colon:"),
+        ("data_uri", "", "'data_uri' must be a path or a URI; got ''.\nHint: Leave it out, or write null."),
         ("limits", {"a": {"b": None}}, "got None.\nHint: Leave out what has no value."),
         ("names", [math.inf], "finite numbers"),
         ("names", [datetime.date(2015, 1, 2)], "values inside the parameter 'names'"),

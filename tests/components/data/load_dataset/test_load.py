@@ -295,6 +295,10 @@ def test_an_age_out_of_range_is_refused(tmp_path, dataset, hours):
     assert "max_age_hours must be above 0" in refused(InputError, dataset, str(ACS), None, hours)
 
 
+def test_an_empty_uri_is_not_the_working_folder(dataset):
+    assert refused(InputError, dataset, "") == "uri must be a path or a URI; got ''."
+
+
 def test_a_missing_file_is_refused(tmp_path, dataset):
     path = str(tmp_path / "absent.csv")
     assert refused(MissingInputError, dataset, path) == f"uri must be a file or folder that is there; got {path!r}."

@@ -234,6 +234,16 @@ def test_twenty_integers_are_classes_and_more_are_a_quantity(stored, output, sid
     sides(stored({"y": list(range(21))}), target="y")
 
 
+@pytest.mark.parametrize("kind", ["int64", "uint64"])
+def test_integers_too_great_for_floats_are_classes(stored, output, sides, kind):
+    first = 2**53 + 1 if kind == "int64" else 2**63 + 1
+    labels = [first + row % 2 for row in range(40)]
+    train, test = sides(stored({"n": range(40), "y": pyarrow.array(labels, kind)}), "whole-", target="y")
+    assert set(train["y"].to_pylist()) == set(test["y"].to_pylist()) == {first, first + 1}
+    dataset = stored({"when": range(10), "y": pyarrow.array([*[first] * 9, first + 1], kind)})
+    assert "the train side lacks 1 of the 2 classes" in refused(dataset, output, target="y", time_column="when")
+
+
 @pytest.mark.parametrize(("fraction", "side"), [(1e-9, "test"), (1 - 1e-9, "train")])
 def test_an_empty_side_is_refused(stored, output, fraction, side):
     message = refused(stored(people(50)), output, test_fraction=fraction)

@@ -105,6 +105,13 @@ def test_slices_are_shown_and_small_ones_marked(run, model_folder, customers):
     assert "<td>Aue</td>" not in html
 
 
+def test_the_report_names_metrics_in_words(run, model_folder, customers):
+    model, data = model_folder(customers, LogisticRegression())
+    output = run(model, data, slices=["home town"])
+    assert "roc auc" in output.html
+    assert [name for name in output.metrics.metadata if "_" in name and name in output.html] == []
+
+
 def test_a_name_is_escaped(run, model_folder, customers):
     customers["home town"] = "<b>Ulm</b>"
     model, data = model_folder(customers, LogisticRegression())
@@ -130,6 +137,17 @@ def test_numbers_of_many_values_are_cut_into_bands():
     assert [len(rows) for _, rows in parts] == [20] * 5
     assert parts[0][0] == "up to 19.8"
     assert parts[4][0] == "above 79.2"
+
+
+def test_infinities_beside_many_numbers_are_slices_of_their_own():
+    values = numpy.arange(100.0)
+    values[10:20], values[50:70], values[80:85] = -math.inf, math.inf, math.nan
+    parts = divide(pyarrow.chunked_array([pyarrow.array(values, from_pandas=True)]))
+    assert [len(rows) for _, rows in parts] == [13] * 5 + [10, 20, 5]
+    assert [name for name, _ in parts[5:]] == ["-inf", "inf", "(missing)"]
+    assert set(parts[6][1]) == set(range(50, 70))
+    assert parts[0][0] == "up to 22.8"
+    assert parts[4][0] == "above 86.2"
 
 
 def test_a_text_of_many_values_keeps_the_most_frequent():

@@ -303,17 +303,46 @@ def test_sizes_out_of_range(run, model_folder, customers, name, value):
         run(*model_folder(customers, LogisticRegression()), **{name: value})
 
 
+@pytest.mark.parametrize(("more", "rest"), [(4, "1 other feature<"), (5, "2 other features<")])
+def test_what_a_single_prediction_leaves_out_is_counted(run, model_folder, customers, more, rest):
+    for index in range(more):
+        customers[f"more {index}"] = customers["noise"] * index
+    assert rest in run(*model_folder(customers, LogisticRegression())).html
+
+
 def test_numbers_are_told_by_rank():
-    column = pandas.Series([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, None])
+    column = pandas.Series([*range(21), None])
     assert describe(column) == [
-        *["lowest tenth"] * 2,
-        *["low"] * 2,
-        *["middle"] * 3,
-        *["high"] * 3,
-        "highest tenth",
+        *["lowest tenth"] * 3,
+        *["low"] * 5,
+        *["middle"] * 6,
+        *["high"] * 5,
+        *["highest tenth"] * 2,
         "missing",
     ]
-    assert ranks(column)[[0, 5, 10, 11]].tolist() == [0, 0.5, 1, 0.5]
+    assert ranks(column)[[0, 10, 20, 21]].tolist() == [0, 0.5, 1, 0.5]
+
+
+def test_a_number_that_most_rows_share_is_not_told_by_rank():
+    column = pandas.Series([0.0] * 30 + [float(value) for value in range(1, 31)])
+    assert describe(column)[0] == "most common"
+    assert describe(column[1:])[0] == "low"
+
+
+@pytest.mark.parametrize(
+    ("values", "bands"),
+    [
+        ([1.0] * 15 + [0.0] * 85, {1.0: "common", 0.0: "most common"}),
+        ([True] * 4 + [False] * 96, {True: "rare", False: "most common"}),
+        ([1] * 13 + [2] * 87, {1: "common", 2: "most common"}),
+        ([*range(20)] * 5, dict.fromkeys(range(20), "common")),
+    ],
+)
+def test_few_numbers_are_told_by_how_many_share_them(values, bands):
+    column = pandas.Series(values)
+    assert describe(column) == [bands[value] for value in values]
+    distinct = sorted(bands)
+    assert ranks(column).tolist() == [distinct.index(value) / (len(distinct) - 1) for value in values]
 
 
 @pytest.mark.parametrize(("count", "band"), [(4, "rare"), (5, "common"), (49, "common"), (50, "most common")])

@@ -45,6 +45,21 @@ def test_a_registered_model_without_the_alias_has_no_champion(compare, models, r
     assert "has no champion yet" in compare(models.good)[1].message
 
 
+def test_released_versions_without_a_champion_are_a_warning(compare, models, enthrone, registry, request):
+    enthrone(models.good.folder, tags={"hallmark.decision": "release"})
+    registry.store.delete_registered_model_alias(request.node.name, "champion")
+    _, check = compare(models.poor)
+    assert check.status is Status.WARN
+    assert "has no champion, though 1 of its versions were released" in check.message
+
+
+def test_a_champion_with_the_models_digest_and_other_files_fails(compare, models, enthrone):
+    enthrone(models.good.folder, tags={"hallmark.digest": artifact_digest(models.poor.folder)})
+    _, check = compare(models.poor)
+    assert check.status is Status.FAIL
+    assert "is not what was registered" in check.message
+
+
 def test_a_better_champion_fails_the_model(compare, models, enthrone):
     enthrone(models.good.folder)
     found, check = compare(models.poor)

@@ -124,10 +124,28 @@ def test_the_required_gates_need_not_be_the_usual_ones(step, write_verdict, tmp_
 def test_a_folder_of_additional_verdicts(step, write_verdict, tmp_path, status, outcome, name):
     write_verdict(tmp_path / "more" / "a.json", "privacy_gate", step.about)
     write_verdict(tmp_path / "more" / name, "security_gate", step.about, status)
-    (tmp_path / "more" / "notes.txt").write_text("not a verdict")
     step.given["additional_verdicts"] = dsl.Artifact(uri=str(tmp_path / "more"))
     assert step.run() == (outcome,)
     assert set(step.found.statuses) == {*GATES, "privacy_gate", "security_gate"}
+
+
+def test_what_is_no_verdict_in_the_folder_halts(step, write_verdict, tmp_path):
+    write_verdict(tmp_path / "hidden" / "b.json", "security_gate", step.about, "fail")
+    write_verdict(tmp_path / "more" / "a.json", "privacy_gate", step.about)
+    (tmp_path / "more" / "elsewhere").symlink_to(tmp_path / "hidden")
+    (tmp_path / "more" / "notes.txt").write_text("not a verdict")
+    step.given["additional_verdicts"] = dsl.Artifact(uri=str(tmp_path / "more"))
+    assert step.run() == ("halt",)
+    assert step.found.statuses["privacy_gate"] == "pass"
+    assert step.found.statuses["additional_verdicts-notes"] == "inconclusive"
+    assert step.found.statuses["additional_verdicts-elsewhere"] == "inconclusive"
+
+
+def test_a_verdict_that_its_gate_did_not_write_is_refused(step):
+    verdict = step.given["fairness_verdict"]
+    verdict.metadata["digest"] = "sha256:" + "9" * 64
+    with pytest.raises(IntegrityError, match="The fairness_verdict must have the digest sha256:999"):
+        step.run()
 
 
 def test_an_unreadable_file_in_the_folder_is_named(step, tmp_path):

@@ -50,6 +50,14 @@ def test_success_and_failure_each_make_a_line(log):
     assert "Jane" not in log.read_text()
 
 
+def test_passwords_are_left_out(log):
+    record(
+        ended("SUCCEEDED"), "p", "r", {"data_uri": "s3://user:hunter2@bucket/x", "more": [{"a": "b://c:d@e"}]}, str(log)
+    )
+    assert records(log)[0]["record"]["parameters"] == {"data_uri": "s3://bucket/x", "more": [{"a": "b://e"}]}
+    assert "hunter2" not in log.read_text()
+
+
 def test_the_path_can_come_from_the_environment(log, monkeypatch):
     monkeypatch.setenv("HALLMARK_AUDIT_LOG", str(log))
     record(ended("CANCELLED"), "governed-training", "run-1", {}, None)

@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 import sys
+import traceback
 
 import mlflow.pyfunc
 import numpy
@@ -331,8 +332,26 @@ def test_an_unknown_parameter(run, people):
 
 
 def test_a_parameter_out_of_range(run, people, tmp_path):
-    bad(run, people, "must fit the data; .*'max_iter'", estimator_parameters={"max_iter": -5})
+    bad(run, people, "estimator_parameters must suit .*; The 'max_iter'", estimator_parameters={"max_iter": -5})
     assert not (tmp_path / "model").exists()
+
+
+def test_an_estimator_that_fails_shows_no_values(run, people, tmp_path):
+    people["bought it"] = numpy.arange(300).clip(9) + 700_000
+    with pytest.raises(InputError) as caught:
+        run(people, estimator_parameters={"early_stopping": True})
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "must fit 300 rows of 291 classes, the rarest of which has 1; it failed with ValueError in " in shown
+    assert "(_split.py, line " in shown
+    assert "70001" not in shown
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_regressor_that_fails_names_no_classes(run, people):
+    people["bought it"] = numpy.arange(300) + 0.5
+    parameters = {"max_depth": "deep"}
+    message = r"must fit 300 rows; it failed with \w+ in \w+ \(\w+\.py, line \d+\)\."
+    bad(run, people, message, estimator="xgboost.XGBRegressor", estimator_parameters=parameters)
 
 
 def test_a_positive_class_that_is_none(run, people):
