@@ -19,7 +19,12 @@ from kfp_hallmark.errors import HallmarkError, InputError, ServiceError
 if TYPE_CHECKING:
     from google.api_core.operation import Operation
     from google.api_core.retry import Retry
-    from google.cloud.aiplatform_v1 import EndpointServiceClient, ModelServiceClient
+    from google.cloud.aiplatform_v1 import (
+        EndpointServiceClient,
+        ModelServiceClient,
+        PipelineServiceClient,
+        ScheduleServiceClient,
+    )
 
 NAME_LABEL = "hallmark_name"
 DIGEST_LABEL = "hallmark_digest"
@@ -130,6 +135,22 @@ class Vertex:
 
         with reaching("know who asks"):
             return EndpointServiceClient(client_options={"api_endpoint": self.host})
+
+    @cached_property
+    def pipelines(self) -> PipelineServiceClient:
+        """The pipeline jobs."""
+        from google.cloud.aiplatform_v1 import PipelineServiceClient
+
+        with reaching("know who asks"):
+            return PipelineServiceClient(client_options={"api_endpoint": self.host})
+
+    @cached_property
+    def schedules(self) -> ScheduleServiceClient:
+        """The schedules of pipeline jobs."""
+        from google.cloud.aiplatform_v1 import ScheduleServiceClient
+
+        with reaching("know who asks"):
+            return ScheduleServiceClient(client_options={"api_endpoint": self.host})
 
     def finish(self, operation: Operation, task: str) -> Any:
         """Wait for an operation to end and return what came of it.

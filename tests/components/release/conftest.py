@@ -13,7 +13,8 @@ import urllib.request
 import uuid
 
 import pytest
-from fakes.vertex.server import LOCATION, PROJECT, VertexFake
+from fakes.vertex.fixtures import fake, google  # noqa: F401
+from fakes.vertex.server import LOCATION, PROJECT
 from kfp import dsl
 
 from kfp_hallmark.components.release.register_model.register import register
@@ -198,28 +199,11 @@ def another(write_model, write_verdict, tmp_path, candidate):
     return made
 
 
-@pytest.fixture(scope="session")
-def google(tmp_path_factory):
-    """Google's services on this machine, found by every client of this process and of those that it starts."""
-    with VertexFake() as fake, pytest.MonkeyPatch.context() as patch:
-        for variable, value in fake.environment(tmp_path_factory.mktemp("google")).items():
-            patch.setenv(variable, value)
-        yield fake
-
-
-@pytest.fixture
-def fake(google):
-    """Google's services with a bucket, and nothing else."""
-    google.reset()
-    google.storage.buckets["models"] = {}
-    return google
-
-
 IMAGE = f"{LOCATION}-docker.pkg.dev/{PROJECT}/hallmark/serve@sha256:{'5' * 64}"
 
 
 @pytest.fixture
-def vertex(fake):
+def vertex(fake):  # noqa: F811
     """The options by which register_model reaches Vertex AI."""
     return {
         "project": PROJECT,

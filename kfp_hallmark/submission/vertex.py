@@ -1,0 +1,369 @@
+"""Submit compiled pipelines to Vertex AI Pipelines."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kfp_hallmark.errors import EnvironmentFailure, InputError, MissingInputError, ServiceError
+from kfp_hallmark.runner.parameters import check_parameters, pipeline_spec
+from kfp_hallmark.runner.record import FAILED, PENDING, REUSED, RUNNING, SKIPPED, SUCCEEDED
+from kfp_hallmark.settings import Settings
+from kfp_hallmark.settings_checks import google_labels
+from kfp_hallmark.submission import CANCELLED, CANCELLING, PAUSED, Run, RunStep, Schedule
+from kfp_hallmark.vertex import Vertex, reaching, retry
+
+if TYPE_CHECKING:
+    from google.cloud import aiplatform
+    from google.cloud.aiplatform_v1 import types
+
+EXPERIMENT_LABEL = "hallmark_experiment"
+"""The label by which runs of an experiment are listed."""
+
+RUN_NAME = r"[a-z][a-z0-9-]{0,127}"
+EXPERIMENT_NAME = r"[a-z0-9][a-z0-9-]{0,62}"
+
+_JOB_STATES = {
+    "QUEUED": PENDING,
+    "PENDING": PENDING,
+    "RUNNING": RUNNING,
+    "SUCCEEDED": SUCCEEDED,
+    "FAILED": FAILED,
+    "CANCELLING": CANCELLING,
+    "CANCELLED": CANCELLED,
+    "PAUSED": PAUSED,
+}
+
+_STEP_STATES = {
+    "PENDING": PENDING,
+    "RUNNING": RUNNING,
+    "SUCCEEDED": SUCCEEDED,
+    "CANCEL_PENDING": CANCELLING,
+    "CANCELLING": CANCELLING,
+    "CANCELLED": CANCELLED,
+    "FAILED": FAILED,
+    "SKIPPED": REUSED,
+    "NOT_TRIGGERED": SKIPPED,
+}
+"""On Vertex AI a step is SKIPPED when its results are reused, and NOT_TRIGGERED when its condition does not hold."""
+
+
+class VertexPipelines:
+    """Vertex AI Pipelines, as the settings name it; a `Service`.
+
+    Args:
+        settings: `[vertex]` says where and as whom runs run.
+        api_endpoint: Another address of the API, as `host:port`.
+
+    Raises:
+        InputError: If the settings lack the project or the location.
+        EnvironmentFailure: If Google's client is not installed.
+    """
+
+    platform = "vertex"
+
+    def __init__(self, settings: Settings, api_endpoint: str | None = None) -> None:
+        settings.require("vertex.project", "vertex.location")
+        self._settings = settings
+        self._vertex = Vertex(str(settings.vertex.project), str(settings.vertex.location), api_endpoint)
+        self._aiplatform = _import_client()
+        with reaching("know who asks"):
+            self._aiplatform.init(
+                project=self._vertex.project, location=self._vertex.location, api_endpoint=self._vertex.host
+            )
+
+    def submit(
+        self,
+        spec_path: str | Path,
+        parameters: Mapping[str, Any],
+        *,
+        run_name: str | None = None,
+        experiment: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        caching: bool | None = None,
+    ) -> Run:
+        """Start a run of a compiled pipeline; see `Service.submit`.
+
+        `run_name` becomes the job's id, so that one name is one run. When the answer to the request is lost, it is
+        found out whether the run began.
+        """
+        job = self._job(spec_path, parameters, run_name, experiment, labels, caching)
+        run_id = str(job.job_id)
+        if run_name is not None and self._found(run_id) is not None:
+            raise InputError(
+                f"run_name must be new; there is a run {run_id!r}.", f"Look at it with `hallmark runs show {run_id}`."
+            )
+        vertex = self._settings.vertex
+        task = f"start the run {run_id}"
+        try:
+            with reaching(task), _unwrapped():
+                made = self._aiplatform.Experiment.get_or_create(experiment) if experiment else None
+                job.submit(service_account=vertex.service_account, network=vertex.network, experiment=made)
+        except ServiceError as error:
+            if self._found(run_id) is None:
+                raise
+            if experiment:
+                raise ServiceError(
+                    f"The run {run_id} goes on, but may not show in the experiment {experiment}: {error.message}",
+                    f"Look at it with `hallmark runs show {run_id}`.",
+                ) from error
+        return self.get(run_id)
+
+    def get(self, run_id: str) -> Run:
+        """Return a run with its steps; see `Service.get`."""
+        job = self._found(run_id)
+        if job is None:
+            raise MissingInputError(
+                f"A run must be there; Vertex AI has no run {run_id!r} in {self._vertex.parent}.",
+                "List them with `hallmark runs list`.",
+            )
+        return replace(self._run(job), steps=_steps(job))
+
+    def list(self, *, experiment: str | None = None, limit: int = 20) -> Sequence[Run]:
+        """Return the latest runs, the newest first; see `Service.list`."""
+        request = {
+            "parent": self._vertex.parent,
+            "order_by": "create_time desc",
+            "page_size": limit,
+            "filter": f'labels.{EXPERIMENT_LABEL}="{_experiment(experiment)}"' if experiment else "",
+        }
+        with reaching("list the runs"):
+            jobs = self._vertex.pipelines.list_pipeline_jobs(request, retry=retry())
+            return [self._run(job) for job in islice(jobs, limit)]
+
+    def cancel(self, run_id: str) -> Run:
+        """Ask for a run to end; see `Service.cancel`."""
+        run = self.get(run_id)
+        if run.ended:
+            return run
+        with reaching(f"cancel the run {run_id}"):
+            self._vertex.pipelines.cancel_pipeline_job(name=self._name(run_id))
+        return self.get(run_id)
+
+    def schedule(
+        self,
+        spec_path: str | Path,
+        parameters: Mapping[str, Any],
+        *,
+        name: str,
+        cron: str | None = None,
+        every: timedelta | None = None,
+        experiment: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        caching: bool | None = None,
+        max_concurrent_runs: int = 1,
+    ) -> Schedule:
+        """Start runs by a schedule; see `Service.schedule`."""
+        if every is not None or cron is None:
+            raise InputError("A schedule on Vertex AI must be given by `cron`; it knows no intervals.")
+        if not re.fullmatch(r"((CRON_)?TZ=\S+ )?(\S+ ){4}\S+", cron):
+            raise InputError(f"cron must have five fields, as in '0 6 * * 1'; got {cron!r}.")
+        if experiment is not None:
+            raise InputError(f"A schedule on Vertex AI must have no experiment; got {experiment!r}.", "Use a label.")
+        if max_concurrent_runs < 1:
+            raise InputError(f"max_concurrent_runs must be at least 1; got {max_concurrent_runs}.")
+        if any(schedule.name == name for schedule in self.schedules()):
+            raise InputError(f"name must be new; there is a schedule {name!r}.", "Remove that one first.")
+        job = self._job(spec_path, parameters, None, None, labels, caching)
+        vertex = self._settings.vertex
+        with reaching(f"make the schedule {name}"):
+            made = self._aiplatform.PipelineJobSchedule(pipeline_job=job, display_name=name)
+            made.create(
+                cron=cron,
+                max_concurrent_run_count=max_concurrent_runs,
+                service_account=vertex.service_account,
+                network=vertex.network,
+            )
+        return self._schedule(made.gca_resource)
+
+    def schedules(self) -> Sequence[Schedule]:
+        """Return the schedules, the newest first."""
+        request = {"parent": self._vertex.parent, "order_by": "create_time desc"}
+        with reaching("list the schedules"):
+            return [self._schedule(entry) for entry in self._vertex.schedules.list_schedules(request, retry=retry())]
+
+    def unschedule(self, schedule_id: str) -> None:
+        """Remove a schedule; the runs that it started stay."""
+        from google.api_core.exceptions import NotFound
+
+        task = f"remove the schedule {schedule_id}"
+        with reaching(task):
+            try:
+                name = f"{self._vertex.parent}/schedules/{schedule_id}"
+                operation = self._vertex.schedules.delete_schedule(name=name)
+            except NotFound:
+                raise MissingInputError(
+                    f"A schedule must be there; Vertex AI has no schedule {schedule_id!r} in {self._vertex.parent}."
+                ) from None
+        self._vertex.finish(operation, task)
+
+    def _job(
+        self,
+        spec_path: str | Path,
+        parameters: Mapping[str, Any],
+        run_name: str | None,
+        experiment: str | None,
+        labels: Mapping[str, str] | None,
+        caching: bool | None,
+    ) -> aiplatform.PipelineJob:
+        """Return a job that has not begun, everything about it checked."""
+        self._settings.require("vertex.pipeline_root")
+        spec = pipeline_spec(spec_path)
+        _require_one_document(Path(spec_path))
+        given = check_parameters(spec, parameters)
+        labels = {**self._settings.vertex.labels, **(labels or {})}
+        google_labels("labels", labels)
+        if experiment is not None:
+            labels[EXPERIMENT_LABEL] = _experiment(experiment)
+        root = str(self._settings.vertex.pipeline_root)
+        self._require_bucket(root)
+        run_id = _run_id(run_name, spec.pipeline_info.name)
+        return self._aiplatform.PipelineJob(
+            display_name=run_id,
+            template_path=str(spec_path),
+            job_id=run_id,
+            pipeline_root=root,
+            parameter_values=given,
+            # True would let gates, registrations and deployments be reused too.
+            enable_caching=False if caching is False else None,
+            labels=labels,
+        )
+
+    def _require_bucket(self, root: str) -> None:
+        """Raise `MissingInputError` unless the bucket is there: the client would make one, whatever its name."""
+        from google.api_core.exceptions import Forbidden
+        from google.cloud.storage import Client
+
+        name = root.removeprefix("gs://").partition("/")[0]
+        try:
+            with reaching(f"find the bucket {name}"):
+                there = Client(project=self._vertex.project).bucket(name).exists()
+        except OSError as error:
+            raise ServiceError(f"Cloud Storage must answer; got {type(error).__name__}.", "Try again.") from error
+        except ServiceError as error:
+            if isinstance(error.__cause__, Forbidden):
+                return  # who may start runs need not be allowed to look at buckets
+            raise
+        if not there:
+            raise MissingInputError(
+                f"vertex.pipeline_root must lie in a bucket that there is; got {root!r}.",
+                f"`gcloud storage buckets create gs://{name} --location={self._vertex.location}`.",
+            )
+
+    def _name(self, run_id: str) -> str:
+        return f"{self._vertex.parent}/pipelineJobs/{run_id}"
+
+    def _found(self, run_id: str) -> types.PipelineJob | None:
+        from google.api_core.exceptions import NotFound
+
+        if not re.fullmatch(r"[A-Za-z0-9-]{1,128}", run_id):
+            raise InputError(f"run_id must be letters, digits and hyphens; got {run_id!r}.")
+        with reaching(f"show the run {run_id}"):
+            try:
+                return self._vertex.pipelines.get_pipeline_job(name=self._name(run_id), retry=retry())
+            except NotFound:
+                return None
+
+    def _run(self, job: types.PipelineJob) -> Run:
+        run_id = job.name.rpartition("/")[2]
+        vertex = self._vertex
+        return Run(
+            run_id=run_id,
+            name=job.display_name or run_id,
+            platform=self.platform,
+            state=_JOB_STATES.get(job.state.name.removeprefix("PIPELINE_STATE_"), PENDING),
+            link=f"https://console.cloud.google.com/vertex-ai/locations/{vertex.location}/pipelines/runs/{run_id}"
+            f"?project={vertex.project}",
+            pipeline=(job.pipeline_spec or {}).get("pipelineInfo", {}).get("name"),
+            experiment=job.labels.get(EXPERIMENT_LABEL),
+            labels={key: value for key, value in job.labels.items() if key != EXPERIMENT_LABEL},
+            created=job.create_time,
+            finished=job.end_time,
+            reason=job.error.message or None,
+        )
+
+    def _schedule(self, schedule: types.Schedule) -> Schedule:
+        vertex = self._vertex
+        return Schedule(
+            schedule_id=schedule.name.rpartition("/")[2],
+            name=schedule.display_name,
+            when=schedule.cron,
+            active=schedule.state.name == "ACTIVE",
+            link=f"https://console.cloud.google.com/vertex-ai/pipelines/schedules?project={vertex.project}",
+            next_run=schedule.next_run_time,
+        )
+
+
+def _import_client() -> Any:
+    try:
+        from google.cloud import aiplatform
+    except ImportError as error:
+        raise EnvironmentFailure(
+            "Google's client for Vertex AI must be installed; it is not.",
+            "Install it with `pip install 'kfp-hallmark[vertex]'`.",
+        ) from error
+    return aiplatform
+
+
+@contextmanager
+def _unwrapped() -> Iterator[None]:
+    """Raise the service's error that an error of the client's own hides."""
+    from google.api_core.exceptions import GoogleAPICallError
+
+    try:
+        yield
+    except RuntimeError as error:
+        raise error.__cause__ if isinstance(error.__cause__, GoogleAPICallError) else error from error
+
+
+def _require_one_document(path: Path) -> None:
+    import yaml
+
+    count = sum(1 for document in yaml.safe_load_all(path.read_text(encoding="utf-8")) if document is not None)
+    if count != 1:
+        raise InputError(
+            f"A pipeline for Vertex AI must be one document; {str(path)!r} has {count}.",
+            "Compile it with `hallmark compile PIPELINE --platform vertex`.",
+        )
+
+
+def _run_id(name: str | None, pipeline: str) -> str:
+    """Return a job's id: the name, or one of the pipeline's name and the time."""
+    run_id = f"{pipeline[:100]}-{datetime.now(UTC):%Y%m%d%H%M%S%f}" if name is None else name
+    if not re.fullmatch(RUN_NAME, run_id):
+        raise InputError(
+            f"run_name must be at most 128 lowercase letters, digits and hyphens, a letter first, for Vertex AI; "
+            f"got {run_id!r}."
+        )
+    return run_id
+
+
+def _experiment(name: str) -> str:
+    if not re.fullmatch(EXPERIMENT_NAME, name):
+        raise InputError(
+            f"experiment must be at most 63 lowercase letters, digits and hyphens, for Vertex AI; got {name!r}."
+        )
+    return name
+
+
+def _steps(job: types.PipelineJob) -> tuple[RunStep, ...]:
+    """Return the steps of a job: the tasks that hold no others."""
+    tasks = list(job.job_detail.task_details)
+    holders = {task.parent_task_id for task in tasks}
+    leaves = [task for task in tasks if task.task_id not in holders and task.parent_task_id]
+    leaves.sort(key=lambda task: (task.start_time is None, task.start_time, task.task_id))
+    total, seen = Counter(task.task_name for task in leaves), Counter[str]()
+    steps = []
+    for task in leaves:
+        name = task.task_name if total[task.task_name] == 1 else f"{task.task_name}-{seen[task.task_name]}"
+        seen[task.task_name] += 1
+        state = _STEP_STATES.get(task.state.name, PENDING)
+        steps.append(RunStep(name, state, task.start_time, task.end_time, task.error.message or None))
+    return tuple(steps)

@@ -1,0 +1,434 @@
+import builtins
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from fakes.vertex.server import LOCATION, PROJECT
+from google.cloud.aiplatform_v1 import types
+from google.protobuf import json_format
+from kfp import compiler, dsl
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+from kfp_hallmark.errors import EnvironmentFailure, InputError, MissingInputError, ServiceError
+from kfp_hallmark.settings import Settings, Vertex
+from kfp_hallmark.submission.vertex import VertexPipelines
+
+ROOT = Path(__file__).resolve().parents[3]
+SPEC = ROOT / "compiled" / "pipelines" / "governed_training.vertex.yaml"
+NAME = f"projects/123456789012/locations/{LOCATION}/pipelineJobs/"
+PARAMETERS = {
+    "data_uri": "gs://models/data.parquet",
+    "target": "employed",
+    "model_name": "employment",
+    "sensitive_features": ["sex"],
+    "performance_limits": {"min_roc_auc": 0.8},
+    "fairness_limits": {"max_demographic_parity_difference": 0.1},
+    "min_rows": 500,
+}
+VERTEX = Vertex(
+    project=PROJECT,
+    location=LOCATION,
+    pipeline_root="gs://models/runs",
+    service_account="pipelines@acme-ml.iam.gserviceaccount.com",
+    network="projects/123456789012/global/networks/acme",
+    labels={"team": "risk"},
+)
+State = types.PipelineState
+TaskState = types.PipelineTaskDetail.State
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory):
+    """A compiled pipeline of one step."""
+
+    @dsl.component(base_image="python:3.11")
+    def count_up(count: int) -> int:
+        return count + 1
+
+    @dsl.pipeline(name="counting")
+    def counting(count: int):
+        count_up(count=count)
+
+    path = tmp_path_factory.mktemp("small") / "counting.yaml"
+    compiler.Compiler().compile(counting, str(path))
+    return path
+
+
+@pytest.fixture
+def settings():
+    return Settings(vertex=VERTEX)
+
+
+@pytest.fixture
+def service(fake, settings):
+    return VertexPipelines(settings, api_endpoint=fake.api_endpoint)
+
+
+def job(fake, run):
+    return fake.jobs[f"{NAME}{run.run_id}"]
+
+
+def spec_of(found):
+    """Return a pipeline's spec as the protocol has it, from a job or a file."""
+    if isinstance(found, types.PipelineJob):
+        value = json_format.MessageToDict(types.PipelineJob.pb(found).pipeline_spec)
+    else:
+        value = yaml.safe_load(found.read_text())
+    return json_format.ParseDict(value, pipeline_spec_pb2.PipelineSpec())
+
+
+def test_what_is_submitted_is_what_was_compiled(service, fake):
+    run = service.submit(SPEC, PARAMETERS, run_name="nightly-1", labels={"reason": "nightly"})
+    made = job(fake, run)
+    assert spec_of(made) == spec_of(SPEC)
+    assert made.display_name == "nightly-1"
+    assert made.runtime_config.gcs_output_directory == "gs://models/runs"
+    assert (made.service_account, made.network) == (VERTEX.service_account, VERTEX.network)
+    assert dict(made.labels) == {"team": "risk", "reason": "nightly"}
+    given = json_format.MessageToDict(types.PipelineJob.pb(made).runtime_config)["parameterValues"]
+    assert given == PARAMETERS
+    assert (run.run_id, run.name, run.platform, run.state) == ("nightly-1", "nightly-1", "vertex", "pending")
+    assert run.pipeline == "governed-training"
+    assert run.labels == {"team": "risk", "reason": "nightly"}
+    assert run.created == made.create_time
+    assert run.link == (
+        "https://console.cloud.google.com/vertex-ai/locations/europe-west4/pipelines/runs/nightly-1?project=acme-ml"
+    )
+
+
+def test_a_run_without_a_name_gets_one_of_its_own(service, fake, small):
+    first, second = (service.submit(small, {"count": 3}) for _ in range(2))
+    assert first.run_id != second.run_id
+    assert first.run_id.startswith("counting-20")
+
+
+def test_the_clients_do_not_make_buckets(service, fake, small):
+    del fake.storage.buckets["models"]
+    with pytest.raises(MissingInputError, match=r"must lie in a bucket that there is; got 'gs://models/runs'") as told:
+        service.submit(small, {"count": 3})
+    assert told.value.hint == "`gcloud storage buckets create gs://models --location=europe-west4`."
+    assert fake.storage.buckets == {}
+    assert fake.jobs == {}
+
+
+def test_who_may_not_look_at_the_bucket_may_submit(service, fake, small):
+    fake.storage.refuse = lambda method, path: 403
+    assert service.submit(small, {"count": 3}).state == "pending"
+
+
+def test_the_project_is_looked_up(service, fake, small):
+    service.submit(small, {"count": 3})
+    assert "GetProject" in fake.calls
+
+
+def test_an_experiment_is_made_and_holds_the_run(service, fake, small):
+    run = service.submit(small, {"count": 3}, experiment="loans")
+    parent = f"projects/123456789012/locations/{LOCATION}/metadataStores/default/contexts"
+    assert fake.contexts[f"{parent}/loans"].schema_title == "system.Experiment"
+    assert fake.children[f"{parent}/loans"] == [f"{parent}/{run.run_id}"]
+    assert run.experiment == "loans"
+    assert run.labels == {"team": "risk"}
+    service.submit(small, {"count": 3})
+    assert [found.run_id for found in service.list(experiment="loans")] == [run.run_id]
+
+
+def test_an_experiment_that_fails_says_whether_the_run_goes_on(service, fake, small):
+    fake.fail("CreateContext", "PERMISSION_DENIED", "Permission 'aiplatform.contexts.create' denied.")
+    with pytest.raises(ServiceError, match="must start the run a; it answered PERMISSION_DENIED: Permission 'aiplat"):
+        service.submit(small, {"count": 3}, run_name="a", experiment="loans")
+    assert fake.jobs == {}
+    fake.fail("AddContextChildren", "INTERNAL")
+    with pytest.raises(ServiceError, match="The run a goes on, but may not show in the experiment loans") as told:
+        service.submit(small, {"count": 3}, run_name="a", experiment="loans")
+    assert told.value.hint == "Look at it with `hallmark runs show a`."
+    assert list(fake.jobs) == [f"{NAME}a"]
+
+
+@pytest.mark.parametrize("caching", [None, True, False])
+def test_caching_can_be_turned_off_and_never_on_for_what_is_not_pure(service, fake, caching):
+    run = service.submit(SPEC, PARAMETERS, caching=caching)
+    compiled, submitted = cached(spec_of(SPEC)), cached(spec_of(job(fake, run)))
+    assert any(compiled.values())
+    assert not all(compiled.values())
+    assert submitted == (dict.fromkeys(compiled, False) if caching is False else compiled)
+
+
+def cached(spec):
+    """Return each task of a spec with whether it may be reused."""
+    components = {"root": spec.root, **spec.components}
+    return {
+        (name, task): detail.caching_options.enable_cache
+        for name, component in components.items()
+        for task, detail in component.dag.tasks.items()
+    }
+
+
+def test_one_name_is_one_run(service, fake, small):
+    service.submit(small, {"count": 3}, run_name="nightly-1")
+    with pytest.raises(InputError, match="run_name must be new; there is a run 'nightly-1'"):
+        service.submit(small, {"count": 3}, run_name="nightly-1")
+
+
+@pytest.mark.parametrize("run_name", [None, "nightly-1"])
+def test_a_lost_answer_is_no_second_run(service, fake, run_name, small):
+    fake.fail("CreatePipelineJob", "UNAVAILABLE", after=True)
+    run = service.submit(small, {"count": 3}, run_name=run_name)
+    assert [name.removeprefix(NAME) for name in fake.jobs] == [run.run_id]
+
+
+REFUSALS = {
+    "PERMISSION_DENIED": (
+        "Permission 'iam.serviceAccounts.actAs' denied on service account pipelines@acme-ml.",
+        "roles/iam.serviceAccountUser on the service account",
+    ),
+    "RESOURCE_EXHAUSTED": ("Too many runs at once.", "Ask for more quota"),
+    "INVALID_ARGUMENT": ("The network is wrong.", "Correct the setting that the answer names."),
+    "UNAVAILABLE": ("Try again.", "Run it again"),
+}
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+def test_a_refusal_is_told_in_one_sentence(service, fake, code, small):
+    answer, hint = REFUSALS[code]
+    fake.fail("CreatePipelineJob", code, answer)
+    with pytest.raises(ServiceError) as told:
+        service.submit(small, {"count": 3}, run_name="a")
+    assert told.value.message == f"Vertex AI must start the run a; it answered {code}: {answer}"
+    assert hint in told.value.hint
+    assert fake.jobs == {}
+
+
+PARAMETERS_THAT_ARE_WRONG = {
+    "unknown": ({"targets": "x"}, "must be one that the pipeline has; got 'targets'"),
+    "of another type": ({"seed": "7"}, "The parameter 'seed' must be of type int"),
+    "null inside": ({"fairness_limits": {"a": None}}, "must be text, finite numbers"),
+}
+
+
+@pytest.mark.parametrize("name", PARAMETERS_THAT_ARE_WRONG)
+def test_parameters_are_checked_before_anything_is_sent(service, fake, name):
+    change, message = PARAMETERS_THAT_ARE_WRONG[name]
+    with pytest.raises(InputError, match=message):
+        service.submit(SPEC, PARAMETERS | change)
+    assert fake.calls == []
+
+
+def test_all_parameters_that_lack_are_named(service, fake):
+    with pytest.raises(InputError, match="missing: data_uri, fairness_limits, performance_limits, target"):
+        service.submit(SPEC, {"model_name": "a", "sensitive_features": []})
+    assert fake.calls == []
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"run_name": "Nightly"}, "run_name must be at most 128 lowercase letters"),
+        ({"run_name": "a" * 129}, "run_name must be at most 128 lowercase letters"),
+        ({"experiment": "Loans"}, "experiment must be at most 63 lowercase letters"),
+        ({"experiment": "a" * 64}, "experiment must be at most 63 lowercase letters"),
+        ({"labels": {"Team": "risk"}}, "labels"),
+    ],
+)
+def test_names_are_checked_before_anything_is_sent(service, fake, given, message, small):
+    with pytest.raises(InputError, match=message):
+        service.submit(small, {"count": 3}, **given)
+    assert fake.calls == []
+
+
+def test_two_documents_are_refused(service, fake):
+    path = ROOT / "compiled" / "pipelines" / "governed_training.kubeflow.yaml"
+    with pytest.raises(InputError, match=r"must be one document; '.*kubeflow\.yaml' has 2") as told:
+        service.submit(path, PARAMETERS)
+    assert told.value.hint == "Compile it with `hallmark compile PIPELINE --platform vertex`."
+    assert fake.calls == []
+
+
+def test_a_file_that_is_no_pipeline_is_refused(service, fake, tmp_path):
+    (tmp_path / "a.yaml").write_text("a: 1")
+    with pytest.raises(InputError, match="A pipeline must be what KFP's compiler wrote"):
+        service.submit(tmp_path / "a.yaml", {})
+
+
+@pytest.mark.parametrize("key", ["project", "location", "pipeline_root"])
+def test_settings_that_lack_are_named(fake, key):
+    from dataclasses import replace
+
+    with pytest.raises(InputError, match=rf"The settings must have vertex\.{key}; they are not set"):
+        VertexPipelines(Settings(vertex=replace(VERTEX, **{key: None})), fake.api_endpoint).submit(SPEC, PARAMETERS)
+    assert fake.calls == []
+
+
+def test_the_client_that_is_not_installed_is_named(settings, monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *arguments):
+        if name == "google.cloud" and "aiplatform" in (arguments[2] or ()):
+            raise ImportError(name)
+        return real(name, *arguments)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(EnvironmentFailure, match="Google's client for Vertex AI must be installed") as told:
+        VertexPipelines(settings)
+    assert told.value.hint == "Install it with `pip install 'kfp-hallmark[vertex]'`."
+
+
+MOMENT = datetime(2026, 11, 21, 6, 0, tzinfo=UTC)
+
+
+def task(identifier, parent, name, state, minutes=None, error=None):
+    start = None if minutes is None else MOMENT + timedelta(minutes=minutes)
+    end = start + timedelta(seconds=30) if start and state not in (TaskState.RUNNING, TaskState.PENDING) else None
+    return types.PipelineTaskDetail(
+        task_id=identifier,
+        parent_task_id=parent,
+        task_name=name,
+        state=state,
+        start_time=start,
+        end_time=end,
+        error={"code": 3, "message": error} if error else None,
+    )
+
+
+def test_a_run_is_shown_with_its_steps(service, fake, small):
+    run = service.submit(small, {"count": 3}, run_name="a")
+    made = job(fake, run)
+    made.state, made.end_time = State.PIPELINE_STATE_FAILED, MOMENT + timedelta(hours=1)
+    made.error = {"code": 3, "message": "train-model failed."}
+    made.job_detail.task_details = [
+        task(1, 0, "a", TaskState.FAILED, 0),
+        task(2, 1, "governed", TaskState.FAILED, 0),
+        task(7, 2, "decide-release", TaskState.PENDING),
+        task(5, 2, "train-model", TaskState.FAILED, 5, "Out of memory."),
+        task(3, 2, "load-dataset", TaskState.SKIPPED, 1),
+        task(4, 2, "split-dataset", TaskState.SUCCEEDED, 2),
+        task(6, 2, "explain-model", TaskState.RUNNING, 6),
+        task(8, 2, "each", TaskState.NOT_TRIGGERED, 7),
+        task(9, 2, "each", TaskState.CANCEL_PENDING, 8),
+        task(10, 2, "stopped", TaskState.CANCELLED, 9),
+    ]
+    found = service.get("a")
+    assert (found.state, found.reason, found.finished) == ("failed", "train-model failed.", made.end_time)
+    assert [(step.name, step.state) for step in found.steps] == [
+        ("load-dataset", "reused"),
+        ("split-dataset", "succeeded"),
+        ("train-model", "failed"),
+        ("explain-model", "running"),
+        ("each-0", "skipped"),
+        ("each-1", "cancelling"),
+        ("stopped", "cancelled"),
+        ("decide-release", "pending"),
+    ]
+    failed = found.steps[2]
+    assert (failed.started, failed.finished) == (MOMENT + timedelta(minutes=5), MOMENT + timedelta(minutes=5.5))
+    assert failed.reason == "Out of memory."
+    assert (found.steps[-1].started, found.steps[-1].finished) == (None, None)
+    assert found.ended
+
+
+@pytest.mark.parametrize(
+    ("given", "state"),
+    [
+        ("QUEUED", "pending"),
+        ("PENDING", "pending"),
+        ("RUNNING", "running"),
+        ("SUCCEEDED", "succeeded"),
+        ("FAILED", "failed"),
+        ("CANCELLING", "cancelling"),
+        ("CANCELLED", "cancelled"),
+        ("PAUSED", "paused"),
+    ],
+)
+def test_states(service, fake, given, state, small):
+    run = service.submit(small, {"count": 3}, run_name="a")
+    job(fake, run).state = State[f"PIPELINE_STATE_{given}"]
+    assert service.get("a").state == state
+
+
+def test_every_state_of_the_protocol_is_known():
+    from kfp_hallmark.submission.vertex import _JOB_STATES, _STEP_STATES
+
+    assert {state.name.removeprefix("PIPELINE_STATE_") for state in State} == {*_JOB_STATES, "UNSPECIFIED"}
+    assert {state.name for state in TaskState} == {*_STEP_STATES, "STATE_UNSPECIFIED"}
+
+
+def test_runs_are_listed_the_newest_first_over_pages(service, fake, small):
+    for name in "abcde":
+        service.submit(small, {"count": 3}, run_name=name)
+    assert [run.run_id for run in service.list()] == list("edcba")
+    assert [run.run_id for run in service.list(limit=3)] == list("edc")
+    assert all(run.steps == () for run in service.list())
+
+
+def test_a_run_that_is_not_there(service, fake):
+    for ask in (service.get, service.cancel):
+        with pytest.raises(MissingInputError, match="Vertex AI has no run 'nobody' in projects/acme-ml"):
+            ask("nobody")
+    with pytest.raises(InputError, match=r"run_id must be letters, digits and hyphens; got '\.\./x'"):
+        service.get("../x")
+
+
+def test_a_run_is_cancelled_once(service, fake, small):
+    run = service.submit(small, {"count": 3}, run_name="a")
+    assert service.cancel("a").state == "cancelling"
+    job(fake, run).state = State.PIPELINE_STATE_CANCELLED
+    fake.calls.clear()
+    assert service.cancel("a").state == "cancelled"
+    assert fake.changes() == []
+
+
+def test_a_schedule_starts_runs_of_what_was_compiled(service, fake):
+    made = service.schedule(SPEC, PARAMETERS, name="Every Monday", cron="TZ=Europe/Berlin 0 6 * * 1")
+    assert (made.name, made.when, made.active) == ("Every Monday", "TZ=Europe/Berlin 0 6 * * 1", True)
+    assert made.next_run is not None
+    (stored,) = fake.schedules.values()
+    assert stored.max_concurrent_run_count == 1
+    started = fake.tick(stored.name)
+    assert spec_of(started) == spec_of(SPEC)
+    assert (started.service_account, started.network) == (VERTEX.service_account, VERTEX.network)
+    assert dict(started.labels) == {"team": "risk"}
+    assert service.schedules() == [made]
+    service.unschedule(made.schedule_id)
+    assert fake.schedules == {}
+    assert len(service.list()) == 1
+
+
+def test_a_schedule_says_when_it_stands_still(service, fake, small):
+    made = service.schedule(small, {"count": 3}, name="a", cron="0 6 * * 1", max_concurrent_runs=3)
+    fake.schedule(next(iter(fake.schedules))).state = types.Schedule.State.PAUSED
+    assert not service.schedules()[0].active
+    assert next(iter(fake.schedules.values())).max_concurrent_run_count == 3
+    with pytest.raises(InputError, match="name must be new; there is a schedule 'a'"):
+        service.schedule(small, {"count": 3}, name="a", cron="0 6 * * 1")
+    assert len(fake.schedules) == 1
+    assert made.active
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "must be given by `cron`; it knows no intervals"),
+        ({"every": timedelta(hours=6)}, "must be given by `cron`; it knows no intervals"),
+        ({"cron": "every monday"}, "cron must have five fields"),
+        ({"cron": "0 6 * *"}, "cron must have five fields"),
+        ({"cron": "0 6 * * 1", "experiment": "loans"}, "must have no experiment; got 'loans'"),
+        ({"cron": "0 6 * * 1", "max_concurrent_runs": 0}, "max_concurrent_runs must be at least 1; got 0"),
+    ],
+)
+def test_schedules_are_checked_before_anything_is_sent(service, fake, given, message, small):
+    with pytest.raises(InputError, match=message):
+        service.schedule(small, {"count": 3}, name="a", **given)
+    assert fake.calls == []
+
+
+def test_a_schedule_that_is_not_there(service, fake):
+    with pytest.raises(MissingInputError, match="Vertex AI has no schedule '7'"):
+        service.unschedule("7")
+
+
+def test_reading_is_repeated_when_the_service_is_away_for_a_moment(service, fake, small):
+    service.submit(small, {"count": 3}, run_name="a")
+    for method in ("GetPipelineJob", "ListPipelineJobs", "ListSchedules"):
+        fake.fail(method, "UNAVAILABLE")
+    assert service.get("a").run_id == service.list()[0].run_id == "a"
+    assert service.schedules() == []
