@@ -65,7 +65,6 @@ class Vertex:
 
     Args:
         settings: `[vertex]` says where and as whom runs run.
-        api_endpoint: Another address of the API, as `host:port`.
 
     Raises:
         InputError: If the settings lack the project or the location.
@@ -74,10 +73,11 @@ class Vertex:
 
     platform = "vertex"
 
-    def __init__(self, settings: Settings, api_endpoint: str | None = None) -> None:
+    def __init__(self, settings: Settings) -> None:
         settings.require("vertex.project", "vertex.location")
         self._settings = settings
-        self._api = Api(str(settings.vertex.project), str(settings.vertex.location), api_endpoint)
+        vertex = settings.vertex
+        self._api = Api(str(vertex.project), str(vertex.location), vertex.api_endpoint)
         self._aiplatform = _import_client()
         with reaching("know who asks"):
             self._aiplatform.init(project=self._api.project, location=self._api.location, api_endpoint=self._api.host)

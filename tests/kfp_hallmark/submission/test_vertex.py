@@ -1,4 +1,5 @@
 import builtins
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -58,13 +59,13 @@ def small(tmp_path_factory):
 
 
 @pytest.fixture
-def settings():
-    return Settings(vertex=VERTEX)
+def settings(fake):
+    return Settings(vertex=replace(VERTEX, api_endpoint=fake.api_endpoint))
 
 
 @pytest.fixture
-def service(fake, settings):
-    return Vertex(settings, api_endpoint=fake.api_endpoint)
+def service(settings):
+    return Vertex(settings)
 
 
 def job(fake, run):
@@ -253,11 +254,9 @@ def test_a_file_that_is_no_pipeline_is_refused(service, fake, tmp_path):
 
 
 @pytest.mark.parametrize("key", ["project", "location", "pipeline_root"])
-def test_settings_that_lack_are_named(fake, key):
-    from dataclasses import replace
-
+def test_settings_that_lack_are_named(fake, settings, key):
     with pytest.raises(InputError, match=rf"The settings must have vertex\.{key}; they are not set"):
-        Vertex(Settings(vertex=replace(VERTEX, **{key: None})), fake.api_endpoint).submit(SPEC, PARAMETERS)
+        Vertex(Settings(vertex=replace(settings.vertex, **{key: None}))).submit(SPEC, PARAMETERS)
     assert fake.calls == []
 
 
@@ -441,9 +440,3 @@ def test_a_service_that_stays_away_can_be_asked_later(service, fake):
     fake.fail("GetPipelineJob", "INTERNAL", "Later.")
     with pytest.raises(TransientError, match=r"Vertex AI must show the run .*; it answered INTERNAL: Later\."):
         service.get(run.run_id)
-
-
-def test_paths_that_no_step_can_follow_are_refused(service, fake):
-    with pytest.raises(InputError, match="The parameter 'data_uri' must be a URI, or an absolute path"):
-        service.submit(SPEC, PARAMETERS | {"data_uri": "data.parquet"})
-    assert fake.calls == []
