@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from kfp_hallmark.runner.display import StepsDisplay
-from kfp_hallmark.runner.record import SUCCEEDED, Step
+from kfp_hallmark.runner.record import SKIPPED, SUCCEEDED, Step
 from kfp_hallmark.submission.service import ENDED, Run, RunStep, Service, TransientError
 
 POLL_SECONDS = 5.0
@@ -67,7 +67,7 @@ class _Display(StepsDisplay):
         before, self._steps = self._steps, {step.name: step for step in run.steps}
         for step in run.steps:
             known = before.get(step.name)
-            if step.state in ENDED and (known is None or known.state != step.state):
+            if step.state in ENDED - {SKIPPED} and (known is None or known.state != step.state):
                 self.step(_as_shown(step))
 
     def steps(self) -> list[Step]:

@@ -407,7 +407,7 @@ def _interval(seconds: int) -> str:
 
 def _time(value: datetime | None) -> datetime | None:
     """Return a time; KFP writes the beginning of 1970 for what has not happened."""
-    return None if value is None or value.timestamp() <= 0 else value
+    return None if value is None or value.timestamp() <= 0 else value.astimezone(UTC)
 
 
 def _run_state(run: Any) -> str:
