@@ -21,6 +21,7 @@ import os
 import re
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -269,13 +270,30 @@ def result(process):
     return rate, found["p50"] / 1e3, found["p99"] / 1e3, found["failed"]
 
 
-def measure(server, model, row, seconds, folder):
-    """Return seconds until ready, an answer's score, and the figures by connections."""
-    with running(server, model, folder / f"{server.name}.log") as (port, ready):
-        score = server.scores(json.loads(ask(port, server.path, server.body(row))))
-        result(start_load(server, port, 8, 2, folder, row))
-        figures = {n: result(start_load(server, port, n, seconds, folder, row)) for n in CONNECTIONS}
-    return ready, score, figures
+def measure(measured, model, row, seconds, rounds, folder):
+    """Return by server the seconds until ready, and by connections the figures: each the median of some rounds.
+
+    All servers run, and are asked in turn in every round, so that what else the machine does meets them alike.
+    """
+    with contextlib.ExitStack() as stack:
+        ports, ready, scores = {}, {}, {}
+        for server in measured:
+            started = running(server, model, folder / f"{server.name}.log")
+            ports[server.name], ready[server.name] = stack.enter_context(started)
+            scores[server.name] = server.scores(json.loads(ask(ports[server.name], server.path, server.body(row))))
+            result(start_load(server, ports[server.name], 8, 2, folder, row))
+        assert len(set(scores.values())) == 1, f"The servers must agree; they say {scores}."
+        figures = {(server.name, connections): [] for server in measured for connections in CONNECTIONS}
+        for _ in range(rounds):
+            for connections in CONNECTIONS:
+                for server in measured:
+                    found = result(start_load(server, ports[server.name], connections, seconds, folder, row))
+                    figures[server.name, connections].append(found)
+                    print(server.name, connections, found, file=sys.stderr, flush=True)
+    assert not any(found[3] for several in figures.values() for found in several), "No request may fail."
+    return ready, {
+        key: [statistics.median(column) for column in zip(*found, strict=True)] for key, found in figures.items()
+    }
 
 
 def switch(server, home, row, switches, folder):
@@ -295,7 +313,8 @@ def switch(server, home, row, switches, folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=int, default=8, help="How long each figure is measured.")
+    parser.add_argument("--seconds", type=int, default=4, help="How long each figure is measured in each round.")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--switches", type=int, default=100)
     parser.add_argument("--venvs", type=Path, help="Where the peers' environments are kept; made when missing.")
     given = parser.parse_args()
@@ -307,38 +326,29 @@ def main():
         venvs.mkdir(parents=True, exist_ok=True)
         home, row = released(folder)
         model = home / Release.read(home / RELEASE_FILE).path
-        found, measured = {}, servers(home, venvs, folder)
-        for server in measured:
-            found[server.name] = measure(server, model, row, given.seconds, folder)
-            print(server.name, found[server.name], file=sys.stderr, flush=True)
-        report(found)
-        figures = switch(measured[0], home, row, given.switches, folder)
-    rate, p50, p99, failed = figures
+        measured = servers(home, venvs, folder)
+        report(*measure(measured, model, row, given.seconds, given.rounds, folder))
+        rate, p50, p99, failed = switch(measured[0], home, row, given.switches, folder)
     print(f"\n{given.switches} switches at 64 connections: {failed} failed requests, {rate:,.0f} a second, ", end="")
     print(f"p50 {p50:.2f} ms, p99 {p99:.2f} ms")
     sys.exit(1 if failed else 0)
 
 
-def report(found):
-    """Print a table for each number of connections; ratios are to the best peer."""
-    scores = {name: score for name, (_, score, _) in found.items()}
-    assert len(set(scores.values())) == 1, f"The servers must agree; they say {scores}."
-    print(
-        "| server | ready after | " + " | ".join(f"{n} conn.: requests/s | p50 ms | p99 ms" for n in CONNECTIONS) + " |"
-    )
-    print("|---" * (2 + 3 * len(CONNECTIONS)) + "|")
-    for name, (ready, _, figures) in found.items():
-        cells = [f"{rate:,.0f} | {p50:.2f} | {p99:.2f}" for rate, p50, p99, _ in figures.values()]
-        print(f"| {name} | {ready:.1f} s | " + " | ".join(cells) + " |")
-        failed = sum(figure[3] for figure in figures.values())
-        assert failed == 0, f"{name} failed {failed} requests."
-    peers = [figures for name, (_, _, figures) in found.items() if name != "hallmark"]
-    cells = []
-    for n in CONNECTIONS:
-        rate, p50, p99, _ = found["hallmark"][2][n]
-        best = max(p[n][0] for p in peers), min(p[n][1] for p in peers), min(p[n][2] for p in peers)
-        cells.append(f"{rate / best[0]:.1f} × | {best[1] / p50:.1f} × | {best[2] / p99:.1f} ×")
-    print("| hallmark against the best peer | | " + " | ".join(cells) + " |")
+def report(ready, figures):
+    """Print a table for each number of connections; ratios are to the best peer, figure by figure."""
+    peers = [name for name in ready if name != "hallmark"]
+    for connections in CONNECTIONS:
+        print(f"\n{connections} connection{'s' if connections > 1 else ''}\n")
+        print("| server | requests/s | p50 ms | p99 ms |\n|---|---|---|---|")
+        for name in ready:
+            rate, p50, p99, _ = figures[name, connections]
+            print(f"| {name} | {rate:,.0f} | {p50:.2f} | {p99:.2f} |")
+        ours = figures["hallmark", connections]
+        best = [pick(figures[name, connections][place] for name in peers) for place, pick in enumerate((max, min, min))]
+        print(
+            f"| ratio to the best peer | {ours[0] / best[0]:.1f} | {best[1] / ours[1]:.1f} | {best[2] / ours[2]:.1f} |"
+        )
+    print("\nready after: " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in ready.items()))
 
 
 if __name__ == "__main__":
