@@ -45,7 +45,7 @@ def print_text(results: Sequence[Checked], console: Console) -> None:
     for result in results:
         if not result.findings:
             continue
-        console.print(f"[bold]{escape(result.file)}[/bold]", soft_wrap=True)
+        console.print(f"[bold]{escape(result.file)}[/bold]", highlight=False, soft_wrap=True)
         ordered = sorted(result.findings, key=_order)
         for _, group in groupby(ordered, key=_order):
             _print_group(list(group), console)
@@ -54,6 +54,7 @@ def print_text(results: Sequence[Checked], console: Console) -> None:
         if VERTEX not in result.target.backends and not result.asked:
             console.print(
                 f"[dim]{escape(result.file)} has settings for Kubernetes, so it was not held against Vertex AI.[/dim]",
+                highlight=False,
                 soft_wrap=True,
             )
     files = f"{len(results)} {'file' if len(results) == 1 else 'files'}"
@@ -69,16 +70,16 @@ def _print_group(findings: list[Finding], console: Console) -> None:
     rule = findings[0].rule
     style = _STYLES[rule.severity]
     title = f"[{style}]{rule.severity}[/{style}] [bold]{rule.code}[/bold] {rule.name} [dim]{findings[0].affected}[/dim]"
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(justify="right", no_wrap=True, style="dim")
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for finding in findings:
         table.add_row(f"line {finding.line}", escape(finding.place), escape(finding.detail))
     console.print()
-    console.print(Padding(title, (0, 0, 0, 2)), highlight=False)
+    console.print(Padding(title, (0, 0, 0, 2), expand=False), highlight=False)
     for part in (escape(rule.summary), table, f"[dim]Fix: {escape(rule.fix)}[/dim]"):
-        console.print(Padding(part, (0, 0, 0, 4)), highlight=False)
+        console.print(Padding(part, (0, 0, 0, 4), expand=False), highlight=False)
     console.print(f"    [dim]{rule.source}[/dim]", highlight=False, soft_wrap=True)
 
 

@@ -19,4 +19,5 @@ def artifact_iterator(spec: Spec) -> Iterator[Problem]:
     """A loop goes over artifacts (`dsl.ParallelFor`), and the whole run is refused."""
     for task in spec.tasks:
         if "artifactIterator" in task.value:
-            yield Problem((*task.path, "artifactIterator"), f"{task.name} loops over artifacts")
+            items = task.value["artifactIterator"].get("items", {}).get("inputArtifact", "")
+            yield Problem((*task.path, "artifactIterator"), f"over {items}")

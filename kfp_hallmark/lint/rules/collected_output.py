@@ -22,4 +22,4 @@ def collected_output(spec: Spec) -> Iterator[Problem]:
         for path, producer in task.producers.items():
             value = task.siblings.get(producer, {})
             if "parameterIterator" in value or "artifactIterator" in value:
-                yield Problem(path, f"{task.name} takes what {producer} collects")
+                yield Problem(path, f"what {producer} collects")

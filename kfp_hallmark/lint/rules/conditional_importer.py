@@ -24,4 +24,4 @@ def conditional_importer(spec: Spec) -> Iterator[Problem]:
     for task in spec.tasks:
         policy = task.value.get("triggerPolicy", {})
         if "importer" in task.executor and policy.get("condition"):
-            yield Problem((*task.path, "triggerPolicy"), f"the importer {task.name} has a condition")
+            yield Problem((*task.path, "triggerPolicy"), policy["condition"])

@@ -21,4 +21,4 @@ def final_status(spec: Spec) -> Iterator[Problem]:
     for task in spec.tasks:
         for name, entry in task.parameters.items():
             if "taskFinalStatus" in entry:
-                yield Problem((*task.path, "inputs", "parameters", name), f"{task.name} takes {name}")
+                yield Problem((*task.path, "inputs", "parameters", name), name)

@@ -30,4 +30,4 @@ def local_condition(spec: Spec) -> Iterator[Problem]:
             output = entry.get("taskOutputParameter", {})
             if f"['{name}']" in condition and output.get("outputParameterKey", "Output") != "Output":
                 wanted = f"{output['outputParameterKey']} of {output['producerTask']}"
-                yield Problem((*task.path, "triggerPolicy"), f"{task.name} depends on {wanted}")
+                yield Problem((*task.path, "triggerPolicy"), wanted)

@@ -29,4 +29,4 @@ def local_loop(spec: Spec) -> Iterator[Problem]:
         output = task.parameters.get(items, {}).get("taskOutputParameter", {})
         if output.get("outputParameterKey", "Output") != "Output":
             wanted = f"{output['outputParameterKey']} of {output['producerTask']}"
-            yield Problem((*task.path, "parameterIterator"), f"{task.name} loops over {wanted}")
+            yield Problem((*task.path, "parameterIterator"), wanted)

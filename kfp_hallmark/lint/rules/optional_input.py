@@ -28,7 +28,7 @@ def optional_input(spec: Spec) -> Iterator[Problem]:
     for task in spec.tasks:
         for name in _optional(task.component):
             if name not in task.parameters and name in _taken(task.component):
-                yield Problem(task.path, f"{task.name} is not given {name}", below=(2, 14))
+                yield Problem(task.path, f"without {name}", below=(2, 14))
 
 
 def _optional(component: Part) -> Part:

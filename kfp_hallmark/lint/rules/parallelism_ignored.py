@@ -19,5 +19,6 @@ from kfp_hallmark.lint.spec import Spec
 def parallelism_ignored(spec: Spec) -> Iterator[Problem]:
     """All rounds of a loop run at once, though it has a limit (`parallelism`)."""
     for task in spec.tasks:
-        if task.value.get("iteratorPolicy", {}).get("parallelismLimit"):
-            yield Problem((*task.path, "iteratorPolicy"), f"the limit of {task.name}")
+        limit = task.value.get("iteratorPolicy", {}).get("parallelismLimit", 0)
+        if limit:
+            yield Problem((*task.path, "iteratorPolicy"), f"at most {limit} at once")

@@ -21,6 +21,7 @@ def retry_ignored(spec: Spec) -> Iterator[Problem]:
     Releases below 2.14 read no retries at all; none reads those of importers.
     """
     for task in spec.tasks:
-        if task.value.get("retryPolicy", {}).get("maxRetryCount"):
-            importer = "importer" in task.executor
-            yield Problem((*task.path, "retryPolicy"), f"retries of {task.name}", below=None if importer else (2, 14))
+        retries = task.value.get("retryPolicy", {}).get("maxRetryCount", 0)
+        if retries:
+            below = None if "importer" in task.executor else (2, 14)
+            yield Problem((*task.path, "retryPolicy"), f"{retries} retries", below=below)
