@@ -132,7 +132,7 @@ def find_pipeline(name: str) -> BaseComponent:
         return getattr(pipelines, name)
     path = Path(name)
     if path.is_file():
-        return _load(path)
+        return load(path)
     module, colon, function = name.partition(":")
     if colon and path.suffix not in (".yaml", ".yml"):
         return _imported(module, function)
@@ -142,7 +142,12 @@ def find_pipeline(name: str) -> BaseComponent:
     )
 
 
-def _load(path: Path) -> BaseComponent:
+def load(path: Path) -> BaseComponent:
+    """Return the pipeline in a YAML file.
+
+    Raises:
+        InputError: If it is not what KFP's compiler wrote.
+    """
     from kfp.components import load_component_from_text
 
     try:

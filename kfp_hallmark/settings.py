@@ -269,6 +269,8 @@ class Vertex:
         pipeline_root: `gs://` URI below which runs keep their artifacts. Needed to submit; never in a compiled file.
         service_account: E-mail address of the service account that runs run as. Default: the project's.
         network: VPC network that steps are peered with, `projects/<number>/global/networks/<name>`. Default: none.
+        api_endpoint: Address of the API, `host` or `host:port`, one behind Private Service Connect, say. Default: the
+            region's.
         labels: Labels of every pipeline job: lowercase letters, digits, `_` and `-`.
         machines: What steps of a size or of one component get; tables `[vertex.machines.<name>]`.
         secrets: Variable to the resource name of a version in Secret Manager,
@@ -282,6 +284,7 @@ class Vertex:
     pipeline_root: str | None = _key(by=check.gcs_uri)
     service_account: str | None = _key(by=check.google_service_account)
     network: str | None = _key(by=check.network)
+    api_endpoint: str | None = _key(by=check.api_endpoint)
     labels: Mapping[str, str] = _table(check.google_labels)
     machines: Mapping[str, Machine] = _table(check.machine_names)
     secrets: Mapping[str, str] = _table(check.secret_versions)

@@ -142,14 +142,13 @@ network = _matching(
     r"projects/[^/\s]+/global/networks/[a-z]([-a-z0-9]*[a-z0-9])?",
     "a network's resource name, projects/<number>/global/networks/<name>",
 )
+api_endpoint = _matching(r"[a-z0-9][-a-z0-9.]*(:\d{1,5})?", "a host, without a scheme, with a port where needed")
 machine_name = _matching(r"[a-z][a-z0-9_-]*", "a size or a component's name")
 accelerator = _matching(r"[A-Z][A-Z0-9_]+", "an accelerator of Vertex AI, such as 'NVIDIA_TESLA_T4'")
 _label_name_part = _matching(_LABEL_TEXT, "", 63)
 _prefix = _matching(_SUBDOMAIN, "")
 _variable = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_secret_version = re.compile(
-    r"projects/[^/\s]+/secrets/[A-Za-z0-9_-]{1,255}/versions/(latest|[1-9]\d*)"
-)
+_secret_version = re.compile(r"projects/[^/\s]+/secrets/[A-Za-z0-9_-]{1,255}/versions/(latest|[1-9]\d*)")
 
 
 def url(name: str, value: str) -> None:

@@ -36,6 +36,9 @@ def governed_training(
     experiment: str = "hallmark",
     tracking_uri: Optional[str] = None,
     serving_dir: Optional[str] = None,
+    deploy_target: str = "local",
+    deployment: Dict = {},
+    vertex_registry: Dict = {},
     audit_log: Optional[str] = None,
 ):
     """Train a model on tabular data, judge it, and release it only with evidence.
@@ -66,6 +69,9 @@ def governed_training(
         experiment: MLflow experiment.
         tracking_uri: MLflow tracking server or store. Default: MLFLOW_TRACKING_URI.
         serving_dir: Folder that models are served from. Default: HALLMARK_SERVING_DIR.
+        deploy_target: Where to deploy, as deploy_model takes it.
+        deployment: Options of the target, as deploy_model takes them.
+        vertex_registry: Options by which register_model brings the version to Vertex AI too. Default: it does not.
         audit_log: Path of the audit log. Default: HALLMARK_AUDIT_LOG.
     """
     record = components.record_run(
@@ -142,11 +148,14 @@ def governed_training(
                 decision=decide.outputs["decision"],
                 model_name=model_name,
                 tracking_uri=tracking_uri,
+                vertex=vertex_registry,
             )
             components.deploy_model(
                 model=train.outputs["model"],
                 decision=decide.outputs["decision"],
                 registration=register.outputs["registration"],
+                target=deploy_target,
+                deployment=deployment,
                 serving_dir=serving_dir,
                 tracking_uri=tracking_uri,
             )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kfp_hallmark.errors import InputError, MissingInputError, nearest
+from kfp_hallmark.cli.parameters import Given, Params, gather_here
+from kfp_hallmark.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from kfp_hallmark.runner.parameters import Pipeline
@@ -15,13 +16,8 @@ if TYPE_CHECKING:
 
 def run(
     pipeline: Annotated[str, typer.Argument(help="A pipeline's name, or the path of a compiled pipeline's YAML.")],
-    params: Annotated[
-        Path | None, typer.Option(help="YAML file of parameters; its relative paths start there.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A parameter; lists and dicts as YAML. Over --params."),
-    ] = None,
+    params: Params = None,
+    given: Given = None,
     platform: Annotated[str, typer.Option(help="Where steps run: local or docker.")] = "local",
     output: Annotated[
         Path | None, typer.Option(help="Folder of the run. Default: a new one in .hallmark/runs.")
@@ -32,10 +28,7 @@ def run(
     from kfp_hallmark import runner
 
     found = _pipeline(pipeline)
-    parameters = _from_file(params) if params else {}
-    texts = dict(_setting(text) for text in settings or [])
-    parameters |= runner.resolve_paths(runner.parse_parameters(found, texts), Path.cwd())
-    result = runner.run(found, parameters, platform=platform, output=output, reuse=not fresh)
+    result = runner.run(found, gather_here(found, params, given), platform=platform, output=output, reuse=not fresh)
     raise typer.Exit(result.exit_code)
 
 
@@ -51,30 +44,3 @@ def _pipeline(name: str) -> Pipeline:
         f"PIPELINE must be a pipeline's name or the path of a YAML file; got {name!r}.",
         nearest(name, list(pipelines.__all__)),
     )
-
-
-def _from_file(path: Path) -> dict[str, Any]:
-    """Return the parameters in a file, with relative paths made absolute from the file's folder."""
-    import yaml
-
-    from kfp_hallmark import runner
-
-    if not path.is_file():
-        raise MissingInputError(f"--params must be a file; got {str(path)!r}.")
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"--params must be a YAML file; {str(path)!r} is not.") from error
-    if not isinstance(value, dict):
-        raise InputError(f"--params must hold names and values; {str(path)!r} holds {type(value).__name__}.")
-    for name in value:
-        if not isinstance(name, str):
-            raise InputError(f"--params must hold names that are text; {str(path)!r} holds {name!r}.", "Quote it.")
-    return runner.resolve_paths(value, path.absolute().parent)
-
-
-def _setting(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise InputError(f"--set must be NAME=VALUE; got {text!r}.")
-    return name, value

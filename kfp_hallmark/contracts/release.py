@@ -59,7 +59,7 @@ class Release:
     @property
     def reference(self) -> dict[str, str]:
         """What a later release says of this one."""
-        return _reference(self.version, self.model.digest, self.decision_digest)
+        return reference_to(self.version, self.model.digest, self.decision_digest)
 
     def to_json(self) -> dict[str, Any]:
         """Return the release as a JSON value."""
@@ -92,14 +92,14 @@ class Release:
             )
             parse_time(release.deployed)
             if (former := release.previous) is not None:
-                require_form(former, _reference(former["version"], former["digest"], former["decision_digest"]))
+                require_form(former, reference_to(former["version"], former["digest"], former["decision_digest"]))
             require_form(value, release.to_json())
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise IntegrityError(f"The release {str(path)!r} must be a whole {SCHEMA}; {error}.") from error
         return release
 
 
-def _reference(version: str, digest: str, decision_digest: str) -> dict[str, str]:
+def reference_to(version: str, digest: str, decision_digest: str) -> dict[str, str]:
     """Return what identifies a version that serves or served, and where it is, relative to the document's folder.
 
     Raises:

@@ -132,9 +132,7 @@ class Display(StepsDisplay):
             for reason in result.decision["reasons"]:
                 self.line("", reason)
         if result.model and result.model["version"]:
-            self.line(
-                "model", f"{result.model['name']} version {result.model['version']}  {result.model['uri'] or ''}"
-            )
+            self.line("model", f"{result.model['name']} version {result.model['version']}  {result.model['uri'] or ''}")
         self.line("report", _near(result.page))
 
     def _failure(self, step: Step) -> None:

@@ -7,6 +7,7 @@
     bodies     JSON, read strictly
     rows       requests held against the model's signature
     features   the preprocessing of Hallmark's own pipelines without data frames
+    trees      gradient boosting for a few rows
     predictor  a loaded model that predicts rows
     releases   verify and load what a release document names, and follow it
     storage    fetch a folder from where AIP_STORAGE_URI names

@@ -150,7 +150,7 @@ def _read(model: LoadedModel) -> Features | None:
     parts = {name: (part, names) for name, part, names in transformer.transformers_ if part != "drop"}
     if not parts or not set(parts) <= {"numbers", "texts"}:
         return None
-    probe = transformer.transform(frame(model.columns, _probes(model, 2)))
+    probe = transformer.transform(frame(model.columns, probes(model, 2)))
     numbers: tuple[int, ...] = ()
     median = mean = scale = None
     if "numbers" in parts:
@@ -201,7 +201,7 @@ def _texts(encoder: Any, names: Sequence[str], places: dict[str, int], start: in
 
 def _equal(made: Features, model: LoadedModel) -> bool:
     """Tell whether features, and what the model says of them, are those of its own pipeline, to the bit."""
-    values = _probes(model, PROBES)
+    values = probes(model)
     try:
         rows = frame(model.columns, values)
         wanted, found = model.estimator[0].transform(rows), made.matrix(values)
@@ -214,7 +214,7 @@ def _equal(made: Features, model: LoadedModel) -> bool:
         return False
 
 
-def _probes(model: LoadedModel, rows: int) -> list[Values]:
+def probes(model: LoadedModel, rows: int = PROBES) -> list[Values]:
     """Return made-up rows: numbers of all sizes and missing ones, known categories, unknown and missing ones."""
     chance = numpy.random.default_rng(0)
     made: list[Values] = []

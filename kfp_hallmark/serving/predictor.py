@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,9 @@ from kfp_hallmark.contracts.predictions import BINARY
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.modeling import Column, LoadedModel, as_output, interpret, meaning_of, origin
 from kfp_hallmark.serving.bodies import Refusal
-from kfp_hallmark.serving.features import Features, features, frame
+from kfp_hallmark.serving.features import Features, features, frame, probes
 from kfp_hallmark.serving.rows import WORDS, Signature, Values
+from kfp_hallmark.serving.trees import walked
 
 SEPARABLE = frozenset(
     f"{kind}{task}"
@@ -90,6 +91,10 @@ class Predictor:
         self.model = model
         self.meaning = meaning_of(model, numpy.empty(0), None) if model.metadata.get("task") else {}
         self.features: Features | None = features(model)
+        self._estimate: Callable[[numpy.ndarray], Any] | None = None
+        if self.features is not None:
+            estimator = walked(model.estimator[-1], self.features.matrix(probes(model)))
+            self._estimate = getattr(estimator, model.function.__name__)
         self.separable = self.features is not None and type(model.estimator[-1]).__name__ in SEPARABLE
         self.signature = Signature(model.columns, frozenset())
         self.signature = Signature(model.columns, self._nullable())
@@ -108,7 +113,7 @@ class Predictor:
             raise Refusal(422, f"The model must be able to predict these rows; it is not: {what}") from None
 
     def _predict(self, values: Sequence[Values]) -> Answers:
-        if self.features is not None:
+        if self.features is not None and self._estimate is not None:
             raw = self._estimate(self.features.matrix(values))
         else:
             raw = self.model.function(frame(self.model.columns, values))
@@ -118,9 +123,6 @@ class Predictor:
         if output.dtype.kind == "f" and not numpy.isfinite(output).all():
             raise InputError("The model must predict finite numbers; some are NaN or infinite.")
         return Answers(output, None)
-
-    def _estimate(self, matrix: numpy.ndarray) -> Any:
-        return getattr(self.model.estimator[-1], self.model.function.__name__)(matrix)
 
     def _example(self) -> list[Values]:
         return [[_EXAMPLE[column.type]] for column in self.model.columns]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,13 +14,16 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from google.api_core import exceptions
+
 from kfp_hallmark.errors import EnvironmentFailure, InputError, MissingInputError, ServiceError
-from kfp_hallmark.runner.parameters import check_parameters, pipeline_spec
 from kfp_hallmark.runner.record import FAILED, PENDING, REUSED, RUNNING, SKIPPED, SUCCEEDED
 from kfp_hallmark.settings import Settings
 from kfp_hallmark.settings_checks import google_labels
-from kfp_hallmark.submission import CANCELLED, CANCELLING, PAUSED, Run, RunStep, Schedule
-from kfp_hallmark.vertex import Vertex, reaching, retry
+from kfp_hallmark.submission.package import Package
+from kfp_hallmark.submission.service import CANCELLED, CANCELLING, PAUSED, Run, RunStep, Schedule, TransientError
+from kfp_hallmark.vertex import Vertex as Api
+from kfp_hallmark.vertex import reaching, retry
 
 if TYPE_CHECKING:
     from google.cloud import aiplatform
@@ -55,12 +60,11 @@ _STEP_STATES = {
 """On Vertex AI a step is SKIPPED when its results are reused, and NOT_TRIGGERED when its condition does not hold."""
 
 
-class VertexPipelines:
+class Vertex:
     """Vertex AI Pipelines, as the settings name it; a `Service`.
 
     Args:
         settings: `[vertex]` says where and as whom runs run.
-        api_endpoint: Another address of the API, as `host:port`.
 
     Raises:
         InputError: If the settings lack the project or the location.
@@ -69,15 +73,14 @@ class VertexPipelines:
 
     platform = "vertex"
 
-    def __init__(self, settings: Settings, api_endpoint: str | None = None) -> None:
+    def __init__(self, settings: Settings) -> None:
         settings.require("vertex.project", "vertex.location")
         self._settings = settings
-        self._vertex = Vertex(str(settings.vertex.project), str(settings.vertex.location), api_endpoint)
+        vertex = settings.vertex
+        self._api = Api(str(vertex.project), str(vertex.location), vertex.api_endpoint)
         self._aiplatform = _import_client()
         with reaching("know who asks"):
-            self._aiplatform.init(
-                project=self._vertex.project, location=self._vertex.location, api_endpoint=self._vertex.host
-            )
+            self._aiplatform.init(project=self._api.project, location=self._api.location, api_endpoint=self._api.host)
 
     def submit(
         self,
@@ -121,7 +124,7 @@ class VertexPipelines:
         job = self._found(run_id)
         if job is None:
             raise MissingInputError(
-                f"A run must be there; Vertex AI has no run {run_id!r} in {self._vertex.parent}.",
+                f"A run must be there; Vertex AI has no run {run_id!r} in {self._api.parent}.",
                 "List them with `hallmark runs list`.",
             )
         return replace(self._run(job), steps=_steps(job))
@@ -129,13 +132,13 @@ class VertexPipelines:
     def list(self, *, experiment: str | None = None, limit: int = 20) -> Sequence[Run]:
         """Return the latest runs, the newest first; see `Service.list`."""
         request = {
-            "parent": self._vertex.parent,
+            "parent": self._api.parent,
             "order_by": "create_time desc",
             "page_size": limit,
             "filter": f'labels.{EXPERIMENT_LABEL}="{_experiment(experiment)}"' if experiment else "",
         }
         with reaching("list the runs"):
-            jobs = self._vertex.pipelines.list_pipeline_jobs(request, retry=retry())
+            jobs = self._api.pipelines.list_pipeline_jobs(request, retry=retry())
             return [self._run(job) for job in islice(jobs, limit)]
 
     def cancel(self, run_id: str) -> Run:
@@ -144,7 +147,7 @@ class VertexPipelines:
         if run.ended:
             return run
         with reaching(f"cancel the run {run_id}"):
-            self._vertex.pipelines.cancel_pipeline_job(name=self._name(run_id))
+            self._api.pipelines.cancel_pipeline_job(name=self._name(run_id))
         return self.get(run_id)
 
     def schedule(
@@ -185,24 +188,22 @@ class VertexPipelines:
 
     def schedules(self) -> Sequence[Schedule]:
         """Return the schedules, the newest first."""
-        request = {"parent": self._vertex.parent, "order_by": "create_time desc"}
+        request = {"parent": self._api.parent, "order_by": "create_time desc"}
         with reaching("list the schedules"):
-            return [self._schedule(entry) for entry in self._vertex.schedules.list_schedules(request, retry=retry())]
+            return [self._schedule(entry) for entry in self._api.schedules.list_schedules(request, retry=retry())]
 
     def unschedule(self, schedule_id: str) -> None:
         """Remove a schedule; the runs that it started stay."""
-        from google.api_core.exceptions import NotFound
-
         task = f"remove the schedule {schedule_id}"
         with reaching(task):
             try:
-                name = f"{self._vertex.parent}/schedules/{schedule_id}"
-                operation = self._vertex.schedules.delete_schedule(name=name)
-            except NotFound:
+                name = f"{self._api.parent}/schedules/{schedule_id}"
+                operation = self._api.schedules.delete_schedule(name=name)
+            except exceptions.NotFound:
                 raise MissingInputError(
-                    f"A schedule must be there; Vertex AI has no schedule {schedule_id!r} in {self._vertex.parent}."
+                    f"A schedule must be there; Vertex AI has no schedule {schedule_id!r} in {self._api.parent}."
                 ) from None
-        self._vertex.finish(operation, task)
+        self._api.finish(operation, task)
 
     def _job(
         self,
@@ -215,72 +216,86 @@ class VertexPipelines:
     ) -> aiplatform.PipelineJob:
         """Return a job that has not begun, everything about it checked."""
         self._settings.require("vertex.pipeline_root")
-        spec = pipeline_spec(spec_path)
-        _require_one_document(Path(spec_path))
-        given = check_parameters(spec, parameters)
+        package = Package(spec_path)
+        given = package.parameters(parameters)
+        package.set_caching(caching)
         labels = {**self._settings.vertex.labels, **(labels or {})}
         google_labels("labels", labels)
         if experiment is not None:
             labels[EXPERIMENT_LABEL] = _experiment(experiment)
+        run_id = _run_id(run_name, package.name)
+        spec = package.to_json()
+        if "platform_spec" in spec:
+            raise InputError(
+                f"A pipeline for Vertex AI must be one document; {str(spec_path)!r} has two.",
+                "Compile it with `hallmark compile PIPELINE --platform vertex`.",
+            )
         root = str(self._settings.vertex.pipeline_root)
         self._require_bucket(root)
-        run_id = _run_id(run_name, spec.pipeline_info.name)
-        return self._aiplatform.PipelineJob(
-            display_name=run_id,
-            template_path=str(spec_path),
-            job_id=run_id,
-            pipeline_root=root,
-            parameter_values=given,
-            # True would let gates, registrations and deployments be reused too.
-            enable_caching=False if caching is False else None,
-            labels=labels,
-        )
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "pipeline.json")
+            path.write_text(json.dumps(spec), encoding="utf-8")
+            return self._aiplatform.PipelineJob(
+                display_name=run_id,
+                template_path=str(path),
+                job_id=run_id,
+                pipeline_root=root,
+                parameter_values=given,
+                labels=labels,
+            )
 
     def _require_bucket(self, root: str) -> None:
         """Raise `MissingInputError` unless the bucket is there: the client would make one, whatever its name."""
-        from google.api_core.exceptions import Forbidden
         from google.cloud.storage import Client
 
         name = root.removeprefix("gs://").partition("/")[0]
         try:
             with reaching(f"find the bucket {name}"):
-                there = Client(project=self._vertex.project).bucket(name).exists()
+                there = Client(project=self._api.project).bucket(name).exists()
         except OSError as error:
             raise ServiceError(f"Cloud Storage must answer; got {type(error).__name__}.", "Try again.") from error
         except ServiceError as error:
-            if isinstance(error.__cause__, Forbidden):
+            if isinstance(error.__cause__, exceptions.Forbidden):
                 return  # who may start runs need not be allowed to look at buckets
             raise
         if not there:
             raise MissingInputError(
                 f"vertex.pipeline_root must lie in a bucket that there is; got {root!r}.",
-                f"`gcloud storage buckets create gs://{name} --location={self._vertex.location}`.",
+                f"`gcloud storage buckets create gs://{name} --location={self._api.location}`.",
             )
 
     def _name(self, run_id: str) -> str:
-        return f"{self._vertex.parent}/pipelineJobs/{run_id}"
+        return f"{self._api.parent}/pipelineJobs/{run_id}"
 
     def _found(self, run_id: str) -> types.PipelineJob | None:
-        from google.api_core.exceptions import NotFound
+        """Return a run, or None.
+
+        Raises:
+            TransientError: If the service does not answer.
+        """
 
         if not re.fullmatch(r"[A-Za-z0-9-]{1,128}", run_id):
             raise InputError(f"run_id must be letters, digits and hyphens; got {run_id!r}.")
-        with reaching(f"show the run {run_id}"):
-            try:
-                return self._vertex.pipelines.get_pipeline_job(name=self._name(run_id), retry=retry())
-            except NotFound:
+        try:
+            with reaching(f"show the run {run_id}"):
+                return self._api.pipelines.get_pipeline_job(name=self._name(run_id), retry=retry())
+        except ServiceError as error:
+            if isinstance(error.__cause__, exceptions.NotFound):
                 return None
+            if isinstance(error.__cause__, exceptions.RetryError | exceptions.ServerError):
+                raise TransientError(error.message, error.hint) from error
+            raise
 
     def _run(self, job: types.PipelineJob) -> Run:
         run_id = job.name.rpartition("/")[2]
-        vertex = self._vertex
+        api = self._api
         return Run(
             run_id=run_id,
             name=job.display_name or run_id,
             platform=self.platform,
             state=_JOB_STATES.get(job.state.name.removeprefix("PIPELINE_STATE_"), PENDING),
-            link=f"https://console.cloud.google.com/vertex-ai/locations/{vertex.location}/pipelines/runs/{run_id}"
-            f"?project={vertex.project}",
+            link=f"https://console.cloud.google.com/vertex-ai/locations/{api.location}/pipelines/runs/{run_id}"
+            f"?project={api.project}",
             pipeline=(job.pipeline_spec or {}).get("pipelineInfo", {}).get("name"),
             experiment=job.labels.get(EXPERIMENT_LABEL),
             labels={key: value for key, value in job.labels.items() if key != EXPERIMENT_LABEL},
@@ -290,13 +305,12 @@ class VertexPipelines:
         )
 
     def _schedule(self, schedule: types.Schedule) -> Schedule:
-        vertex = self._vertex
         return Schedule(
             schedule_id=schedule.name.rpartition("/")[2],
             name=schedule.display_name,
             when=schedule.cron,
             active=schedule.state.name == "ACTIVE",
-            link=f"https://console.cloud.google.com/vertex-ai/pipelines/schedules?project={vertex.project}",
+            link=f"https://console.cloud.google.com/vertex-ai/pipelines/schedules?project={self._api.project}",
             next_run=schedule.next_run_time,
         )
 
@@ -315,23 +329,10 @@ def _import_client() -> Any:
 @contextmanager
 def _unwrapped() -> Iterator[None]:
     """Raise the service's error that an error of the client's own hides."""
-    from google.api_core.exceptions import GoogleAPICallError
-
     try:
         yield
     except RuntimeError as error:
-        raise error.__cause__ if isinstance(error.__cause__, GoogleAPICallError) else error from error
-
-
-def _require_one_document(path: Path) -> None:
-    import yaml
-
-    count = sum(1 for document in yaml.safe_load_all(path.read_text(encoding="utf-8")) if document is not None)
-    if count != 1:
-        raise InputError(
-            f"A pipeline for Vertex AI must be one document; {str(path)!r} has {count}.",
-            "Compile it with `hallmark compile PIPELINE --platform vertex`.",
-        )
+        raise error.__cause__ if isinstance(error.__cause__, exceptions.GoogleAPICallError) else error from error
 
 
 def _run_id(name: str | None, pipeline: str) -> str:

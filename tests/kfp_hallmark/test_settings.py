@@ -165,6 +165,7 @@ def test_variables_of_other_things_are_left_alone(load):
         ("[vertex]\npipeline_root = 'gs:///x'", r"vertex\.pipeline_root must be a Cloud Storage URI"),
         ("[vertex]\nservice_account = 'me@acme.com'", r"vertex\.service_account must be a service account's e-mail"),
         ("[vertex]\nnetwork = 'default'", r"vertex\.network must be a network's resource name"),
+        ("[vertex]\napi_endpoint = 'https://a'", r"vertex\.api_endpoint must be a host, without a scheme"),
         ("[vertex.labels]\nTeam = 'x'", r"A key of vertex\.labels must be at most 63 lowercase"),
         ("[vertex.labels]\nteam = 'a.b'", r"vertex\.labels\.team must be at most 63 lowercase"),
         ("[vertex.labels]\n" + "\n".join(f"a{i} = 'x'" for i in range(65)), r"must be at most 64 labels; got 65"),

@@ -23,10 +23,12 @@ def deploy_model(
         model: The model that was decided on and registered.
         decision: What decide_release wrote.
         registration: What register_model wrote.
-        target: Where to: local, a serving folder.
-        deployment: Options of the target; a serving folder has none.
-        serving_dir: Folder that is served from; the model goes to <serving_dir>/<name>. Default: HALLMARK_SERVING_DIR.
-        alias: Alias that the version gets.
+        target: Where to: local, a serving folder; vertex, an endpoint of Vertex AI.
+        deployment: Options of the target. local has none; vertex: traffic, endpoint, machine_type, min_replicas,
+            max_replicas, accelerator_type, accelerator_count, service_account, keep, labels, max_seconds, api_endpoint.
+        serving_dir: Folder that local serves from; the model goes to <serving_dir>/<name>. Default:
+            HALLMARK_SERVING_DIR.
+        alias: Alias that the version gets when it answers every request; a canary does not.
         tracking_uri: MLflow registry. Default: MLFLOW_TRACKING_URI.
 
     Returns:
@@ -36,7 +38,8 @@ def deploy_model(
     Raises:
         ReleaseRefused: If the decision is not a release, or no longer one.
         IntegrityError: If model, evidence or registration is not what was decided on.
-        InputError: If the target is unknown or there is no serving folder.
+        InputError: If the target is unknown, an option cannot be used, or there is no serving folder.
+        ServiceError: If the target's service refuses, fails or does not answer in time.
     """
     from kfp_hallmark.components.release.deploy_model.deploy import deploy
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark import tracking
+from kfp_hallmark.components.release.deploy_model.kserve import KServe
 from kfp_hallmark.components.release.deploy_model.local import Local
 from kfp_hallmark.components.release.deploy_model.target import Parcel, Target
 from kfp_hallmark.components.release.deploy_model.vertex import VertexEndpoint
@@ -27,7 +28,11 @@ from kfp_hallmark.errors import InputError, IntegrityError, nearest
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-TARGETS: dict[str, Callable[[Mapping[str, Any], str | None], Target]] = {"local": Local, "vertex": VertexEndpoint}
+TARGETS: dict[str, Callable[[Mapping[str, Any], str | None], Target]] = {
+    "local": Local,
+    "vertex": VertexEndpoint,
+    "kserve": KServe,
+}
 """Target to what is made from the parameters `deployment` and `serving_dir`."""
 
 

@@ -15,9 +15,26 @@ def test_what_is_written_is_what_is_read(tmp_path):
     assert FOUND.uri == "models:/income/3"
 
 
+VERTEX = "projects/123/locations/europe-west4/models/income-1f0c5a3e@3"
+
+
+def test_a_version_in_vertex_ai_is_kept(tmp_path):
+    found = Registration("income", "3", DIGEST, "run-7", "2026-11-21T05:40:00Z", VERTEX)
+    (tmp_path / "registration.json").write_text(json.dumps(found.to_json()))
+    assert Registration.read(tmp_path / "registration.json") == found
+    assert found.to_json()["vertex"] == VERTEX
+    assert "vertex" not in FOUND.to_json()
+
+
 @pytest.mark.parametrize(
     "change",
     [
+        {"vertex": None},
+        {"vertex": 7},
+        {"vertex": VERTEX.removesuffix("@3")},
+        {"vertex": VERTEX.replace("@3", "@0")},
+        {"vertex": f"https://{VERTEX}"},
+        {"vertex": VERTEX.replace("123", "../123")},
         {"schema": "hallmark/registration/v2"},
         {"uri": "models:/income/2"},
         {"version": "03", "uri": "models:/income/03"},

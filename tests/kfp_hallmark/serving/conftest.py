@@ -14,6 +14,7 @@ import numpy
 import pyarrow
 import pyarrow.parquet
 import pytest
+from threadpoolctl import threadpool_limits
 
 from kfp_hallmark.components.training.train_model.estimators import make_estimator
 from kfp_hallmark.components.training.train_model.features import choose_columns, make_pipeline, read_features
@@ -273,3 +274,10 @@ def call():
         return done.returncode, done.stderr
 
     return until_it_ends
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Use one thread, as the program does; more would only wait for one another on a busy machine."""
+    with threadpool_limits(1):
+        yield

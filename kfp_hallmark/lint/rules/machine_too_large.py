@@ -1,0 +1,26 @@
+"""Machines that Vertex AI has not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kfp_hallmark.lint.rule import VERTEX, Problem, Severity, rule
+from kfp_hallmark.lint.spec import Spec
+from kfp_hallmark.settings_checks import VERTEX_CPUS, VERTEX_MEMORY, byte_count
+
+
+@rule(
+    "HM203",
+    Severity.ERROR,
+    [VERTEX],
+    fix="Ask for less, or run the work as a custom job from within the step.",
+    source="https://cloud.google.com/vertex-ai/docs/pipelines/machine-types",
+)
+def machine_too_large(spec: Spec) -> Iterator[Problem]:
+    """A step asks for more than 96 processors or 624 GB of memory, which is the most that Vertex AI gives."""
+    for path, container in spec.containers.items():
+        resources = container.get("resources", {})
+        if resources.get("cpuLimit", 0) > VERTEX_CPUS:
+            yield Problem((*path, "resources", "cpuLimit"), f"{resources['cpuLimit']:g} processors")
+        if resources.get("memoryLimit", 0) * 10**9 > byte_count(VERTEX_MEMORY):
+            yield Problem((*path, "resources", "memoryLimit"), f"{resources['memoryLimit']:g} GB")
