@@ -133,6 +133,7 @@ def _run(
                 result.reason = f"{type(error).__name__}: {error}"
                 with (folders.run / ORCHESTRATOR_LOG).open("a", encoding="utf-8") as log:
                     traceback.print_exc(file=log)
+            result.reason = result.reason or " ".join(orchestration.reasons) or None
             recorder.close()
         if interruption.signals:
             result.interrupted = interruption.signals[0]
