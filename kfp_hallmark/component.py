@@ -11,6 +11,9 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from kfp_hallmark.environments import image, require_environment
 
+PURE = "# Hallmark: the outputs depend on the inputs alone.\n"
+"""The line by which the program of a pure component says so, also in YAML, where a task says what it likes."""
+
 
 class Component(python_component.PythonComponent):
     """A KFP lightweight component that runs in one of Hallmark's environments.
@@ -21,6 +24,9 @@ class Component(python_component.PythonComponent):
     """
 
     def __init__(self, base: python_component.PythonComponent, environment: str, pure: bool) -> None:
+        if pure:
+            command = base.component_spec.implementation.container.command
+            command[-1] = PURE + command[-1]
         super().__init__(component_spec=base.component_spec, python_func=base.python_func)
         self.environment = environment
         self.pure = pure

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from google.protobuf import json_format
 from kfp.compiler import pipeline_spec_builder
 from kfp.local import (
     cache,
@@ -35,6 +36,7 @@ from kfp.local.orchestrator import enhanced_dag_orchestrator, task_executor, tas
 from kfp.local.orchestrator.orchestrator_utils import OrchestratorUtils
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+from kfp_hallmark.component import PURE
 from kfp_hallmark.errors import HallmarkError
 from kfp_hallmark.runner.conditions import holds
 from kfp_hallmark.runner.interruption import Interrupted, Interruption
@@ -58,12 +60,14 @@ class _Current:
         step: The step.
         root: The folder of its outputs.
         final: Whether it is an exit handler.
+        pure: Whether its component says that its outputs depend on its inputs alone.
         ran: Whether it was handed to the platform, and not reused.
     """
 
     step: Step
     root: Path
     final: bool
+    pure: bool
     ran: bool = False
 
 
@@ -145,7 +149,7 @@ class Orchestration:
                 # Waiting for a retry must not outlast an interruption.
                 (task_executor, "time", SimpleNamespace(sleep=self._interruption.sleep)),
                 (graph_utils, "topological_sort_tasks", topological_stack),
-                (cache, "get_local_cache", lambda: reuse),
+                (cache, "get_local_cache", lambda: reuse if self._current.pure and not self._current.final else None),
                 (executor_input_utils, "construct_local_task_root", self._task_root),
                 (executor_input_utils, "executor_input_to_dict", self._executor_input_to_dict),
                 (subprocess_task_handler, "SubprocessTaskHandler", self._handler),
@@ -223,7 +227,9 @@ class Orchestration:
         step = self._recorder.begin(key, iteration, _artifacts(task_spec, io_store))
         task_name = executor_input_utils.get_local_task_resource_name(key)
         root = Path(self._task_root(str(self._folders.artifacts), pipeline_resource_name, task_name))
-        self._thread.current = _Current(step, root, final)
+        container = json_format.MessageToDict(self._executor(components[key])).get("container")
+        pure = container is not None and PURE in container.get("command", [""])[-1]
+        self._thread.current = _Current(step, root, final, pure)
         outputs: dict[str, Any] = {}
         outcome, reason = status.Status.FAILURE, None
         try:
@@ -242,7 +248,7 @@ class Orchestration:
             with self._log(step).open("a", encoding="utf-8") as log:
                 traceback.print_exc(file=log)
         state = SUCCEEDED if outcome == status.Status.SUCCESS else FAILED
-        if state == SUCCEEDED and not self._current.ran and "container" in self._executor(components[key]):
+        if state == SUCCEEDED and not self._current.ran and container is not None:
             state = REUSED
         self._recorder.end(step, state, outputs, reason)
         return outputs, outcome

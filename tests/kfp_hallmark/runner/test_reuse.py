@@ -1,6 +1,7 @@
 import pytest
-from kfp import dsl
+from kfp import compiler, components, dsl
 
+from kfp_hallmark.component import component
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.runner.reuse import Reuse
 
@@ -141,3 +142,45 @@ def test_an_artifact_without_contents_comes_back(tmp_path):
     assert found["metrics"].metadata == {"accuracy": 0.5}
     assert found["model"].path == str(tmp_path / "target" / "model")
     assert artifact_digest(found["model"].path) == artifact_digest(tmp_path / "model")
+
+
+class TestPure:
+    """KFP switches caching on for every task that does not say otherwise."""
+
+    def test_an_exit_handler_runs_every_time(self, run, pipelines, tmp_path, reused):
+        @component(environment="release", pure=True)
+        def close(status: dsl.PipelineTaskFinalStatus, path: str):
+            with open(path, "a") as file:  # noqa: PTH123
+                file.write("closed\n")
+
+        @dsl.pipeline(name="closing")
+        def closing(path: str):
+            with dsl.ExitHandler(close(path=path)):
+                pipelines.note_down(text="body")
+
+        for _ in range(2):
+            result, _ = run(closing, {"path": str(tmp_path / "books")})
+        assert reused(result) == {"note_down"}
+        assert (tmp_path / "books").read_text() == "closed\nclosed\n"
+
+    def test_only_what_says_that_it_is_pure_is_reused(self, run, pipelines, reused, tmp_path):
+        @dsl.component(base_image="python:3.11", install_kfp_package=False)
+        def plain() -> str:
+            return "plain"
+
+        loaded = {}
+        for name in ("note_down", "read_back"):
+            compiler.Compiler().compile(getattr(pipelines, name), str(tmp_path / f"{name}.yaml"))
+            loaded[name] = components.load_component_from_file(str(tmp_path / f"{name}.yaml"))
+
+        @dsl.pipeline(name="all-kinds")
+        def all_kinds():
+            plain()
+            noted = loaded["note_down"](text="a")
+            loaded["read_back"](copy=noted.outputs["copy"])
+            pipelines.note_down(text="b").set_caching_options(False)
+
+        run(all_kinds)
+        result, _ = run(all_kinds)
+        assert reused(result) == {"note_down"}
+        assert {step.state for step in result.steps if step.name != "note_down"} == {"succeeded"}
