@@ -67,7 +67,9 @@ def _own_components(
         _drop_absent_task_inputs(task, dag)
         _drop_absent_inputs(component, [*task.inputs.parameters, *task.inputs.artifacts, *_iterated(task)])
         task.component_ref.name = name
-        if component.HasField("dag"):
+        if not component.HasField("dag"):
+            _fill_in_defaults(task, component)
+        else:
             _own_components(component, spec.components[original], spec, components, originals, task_name)
 
 
@@ -92,6 +94,13 @@ def _drop_absent_inputs(component: pipeline_spec_pb2.ComponentSpec, given: Colle
     for name in list(definitions.artifacts):
         if name not in given:
             del definitions.artifacts[name]
+
+
+def _fill_in_defaults(task: pipeline_spec_pb2.PipelineTaskSpec, component: pipeline_spec_pb2.ComponentSpec) -> None:
+    """Give a step its component's defaults as arguments, so that they count when it is asked what can be reused."""
+    for name, entry in component.input_definitions.parameters.items():
+        if name not in task.inputs.parameters and entry.HasField("default_value"):
+            task.inputs.parameters[name].runtime_value.constant.CopyFrom(entry.default_value)
 
 
 def _require_inputs(
