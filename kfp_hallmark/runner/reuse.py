@@ -83,6 +83,8 @@ class Reuse(LocalCache):
         target = self._target()
         try:
             entry = json.loads(path.read_text(encoding="utf-8"))
+            if entry["digest"] != value_digest(entry["outputs"]):
+                raise ValueError("the entry changed")
             return {name: _restore(value, target / name) for name, value in entry["outputs"].items()}
         except (HallmarkError, OSError, ValueError, LookupError, TypeError):
             shutil.rmtree(target, ignore_errors=True)
@@ -90,8 +92,8 @@ class Reuse(LocalCache):
 
     def put(self, key: str, outputs: dict[str, Any]) -> None:
         """Keep a step's outputs: parameters as they are, artifacts by path and digest."""
-        entry = {"schema": SCHEMA, "outputs": {name: _keep(value) for name, value in outputs.items()}}
-        write_json(self._entry_path(key), entry)
+        kept = {name: _keep(value) for name, value in outputs.items()}
+        write_json(self._entry_path(key), {"schema": SCHEMA, "outputs": kept, "digest": value_digest(kept)})
 
 
 def _identity(value: Any) -> Any:

@@ -156,6 +156,15 @@ def test_a_broken_entry_is_a_miss(tmp_path):
     assert kept.get("absent") is None
 
 
+def test_a_changed_entry_is_a_miss(tmp_path):
+    kept = Reuse(tmp_path / "reuse", str, lambda: tmp_path / "target", "")
+    kept.put("key", {"rows": 3})
+    assert kept.get("key") == {"rows": 3}
+    path = tmp_path / "reuse" / "key.json"
+    path.write_text(path.read_text().replace("3", "4", 1))
+    assert kept.get("key") is None
+
+
 def test_an_artifact_without_contents_comes_back(tmp_path):
     kept = Reuse(tmp_path / "reuse", str, lambda: tmp_path / "target", "")
     (tmp_path / "model").mkdir()
