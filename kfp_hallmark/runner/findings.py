@@ -211,6 +211,7 @@ def _status(result: RunResult, decided: list[_Document], failed: bool) -> str:
         return SUCCEEDED
     halts = {result.place(entry.path) for entry in decided if entry.value.get("outcome") == decisions.Outcome.HALT}
     broken = [step for step in result.steps if step.state == FAILED]
-    if broken and result.reason is None and all(halts & set(step.inputs.values()) for step in broken):
+    untouched = result.interrupted is None and result.reason is None
+    if broken and untouched and all(halts & set(step.inputs.values()) for step in broken):
         return HALTED
     return FAILED

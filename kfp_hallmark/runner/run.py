@@ -29,8 +29,8 @@ from kfp_hallmark.runner.orchestration import ORCHESTRATOR_LOG, Orchestration
 from kfp_hallmark.runner.page import run_page
 from kfp_hallmark.runner.parameters import Pipeline, check_parameters, pipeline_spec, resolve_paths
 from kfp_hallmark.runner.plan import PlannedStep, plan
-from kfp_hallmark.runner.platforms import Folders, Platform
-from kfp_hallmark.runner.record import LOGS_FOLDER, RunResult
+from kfp_hallmark.runner.platforms import Folders, Platform, make_folder
+from kfp_hallmark.runner.record import LOGS_FOLDER, RUN_FILE, RunResult
 from kfp_hallmark.runner.recorder import Recorder
 from kfp_hallmark.runner.reuse import Reuse
 from kfp_hallmark.runner.spec import prepare
@@ -97,8 +97,11 @@ def run(
         folders = Folders(run=folder, state=home, scratch=Path(scratch), run_id=run_id)
         place = _platform(platform, folders, given)
         place.prepare(json_format.MessageToDict(prepared.deployment_spec)["executors"], display.say)
-        for needed in (folder / LOGS_FOLDER, folders.artifacts, folders.mlflow):
-            _make(needed)
+        for shared in (folders.reuse, folders.mlflow):
+            make_folder(shared)
+        _claim(folder)
+        for needed in (folder / LOGS_FOLDER, folders.artifacts):
+            make_folder(needed)
         return _run(prepared, planned, given, result, folders, place, display, reuse)
 
 
@@ -122,7 +125,7 @@ def _run(
     kept = None
     if reuse:
         tracking_uri = variables[TRACKING_VARIABLE]
-        kept = Reuse(folders.state / "reuse", platform.digest, lambda: orchestration.target, tracking_uri)
+        kept = Reuse(folders.reuse, platform.digest, lambda: orchestration.target, tracking_uri)
     result.write()
     failed = True
     with interruption.listening():
@@ -164,18 +167,26 @@ def _run_id(pipeline: str) -> str:
 def _output_folder(output: Path | None, default: Path) -> Path:
     folder = Path(output or default).absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(
-            f"The output folder must be new or empty; got {str(folder)!r}.",
-            "Name another, or leave it out to have a new one for every run.",
-        )
+        raise _in_use(folder)
     return folder
 
 
-def _make(folder: Path) -> None:
+def _in_use(folder: Path) -> InputError:
+    return InputError(
+        f"The output folder must be new or empty; got {str(folder)!r}.",
+        "Name another, or leave it out to have a new one for every run.",
+    )
+
+
+def _claim(folder: Path) -> None:
+    """Make the run's folder and take it: of two runs that found it empty, one gets it."""
+    make_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        (folder / RUN_FILE).touch(exist_ok=False)
+    except FileExistsError as error:
+        raise _in_use(folder) from error
     except OSError as error:
-        raise InputError(f"A run must be able to make the folder {str(folder)!r}; got {error.strerror}.") from error
+        raise InputError(f"A run must be able to write to its folder {str(folder)!r}; got {error.strerror}.") from error
 
 
 def _pinned(console: Console | None) -> Console:

@@ -275,6 +275,34 @@ class TestRefused:
         assert result.directory == tmp_path / "out"
         assert (tmp_path / "out" / "run.json").is_file()
 
+    def test_of_two_runs_at_once_one_gets_the_folder(self, run, pipelines, tmp_path):
+        out = tmp_path / "out"
+        refused = []
+        start = threading.Barrier(2)
+
+        def one():
+            try:
+                start.wait()
+                run(pipelines.looking, output=out)
+            except InputError as error:
+                refused.append(str(error))
+
+        threads = [threading.Thread(target=one) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(refused) == 1
+        assert "The output folder must be new or empty" in refused[0]
+
+    @pytest.mark.parametrize("blocked", ["state", "state/reuse", "state/mlflow"])
+    def test_a_state_that_cannot_be_made_leaves_the_output_folder_alone(self, run, pipelines, tmp_path, blocked):
+        (tmp_path / blocked).parent.mkdir(exist_ok=True)
+        (tmp_path / blocked).touch()
+        with pytest.raises(InputError, match="A run must be able to make the folder"):
+            run(pipelines.looking, output=tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
     def test_an_unknown_platform_is_refused(self, run, pipelines):
         with pytest.raises(InputError, match="platform must be one of local, docker; got 'dokcer'") as caught:
             run(pipelines.looking, platform="dokcer")
