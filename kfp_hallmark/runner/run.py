@@ -9,6 +9,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -133,21 +134,32 @@ def _run(
             try:
                 failed = not orchestration.run(given, platform.runner(), kept)
             except Exception as error:
-                result.reason = f"{type(error).__name__}: {error}"
-                with (folders.run / ORCHESTRATOR_LOG).open("a", encoding="utf-8") as log:
-                    traceback.print_exc(file=log)
+                result.reason = _reason(error, folders)
             result.reason = result.reason or " ".join(orchestration.reasons) or None
             recorder.close()
-        if interruption.signals:
+        if interruption.signals and failed:
             result.interrupted = interruption.signals[0]
             result.reason = "interrupted"
-        findings.publish_reports(result)
-        findings.gather(result, failed)
         result.finished, result.seconds = now(), round(time.monotonic() - began, 3)
+        try:
+            findings.publish_reports(result)
+            findings.gather(result, failed)
+            page = run_page(result, planned)
+        except Exception as error:
+            reason = f"What the steps wrote cannot be shown: {_reason(error, folders)}"
+            findings.forget(result, reason)
+            page = run_page(result, planned)
         result.write()
-        write_page(result.page, run_page(result, planned))
+        write_page(result.page, page)
     display.conclusion()
     return result
+
+
+def _reason(error: Exception, folders: Folders) -> str:
+    """Return an error as a reason; where it came from stands in the orchestrator's log."""
+    with suppress(OSError), (folders.run / ORCHESTRATOR_LOG).open("a", encoding="utf-8") as log:
+        traceback.print_exception(error, file=log)
+    return f"{type(error).__name__}: {error}"
 
 
 def _platform(name: str, folders: Folders, parameters: Mapping[str, Any]) -> Platform:

@@ -1,6 +1,7 @@
 """Runs of small pipelines through the real orchestrator, under the environment `release`."""
 
 import builtins
+import json
 import logging
 import sys
 import threading
@@ -139,6 +140,32 @@ class TestFailed:
         assert states(result) == {"babble": "failed", "close_books": "succeeded"}
         assert "Could not deserialize output 'number'" in result.steps[0].reason
         assert books[1].read_text() == "FAILED x None\n"
+
+    @pytest.mark.parametrize(
+        "document",
+        [
+            {"schema": "hallmark/decision/v1", "outcome": "release", "reasons": 5},
+            {"schema": "hallmark/registration/v1", "name": ["a"], "version": "1", "uri": "u", "digest": "d"},
+        ],
+    )
+    def test_what_cannot_be_shown_fails_the_run_and_is_told(self, run, document, tmp_path):
+        @component(environment="release")
+        def write(content: dict, out: dsl.Output[dsl.Artifact]):
+            import json
+
+            with open(out.path, "w") as file:  # noqa: PTH123
+                json.dump(content, file)
+
+        @dsl.pipeline(name="writing")
+        def writing(content: dict):
+            write(content=content)
+
+        result, screen = run(writing, {"content": document})
+        assert (result.status, result.exit_code) == ("failed", 1)
+        assert "What the steps wrote cannot be shown" in screen
+        written = json.loads((result.directory / "run.json").read_text())
+        assert (written["status"], written["reason"]) == ("failed", result.reason)
+        assert "What the steps wrote cannot be shown" in result.page.read_text()
 
 
 class TestStructure:
