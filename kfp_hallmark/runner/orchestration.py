@@ -245,7 +245,7 @@ class Orchestration:
             shutil.rmtree(root, ignore_errors=True)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
-            with self._log(step).open("a", encoding="utf-8") as log:
+            with suppress(OSError), self._log(step).open("a", encoding="utf-8") as log:
                 traceback.print_exc(file=log)
         state = SUCCEEDED if outcome == status.Status.SUCCESS else FAILED
         if state == SUCCEEDED and not self._current.ran and container is not None:
