@@ -81,7 +81,12 @@ def governed_training(
         audit_log=audit_log,
     )
     with dsl.ExitHandler(record, name="governed"):
-        load = components.load_dataset(uri=data_uri, expected_digest=data_digest, max_age_hours=max_data_age_hours)
+        load = components.load_dataset(
+            uri=data_uri,
+            expected_digest=data_digest,
+            max_age_hours=max_data_age_hours,
+            required_columns=sensitive_features,
+        )
         split = components.split_dataset(
             dataset=load.outputs["dataset"],
             target=target,

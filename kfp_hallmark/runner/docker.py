@@ -16,7 +16,7 @@ from kfp_hallmark.contracts.release import SERVING_VARIABLE
 from kfp_hallmark.environments import environment_of
 from kfp_hallmark.errors import EnvironmentFailure, MissingInputError
 from kfp_hallmark.runner.parameters import is_path
-from kfp_hallmark.runner.platforms import Folders, Job, containers
+from kfp_hallmark.runner.platforms import Folders, Job, containers, make_folder
 
 RUN_LABEL = "io.hallmark.run"
 """The label by which the containers of a run are told; its value is the run's name."""
@@ -104,7 +104,7 @@ class DockerPlatform:
     def _mounts(self, executors: Mapping[str, Any]) -> dict[str, dict[str, str]]:
         """Return what containers see of this machine, each at the same path: what they read, and what they write."""
         variables = self._folders.variables(os.environ)
-        written = [self._folders.run, self._folders.state, Path(variables[SERVING_VARIABLE])]
+        written = [self._folders.state, Path(variables[SERVING_VARIABLE])]
         logs = [Path(variables[AUDIT_VARIABLE])]
         read = [Path(uri) for uri in _imported(executors) if Path(uri).exists()]
         for name, value in self._parameters.items():
@@ -118,7 +118,9 @@ class DockerPlatform:
                 read.append(Path(value))
         written += [log.parent for log in logs]
         for folder in written:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
+        # The run's own folder is made when all else is ready.
+        written.append(self._folders.run)
         mounts = {str(path.absolute()): {"bind": str(path.absolute()), "mode": "ro"} for path in read}
         return mounts | {str(path.absolute()): {"bind": str(path.absolute()), "mode": "rw"} for path in written}
 

@@ -24,6 +24,9 @@ from kfp_hallmark.runner.record import FAILED, HALTED, REPORTS_FOLDER, SUCCEEDED
 _MAX_BYTES = 10_000_000
 """A file above this is no document of ours."""
 
+_RECORDER = "record_run"
+"""The component that writes the audit log."""
+
 
 @dataclass
 class _Document:
@@ -45,6 +48,8 @@ def gather(result: RunResult, failed: bool) -> None:
         result: The run.
         failed: Whether kfp says that it failed.
     """
+    if not any(step.component == _RECORDER and step.state == SUCCEEDED for step in result.steps):
+        result.audit_log = None
     found = _find(result)
     result.verdicts = [_verdict(result, document) for document in found.documents.get(verdicts.SCHEMA, [])]
     decided = found.documents.get(decisions.SCHEMA, [])
@@ -61,6 +66,14 @@ def gather(result: RunResult, failed: bool) -> None:
     if found.models:
         result.lineage = _lineage(result, result.place(found.models[-1][1]))
     result.status = _status(result, decided, failed)
+
+
+def forget(result: RunResult, reason: str) -> None:
+    """Leave out what the steps' outputs say, which cannot be used, and let the run have failed for it."""
+    result.verdicts, result.metrics, result.lineage = [], {}, []
+    result.decision = result.model = result.release = None
+    result.status = FAILED
+    result.reason = " ".join(filter(None, [result.reason, reason]))
 
 
 def publish_reports(result: RunResult) -> None:
@@ -112,7 +125,7 @@ def _read(path: Path) -> dict[str, Any] | None:
             return None
     try:
         value = json.loads(path.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value.get("schema"), str) else None
 
@@ -211,6 +224,7 @@ def _status(result: RunResult, decided: list[_Document], failed: bool) -> str:
         return SUCCEEDED
     halts = {result.place(entry.path) for entry in decided if entry.value.get("outcome") == decisions.Outcome.HALT}
     broken = [step for step in result.steps if step.state == FAILED]
-    if broken and result.interrupted is None and all(halts & set(step.inputs.values()) for step in broken):
+    untouched = result.interrupted is None and result.reason is None
+    if broken and untouched and all(halts & set(step.inputs.values()) for step in broken):
         return HALTED
     return FAILED

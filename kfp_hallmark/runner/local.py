@@ -32,6 +32,8 @@ class LocalPlatform:
     def __init__(self, folders: Folders) -> None:
         self._folders = folders
         self._pythons: dict[str, Path] = {}
+        # Of now, not of when this process first asked: steps import the sources as they are.
+        self._code = code_version.__wrapped__()
 
     def prepare(self, executors: Mapping[str, Any], report: Callable[[str], None]) -> None:
         """Make the environments that are missing.
@@ -52,7 +54,7 @@ class LocalPlatform:
     def digest(self, image: str) -> str:
         """Return the digests of an environment's lock and of our code; for any other image, its reference first."""
         environment = environment_of(image)
-        return f"{image if environment is None else lock_digest(environment)} {code_version()}"
+        return f"{image if environment is None else lock_digest(environment)} {self._code}"
 
     def run(self, job: Job) -> int:
         """Run a step as a process group of its own."""

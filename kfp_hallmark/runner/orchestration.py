@@ -7,18 +7,21 @@ the time of a run and restored after it. `kfp` is pinned, and the tests run ever
 from __future__ import annotations
 
 import builtins
+import json
 import logging
 import re
 import shutil
 import threading
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from google.protobuf import json_format
+from kfp.compiler import pipeline_spec_builder
 from kfp.local import (
     cache,
     config,
@@ -29,10 +32,13 @@ from kfp.local import (
     task_handler_interface,
     utils,
 )
-from kfp.local.orchestrator import enhanced_dag_orchestrator, task_executor
+from kfp.local.orchestrator import enhanced_dag_orchestrator, task_executor, task_spec_utils
 from kfp.local.orchestrator.orchestrator_utils import OrchestratorUtils
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+from kfp_hallmark.component import Traits
+from kfp_hallmark.errors import HallmarkError
+from kfp_hallmark.runner.conditions import holds
 from kfp_hallmark.runner.interruption import Interrupted, Interruption
 from kfp_hallmark.runner.plan import is_final, readable, topological_stack
 from kfp_hallmark.runner.platforms import Folders, Job, Platform
@@ -54,17 +60,23 @@ class _Current:
         step: The step.
         root: The folder of its outputs.
         final: Whether it is an exit handler.
+        pure: Whether its component says that its outputs depend on its inputs alone.
         ran: Whether it was handed to the platform, and not reused.
     """
 
     step: Step
     root: Path
     final: bool
+    pure: bool
     ran: bool = False
 
 
 class Orchestration:
-    """One run of a prepared spec."""
+    """One run of a prepared spec.
+
+    Attributes:
+        reasons: Why it failed, where it was no step that did.
+    """
 
     def __init__(
         self,
@@ -80,7 +92,10 @@ class Orchestration:
         self._recorder = recorder
         self._interruption = interruption
         self._thread = threading.local()
+        self.reasons: list[str] = []
         self._execute = task_executor.execute_single_task
+        self._execute_branch = enhanced_dag_orchestrator.execute_task
+        self._run_loop = enhanced_dag_orchestrator._run_parallel_for_task
         self._to_dict = executor_input_utils.executor_input_to_dict
 
     @property
@@ -126,10 +141,15 @@ class Orchestration:
                 # kfp's logging replaces print and, with loops, may put the wrong one back.
                 (builtins, "print", builtins.print),
                 (task_executor, "execute_single_task", self._execute_single_task),
+                # Whether a branch is taken is decided where it would run, for there its inputs are known.
+                (enhanced_dag_orchestrator.ConditionEvaluator, "evaluate_condition", lambda *_: True),
+                (enhanced_dag_orchestrator, "execute_task", self._execute_task),
+                (enhanced_dag_orchestrator, "_run_parallel_for_task", self._run_parallel_for_task),
+                (task_spec_utils, "create_parameter_loop_iteration_task_spec", _iteration),
                 # Waiting for a retry must not outlast an interruption.
                 (task_executor, "time", SimpleNamespace(sleep=self._interruption.sleep)),
                 (graph_utils, "topological_sort_tasks", topological_stack),
-                (cache, "get_local_cache", lambda: reuse),
+                (cache, "get_local_cache", lambda: reuse if self._current.pure and not self._current.final else None),
                 (executor_input_utils, "construct_local_task_root", self._task_root),
                 (executor_input_utils, "executor_input_to_dict", self._executor_input_to_dict),
                 (subprocess_task_handler, "SubprocessTaskHandler", self._handler),
@@ -146,6 +166,48 @@ class Orchestration:
                 raise_on_error=False,
             )
             yield
+
+    def _execute_task(
+        self, *, task_spec: pipeline_spec_pb2.PipelineTaskSpec, io_store: Any, **others: Any
+    ) -> tuple[dict[str, Any], status.Status]:
+        """Do what kfp's function of this name does, where the task's condition holds.
+
+        What raises is a task that fails: an error that left the pipeline would take the exit handlers with it.
+        """
+        try:
+            condition = task_spec.trigger_policy.condition
+            if condition and not holds(condition, OrchestratorUtils.make_task_arguments(task_spec.inputs, io_store)):
+                return {}, status.Status.SUCCESS
+            outcome: tuple[dict[str, Any], status.Status] = self._execute_branch(
+                task_spec=task_spec, io_store=io_store, **others
+            )
+            return outcome
+        except Exception as error:
+            self._fail(error)
+            return {}, status.Status.FAILURE
+
+    def _run_parallel_for_task(
+        self, *, task_spec: pipeline_spec_pb2.PipelineTaskSpec, io_store: Any, **others: Any
+    ) -> bool:
+        """Do what kfp's function of this name does, over the items that the spec says; return whether it failed."""
+        resolved = pipeline_spec_pb2.PipelineTaskSpec()
+        resolved.CopyFrom(task_spec)
+        items = resolved.parameter_iterator.items
+        try:
+            if items.input_parameter:
+                given = OrchestratorUtils.make_task_arguments(task_spec.inputs, io_store)
+                items.raw = json.dumps(given[items.input_parameter])
+            return bool(self._run_loop(task_spec=resolved, io_store=io_store, **others))
+        except Exception as error:
+            self._fail(error)
+            return True
+
+    def _fail(self, error: Exception) -> None:
+        reason = error.message if isinstance(error, HallmarkError) else f"{type(error).__name__}: {error}"
+        if reason not in self.reasons:
+            self.reasons.append(reason)
+        with suppress(OSError):
+            traceback.print_exception(error)
 
     def _execute_single_task(
         self,
@@ -165,7 +227,9 @@ class Orchestration:
         step = self._recorder.begin(key, iteration, _artifacts(task_spec, io_store))
         task_name = executor_input_utils.get_local_task_resource_name(key)
         root = Path(self._task_root(str(self._folders.artifacts), pipeline_resource_name, task_name))
-        self._thread.current = _Current(step, root, final)
+        container = json_format.MessageToDict(self._executor(components[key])).get("container")
+        traits = Traits.read(container.get("command", [""])[-1]) if container else None
+        self._thread.current = _Current(step, root, final, traits is not None and traits.pure)
         outputs: dict[str, Any] = {}
         outcome, reason = status.Status.FAILURE, None
         try:
@@ -181,10 +245,10 @@ class Orchestration:
             shutil.rmtree(root, ignore_errors=True)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
-            with self._log(step).open("a", encoding="utf-8") as log:
+            with suppress(OSError), self._log(step).open("a", encoding="utf-8") as log:
                 traceback.print_exc(file=log)
         state = SUCCEEDED if outcome == status.Status.SUCCESS else FAILED
-        if state == SUCCEEDED and not self._current.ran and "container" in self._executor(components[key]):
+        if state == SUCCEEDED and not self._current.ran and container is not None:
             state = REUSED
         self._recorder.end(step, state, outputs, reason)
         return outputs, outcome
@@ -266,6 +330,16 @@ def _root_logger_to(stream: Any) -> Iterator[None]:
     finally:
         logger.handlers[:] = handlers
         logger.setLevel(level)
+
+
+def _iteration(loop: pipeline_spec_pb2.PipelineTaskSpec, item: Any, name: str) -> pipeline_spec_pb2.PipelineTaskSpec:
+    """Return a loop's task for one item; kfp's own gives the item for some inputs that are something else."""
+    task = pipeline_spec_pb2.PipelineTaskSpec()
+    task.CopyFrom(loop)
+    task.ClearField("parameter_iterator")
+    constant = pipeline_spec_builder.to_protobuf_value(item)
+    task.inputs.parameters[loop.parameter_iterator.item_input].runtime_value.constant.CopyFrom(constant)
+    return task
 
 
 def _artifacts(task_spec: pipeline_spec_pb2.PipelineTaskSpec, io_store: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+from kfp_hallmark.runner import conditions
 from kfp_hallmark.runner.spec import COMPONENT_PREFIX
 
 
@@ -134,10 +135,7 @@ def _label(task: pipeline_spec_pb2.PipelineTaskSpec) -> str:
     if task.trigger_policy.condition:
         if not re.fullmatch(r"condition-\d+", name):
             return name
-        condition = re.sub(
-            r"inputs\.parameter_values\['(?:pipelinechannel--)?([^']+)'\]", r"\1", task.trigger_policy.condition
-        )
-        return f"if {condition}".replace("if !", "if not ")
+        return f"if {conditions.readable(task.trigger_policy.condition)}".replace("if !", "if not ")
     if task.WhichOneof("iterator"):
         return "for each" if re.fullmatch(r"for-loop-\d+", name) else name
     return ""

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from kfp_hallmark.contracts.audit import PATH_VARIABLE as AUDIT_VARIABLE
 from kfp_hallmark.contracts.release import SERVING_VARIABLE
+from kfp_hallmark.errors import InputError
 from kfp_hallmark.runner.interruption import Interruption
 from kfp_hallmark.runner.record import ARTIFACTS_FOLDER
 from kfp_hallmark.tracking import VARIABLE as TRACKING_VARIABLE
@@ -39,6 +40,11 @@ class Folders:
     def mlflow(self) -> Path:
         """The folder that steps run in, so that what MLflow puts beside itself is in the state."""
         return self.state / "mlflow"
+
+    @property
+    def reuse(self) -> Path:
+        """What is known of steps that can be used again."""
+        return self.state / "reuse"
 
     def variables(self, environment: Mapping[str, str]) -> dict[str, str]:
         """Return the variables by which every step knows the state, whatever the platform.
@@ -99,6 +105,18 @@ class Platform(Protocol):
 
     def run(self, job: Job) -> int:
         """Run a step to its end and return its exit code."""
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises:
+        InputError: If it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"A run must be able to make the folder {str(folder)!r}; got {error.strerror}.") from error
 
 
 def containers(executors: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -82,7 +82,7 @@ class RunResult:
             nothing was.
         metrics: Metrics by step.
         lineage: From the source to the model: name, step, digest and what else is known.
-        audit_log: Where the audit log is.
+        audit_log: Where the audit log is that has the run; None when no step recorded it.
         hallmark: The version that ran.
     """
 

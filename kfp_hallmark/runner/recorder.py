@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,9 @@ class Recorder:
             step.log = step.log if (self._result.directory / str(step.log)).is_file() else None
             step.reason = reason
             step.outputs = {name: self._output(value) for name, value in outputs.items()}
-            self._result.write()
+            # A disk that is full for good is told when the run is over: the exit handlers come first.
+            with suppress(OSError):
+                self._result.write()
             self._watch(step)
 
     def elapsed(self, step: Step) -> float | None:

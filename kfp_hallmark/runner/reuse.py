@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,11 @@ from kfp_hallmark.contracts.documents import value_digest, write_json
 from kfp_hallmark.errors import HallmarkError
 
 SCHEMA = "hallmark/reuse/v1"
+
+_METADATA_ALONE = ("system.Metrics", "system.ClassificationMetrics", "system.SlicedClassificationMetrics")
+
+_RUNTIME = re.compile(r"\{\{\$(?!\.inputs\.)|/kfp-workspace")
+"""What KFP replaces by something of the run at hand, such as its id; inputs are in the key themselves."""
 
 
 class Reuse(LocalCache):
@@ -49,12 +54,14 @@ class Reuse(LocalCache):
         arguments: dict[str, Any],
         env_vars: dict[str, str] | None = None,
         custom_cache_key: str | None = None,
-    ) -> str:
-        """Return the key of a step; one that no other step has when an input's contents cannot be told."""
+    ) -> str | None:
+        """Return the key of a step; None, by which it is neither found nor kept, when its inputs cannot be told."""
         try:
             inputs = {name: _identity(value) for name, value in arguments.items()}
-        except HallmarkError:
-            return uuid.uuid4().hex
+        except (HallmarkError, OSError):
+            return None
+        if _RUNTIME.search(json.dumps([inputs, env_vars])):
+            return None
         return value_digest(
             {
                 "environment": self._environment(image),
@@ -66,14 +73,18 @@ class Reuse(LocalCache):
             }
         ).removeprefix("sha256:")
 
-    def get(self, key: str) -> dict[str, Any] | None:
+    def get(self, key: str | None) -> dict[str, Any] | None:
         """Return copies of a step's outputs; None when there are none or they are no longer what they were."""
+        if key is None:
+            return None
         path = Path(self._entry_path(key))
         if not path.is_file():
             return None
         target = self._target()
         try:
             entry = json.loads(path.read_text(encoding="utf-8"))
+            if entry["digest"] != value_digest(entry["outputs"]):
+                raise ValueError("the entry changed")
             return {name: _restore(value, target / name) for name, value in entry["outputs"].items()}
         except (HallmarkError, OSError, ValueError, LookupError, TypeError):
             shutil.rmtree(target, ignore_errors=True)
@@ -81,19 +92,29 @@ class Reuse(LocalCache):
 
     def put(self, key: str, outputs: dict[str, Any]) -> None:
         """Keep a step's outputs: parameters as they are, artifacts by path and digest."""
-        entry = {"schema": SCHEMA, "outputs": {name: _keep(value) for name, value in outputs.items()}}
-        write_json(self._entry_path(key), entry)
+        kept = {name: _keep(value) for name, value in outputs.items()}
+        write_json(self._entry_path(key), {"schema": SCHEMA, "outputs": kept, "digest": value_digest(kept)})
 
 
 def _identity(value: Any) -> Any:
-    """Return what tells an input from another: contents, never place or metadata, unless it has no contents."""
+    """Return what tells an input from another: contents, never place; of metrics, which have none, the metadata."""
     if isinstance(value, dsl.Artifact):
-        if not Path(value.path).exists():
-            return {"metadata": dict(value.metadata)}
-        return {"digest": artifact_digest(value.path)}
+        digest = _digest(value)
+        return {"metadata": dict(value.metadata)} if digest is None else {"digest": digest}
     if isinstance(value, list):
         return [_identity(entry) for entry in value]
     return value
+
+
+def _digest(artifact: dsl.Artifact) -> str | None:
+    """Return the digest of an artifact's contents; None for metrics, which are metadata alone.
+
+    Raises:
+        MissingInputError: If another artifact has no contents where they are to be: they are somewhere else.
+    """
+    if artifact.schema_title in _METADATA_ALONE and not Path(artifact.path).exists():
+        return None
+    return artifact_digest(artifact.path)
 
 
 def _keep(value: Any) -> dict[str, Any]:
@@ -103,7 +124,7 @@ def _keep(value: Any) -> dict[str, Any]:
             "uri": value.uri,
             "name": value.name,
             "type": value.schema_title,
-            "digest": artifact_digest(value.path) if Path(value.path).exists() else None,
+            "digest": _digest(value),
             "metadata": dict(value.metadata),
         }
     return {"value": value}

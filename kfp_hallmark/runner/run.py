@@ -9,6 +9,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,8 @@ from kfp_hallmark.runner.orchestration import ORCHESTRATOR_LOG, Orchestration
 from kfp_hallmark.runner.page import run_page
 from kfp_hallmark.runner.parameters import Pipeline, check_parameters, pipeline_spec, resolve_paths
 from kfp_hallmark.runner.plan import PlannedStep, plan
-from kfp_hallmark.runner.platforms import Folders, Platform
-from kfp_hallmark.runner.record import LOGS_FOLDER, RunResult
+from kfp_hallmark.runner.platforms import Folders, Platform, make_folder
+from kfp_hallmark.runner.record import LOGS_FOLDER, RUN_FILE, RunResult
 from kfp_hallmark.runner.recorder import Recorder
 from kfp_hallmark.runner.reuse import Reuse
 from kfp_hallmark.runner.spec import prepare
@@ -97,8 +98,11 @@ def run(
         folders = Folders(run=folder, state=home, scratch=Path(scratch), run_id=run_id)
         place = _platform(platform, folders, given)
         place.prepare(json_format.MessageToDict(prepared.deployment_spec)["executors"], display.say)
-        for needed in (folder / LOGS_FOLDER, folders.artifacts, folders.mlflow):
-            _make(needed)
+        for shared in (folders.reuse, folders.mlflow):
+            make_folder(shared)
+        _claim(folder)
+        for needed in (folder / LOGS_FOLDER, folders.artifacts):
+            make_folder(needed)
         return _run(prepared, planned, given, result, folders, place, display, reuse)
 
 
@@ -122,7 +126,7 @@ def _run(
     kept = None
     if reuse:
         tracking_uri = variables[TRACKING_VARIABLE]
-        kept = Reuse(folders.state / "reuse", platform.digest, lambda: orchestration.target, tracking_uri)
+        kept = Reuse(folders.reuse, platform.digest, lambda: orchestration.target, tracking_uri)
     result.write()
     failed = True
     with interruption.listening():
@@ -130,20 +134,32 @@ def _run(
             try:
                 failed = not orchestration.run(given, platform.runner(), kept)
             except Exception as error:
-                result.reason = f"{type(error).__name__}: {error}"
-                with (folders.run / ORCHESTRATOR_LOG).open("a", encoding="utf-8") as log:
-                    traceback.print_exc(file=log)
+                result.reason = _reason(error, folders)
+            result.reason = result.reason or " ".join(orchestration.reasons) or None
             recorder.close()
-        if interruption.signals:
+        if interruption.signals and failed:
             result.interrupted = interruption.signals[0]
             result.reason = "interrupted"
-        findings.publish_reports(result)
-        findings.gather(result, failed)
         result.finished, result.seconds = now(), round(time.monotonic() - began, 3)
+        try:
+            findings.publish_reports(result)
+            findings.gather(result, failed)
+            page = run_page(result, planned)
+        except Exception as error:
+            reason = f"What the steps wrote cannot be shown: {_reason(error, folders)}"
+            findings.forget(result, reason)
+            page = run_page(result, planned)
         result.write()
-        write_page(result.page, run_page(result, planned))
+        write_page(result.page, page)
     display.conclusion()
     return result
+
+
+def _reason(error: Exception, folders: Folders) -> str:
+    """Return an error as a reason; where it came from stands in the orchestrator's log."""
+    with suppress(OSError), (folders.run / ORCHESTRATOR_LOG).open("a", encoding="utf-8") as log:
+        traceback.print_exception(error, file=log)
+    return f"{type(error).__name__}: {error}"
 
 
 def _platform(name: str, folders: Folders, parameters: Mapping[str, Any]) -> Platform:
@@ -163,18 +179,26 @@ def _run_id(pipeline: str) -> str:
 def _output_folder(output: Path | None, default: Path) -> Path:
     folder = Path(output or default).absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(
-            f"The output folder must be new or empty; got {str(folder)!r}.",
-            "Name another, or leave it out to have a new one for every run.",
-        )
+        raise _in_use(folder)
     return folder
 
 
-def _make(folder: Path) -> None:
+def _in_use(folder: Path) -> InputError:
+    return InputError(
+        f"The output folder must be new or empty; got {str(folder)!r}.",
+        "Name another, or leave it out to have a new one for every run.",
+    )
+
+
+def _claim(folder: Path) -> None:
+    """Make the run's folder and take it: of two runs that found it empty, one gets it."""
+    make_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        (folder / RUN_FILE).touch(exist_ok=False)
+    except FileExistsError as error:
+        raise _in_use(folder) from error
     except OSError as error:
-        raise InputError(f"A run must be able to make the folder {str(folder)!r}; got {error.strerror}.") from error
+        raise InputError(f"A run must be able to write to its folder {str(folder)!r}; got {error.strerror}.") from error
 
 
 def _pinned(console: Console | None) -> Console:

@@ -11,6 +11,8 @@ from itertools import chain, count
 
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+from kfp_hallmark.errors import InputError
+
 COMPONENT_PREFIX = "comp-"
 
 
@@ -25,13 +27,16 @@ def prepare(
 
     Returns:
         The copy, and the name that each new component had before.
+
+    Raises:
+        InputError: If a task refers to an input that its pipeline does not have.
     """
     prepared = pipeline_spec_pb2.PipelineSpec()
     prepared.CopyFrom(spec)
     originals: dict[str, str] = {}
     components: dict[str, pipeline_spec_pb2.ComponentSpec] = {}
     _drop_absent_inputs(prepared.root, given)
-    _own_components(prepared.root, spec, components, originals, "")
+    _own_components(prepared.root, spec.root, spec, components, originals, "")
     prepared.ClearField("components")
     for name, component in components.items():
         prepared.components[name].CopyFrom(component)
@@ -40,12 +45,16 @@ def prepare(
 
 def _own_components(
     dag: pipeline_spec_pb2.ComponentSpec,
+    declared: pipeline_spec_pb2.ComponentSpec,
     spec: pipeline_spec_pb2.PipelineSpec,
     components: dict[str, pipeline_spec_pb2.ComponentSpec],
     originals: dict[str, str],
     parent: str,
 ) -> None:
-    """Clone the component of every task of a DAG under a new name, and go into those that are DAGs themselves."""
+    """Clone the component of every task of a DAG under a new name, and go into those that are DAGs themselves.
+
+    `declared` is the DAG as it was, with the inputs that are absent.
+    """
     for task_name in sorted(dag.dag.tasks):
         task = dag.dag.tasks[task_name]
         original = task.component_ref.name
@@ -54,11 +63,14 @@ def _own_components(
         component.CopyFrom(spec.components[original])
         components[name] = component
         originals[name] = original
+        _require_inputs(task_name, task, declared)
         _drop_absent_task_inputs(task, dag)
         _drop_absent_inputs(component, [*task.inputs.parameters, *task.inputs.artifacts, *_iterated(task)])
         task.component_ref.name = name
-        if component.HasField("dag"):
-            _own_components(component, spec, components, originals, task_name)
+        if not component.HasField("dag"):
+            _fill_in_defaults(task, component)
+        else:
+            _own_components(component, spec.components[original], spec, components, originals, task_name)
 
 
 def _free_name(task_name: str, parent: str, taken: Collection[str]) -> str:
@@ -82,6 +94,29 @@ def _drop_absent_inputs(component: pipeline_spec_pb2.ComponentSpec, given: Colle
     for name in list(definitions.artifacts):
         if name not in given:
             del definitions.artifacts[name]
+
+
+def _fill_in_defaults(task: pipeline_spec_pb2.PipelineTaskSpec, component: pipeline_spec_pb2.ComponentSpec) -> None:
+    """Give a step its component's defaults as arguments, so that they count when it is asked what can be reused."""
+    for name, entry in component.input_definitions.parameters.items():
+        if name not in task.inputs.parameters and entry.HasField("default_value"):
+            task.inputs.parameters[name].runtime_value.constant.CopyFrom(entry.default_value)
+
+
+def _require_inputs(
+    task_name: str, task: pipeline_spec_pb2.PipelineTaskSpec, declared: pipeline_spec_pb2.ComponentSpec
+) -> None:
+    """Refuse a reference to what is no input of the DAG: kfp.local would put `null` in its place."""
+    sources = {entry.component_input_parameter for entry in task.inputs.parameters.values()}
+    sources |= {entry.component_input_artifact for entry in task.inputs.artifacts.values()}
+    definitions = declared.input_definitions
+    unknown = sources - {"", *definitions.parameters, *definitions.artifacts}
+    if unknown:
+        raise InputError(
+            f"A task must refer to inputs of its pipeline or loop; {task_name} refers to {', '.join(sorted(unknown))}.",
+            "KFP's compiler writes this for a text put together from the items of nested loops; give the component the "
+            "items one by one.",
+        )
 
 
 def _drop_absent_task_inputs(task: pipeline_spec_pb2.PipelineTaskSpec, dag: pipeline_spec_pb2.ComponentSpec) -> None:

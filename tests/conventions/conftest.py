@@ -44,7 +44,7 @@ class Unit:
         return sorted(path for path in self.folder.glob("*.py") if path.name not in ("__init__.py", "component.py"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def root():
     return ROOT
 

@@ -3,7 +3,11 @@
 import ast
 import re
 import sys
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
+import pytest
 from docstring_parser import DocstringStyle, parse
 from kfp import components as kfp_components
 
@@ -116,6 +120,23 @@ def test_yaml_loads_without_hallmark(unit, root):
     loaded = kfp_components.load_component_from_file(str(root / "compiled" / "components" / f"{unit.name}.yaml"))
     assert set(loaded.component_spec.inputs or {}) == set(inputs_of(unit))
     assert set(loaded.component_spec.outputs or {}) == set(outputs_of(unit))
+
+
+@pytest.fixture(scope="module")
+def address(root):
+    """Where the compiled components can be fetched by URL."""
+    handler = partial(SimpleHTTPRequestHandler, directory=root / "compiled" / "components")
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_yaml_loads_by_url(unit, address):
+    loaded = kfp_components.load_component_from_url(f"{address}/{unit.name}.yaml")
+    assert loaded.component_spec.implementation == getattr(components, unit.name).component_spec.implementation
 
 
 def test_what_is_not_pure_is_never_cached(unit):

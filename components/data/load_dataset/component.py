@@ -1,4 +1,4 @@
-from typing import NamedTuple, Optional
+from typing import List, NamedTuple, Optional
 
 from kfp.dsl import Dataset, Output
 
@@ -11,6 +11,7 @@ def load_dataset(
     dataset: Output[Dataset],
     expected_digest: Optional[str] = None,
     max_age_hours: Optional[float] = None,
+    required_columns: List[str] = [],
 ) -> NamedTuple("Outputs", [("digest", str), ("rows", int)]):
     """Load a CSV or Parquet source into a dataset that is bound to its digest.
 
@@ -24,6 +25,7 @@ def load_dataset(
         expected_digest: SHA-256 that the source must have, `sha256:<hex>`: of the file's bytes, as sha256sum prints it,
             or of a folder's manifest. Anything else is refused.
         max_age_hours: Greatest age of the source in hours, by its time of last change. An older source is refused.
+        required_columns: Columns that the source must have, so that a later step which needs them is not begun in vain.
 
     Returns:
         dataset: One Parquet file. Metadata: digest, rows, columns (their number), source, source_digest, snapshot_time
@@ -32,9 +34,10 @@ def load_dataset(
         rows: Number of rows.
 
     Raises:
-        InputError: If the source is missing, empty, not whole, too old, or has duplicate or nested columns.
+        InputError: If the source is missing, empty, not whole or too old, lacks a column, or has duplicate or nested
+            ones.
         IntegrityError: If the source does not have the expected digest.
     """
     from kfp_hallmark.components.data.load_dataset.load import load
 
-    return load(uri, dataset, expected_digest, max_age_hours)
+    return load(uri, dataset, expected_digest, max_age_hours, required_columns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kfp_hallmark.contracts.artifacts import Artifact
-from kfp_hallmark.contracts.dataset import parquet_files, plain_batch, plain_schema, repeated_names, write_batches
+from kfp_hallmark.contracts.dataset import (
+    parquet_files,
+    plain_batch,
+    plain_schema,
+    repeated_names,
+    require_column,
+    write_batches,
+)
 from kfp_hallmark.contracts.digest import artifact_digest, file_digest, is_digest
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
 from kfp_hallmark.tracking import without_password
@@ -49,7 +56,11 @@ class Source:
 
 
 def load(
-    uri: str, dataset: Artifact, expected_digest: str | None = None, max_age_hours: float | None = None
+    uri: str,
+    dataset: Artifact,
+    expected_digest: str | None = None,
+    max_age_hours: float | None = None,
+    required_columns: Sequence[str] = (),
 ) -> tuple[str, int]:
     """Load a CSV or Parquet source into a dataset.
 
@@ -61,13 +72,14 @@ def load(
         dataset: Where to write.
         expected_digest: SHA-256 that the source must have: of the file's bytes, or of the folder's manifest.
         max_age_hours: Greatest age of the source in hours.
+        required_columns: Columns that the source must have.
 
     Returns:
         The dataset's digest and its number of rows.
 
     Raises:
         MissingInputError: If there is no such source.
-        InputError: If a parameter is out of range, or the source is empty, unreadable or too old.
+        InputError: If a parameter is out of range, or the source is empty, unreadable, too old or lacks a column.
         IntegrityError: If the source does not have the expected digest, or changes while it is read.
     """
     if expected_digest is not None and not is_digest(expected_digest):
@@ -80,10 +92,10 @@ def load(
         digest = file_digest(source.path) if source.path.is_file() else artifact_digest(source.path)
         if expected_digest not in (None, digest):
             raise IntegrityError(f"The source {source.name!r} must have the digest {expected_digest}; got {digest}.")
-        return _write(source, digest, dataset)
+        return _write(source, digest, dataset, required_columns)
 
 
-def _write(source: Source, source_digest: str, dataset: Artifact) -> tuple[str, int]:
+def _write(source: Source, source_digest: str, dataset: Artifact, required_columns: Sequence[str]) -> tuple[str, int]:
     rows = 0
 
     def counted(batches: Iterable[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
@@ -98,6 +110,8 @@ def _write(source: Source, source_digest: str, dataset: Artifact) -> tuple[str, 
 
     state = _state(source.path)
     schema, batches = read_csv(source) if source.path.name.lower().endswith(CSV_SUFFIXES) else read_parquet(source)
+    for column in required_columns:
+        require_column(column, schema.names, "required_columns")
     digest = write_batches(dataset.path, schema, counted(batches), {"lineage": [source_digest]})
     dataset.metadata.update(
         digest=digest,

@@ -75,7 +75,7 @@ def as_numbers(column: Column) -> Column:
         return pyarrow.compute.if_else(pyarrow.compute.is_nan(column), pyarrow.scalar(None, column.type), column)
     if types.is_temporal(column.type):
         return column.cast(pyarrow.timestamp("us"), safe=False).cast(pyarrow.int64())
-    return column.cast(pyarrow.float64(), safe=False) if types.is_uint64(column.type) else column
+    return column
 
 
 def describe(name: str, kind: str, column: pyarrow.ChunkedArray) -> Feature:
@@ -123,9 +123,8 @@ def drift(name: str, baseline: pyarrow.ChunkedArray, column: pyarrow.ChunkedArra
     if types.is_string(baseline.type) != types.is_string(column.type):
         return None
     if not types.is_string(baseline.type):
-        kind = "float64" if types.is_floating(baseline.type) or types.is_floating(column.type) else "int64"
-        categories = BINS if kind == "float64" else CATEGORIES
-        baseline, column = (_plain(side).cast(kind, safe=False) for side in (baseline, column))
+        baseline, column = _alike(baseline, column)
+        categories = BINS if types.is_floating(baseline.type) else CATEGORIES
         if len(baseline.drop_null().unique()) > categories:
             expected, actual = _binned(baseline, column)
             return _drift(name, expected, actual, baseline.null_count, column.null_count, grouped=False)
@@ -173,11 +172,22 @@ def chance_level(baseline_rows: int, rows: int) -> float:
     return CHANCE * (1 / baseline_rows + 1 / rows) if baseline_rows and rows else math.inf
 
 
-def _plain(column: pyarrow.ChunkedArray) -> pyarrow.ChunkedArray:
-    """Return booleans as integers, and anything else as it is: Arrow has no direct way from booleans to floats."""
+def _alike(
+    baseline: pyarrow.ChunkedArray, column: pyarrow.ChunkedArray
+) -> tuple[pyarrow.ChunkedArray, pyarrow.ChunkedArray]:
+    """Return both sides in one type: signed, else unsigned, else floats, the first that holds all of their values."""
+    import pyarrow
     from pyarrow import types
 
-    return column.cast("int8") if types.is_boolean(column.type) else column
+    # Arrow has no direct way from booleans to floats.
+    sides = [side.cast("int8") if types.is_boolean(side.type) else side for side in (baseline, column)]
+    kinds = [] if any(types.is_floating(side.type) for side in sides) else ["int64", "uint64"]
+    for kind in kinds:
+        try:
+            return sides[0].cast(kind), sides[1].cast(kind)
+        except pyarrow.ArrowInvalid:
+            continue
+    return sides[0].cast("float64", safe=False), sides[1].cast("float64", safe=False)
 
 
 def _numbers(column: pyarrow.ChunkedArray) -> numpy.ndarray:
@@ -189,7 +199,9 @@ def _binned(baseline: pyarrow.ChunkedArray, column: pyarrow.ChunkedArray) -> tup
     """Return the counts of both sides in the bins that the baseline's deciles make; equal deciles make one edge."""
     import numpy
 
-    expected, actual = _numbers(baseline), _numbers(column)
+    expected, actual = baseline.drop_null().to_numpy(), column.drop_null().to_numpy()
+    if expected.dtype.kind != "f":
+        expected, actual = _above(expected, expected.min()), _above(actual, expected.min())
     finite = expected[numpy.isfinite(expected)]
     edges = numpy.unique(numpy.quantile(finite, numpy.arange(1, BINS) / BINS))
     first, second = (
@@ -197,6 +209,14 @@ def _binned(baseline: pyarrow.ChunkedArray, column: pyarrow.ChunkedArray) -> tup
         for values in (expected, actual)
     )
     return first, second
+
+
+def _above(values: numpy.ndarray, least: numpy.integer) -> numpy.ndarray:
+    """Return by how much 64-bit integers exceed one of them, as float64, which could not tell great ones apart."""
+    import numpy
+
+    wrapped = values.astype("uint64") - least.astype("uint64")
+    return numpy.where(values < least, -(-wrapped).astype("float64"), wrapped.astype("float64"))
 
 
 def _counted(baseline: pyarrow.ChunkedArray, column: pyarrow.ChunkedArray) -> tuple[numpy.ndarray, numpy.ndarray]:

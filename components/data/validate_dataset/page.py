@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from kfp_hallmark.components.data.validate_dataset.features import (
     Feature,
 )
 from kfp_hallmark.components.data.validate_dataset.schema import TOLERANCE
-from kfp_hallmark.contracts.verdict import Check, Status, Verdict
+from kfp_hallmark.contracts.verdict import Status, Verdict
 from kfp_hallmark.reports import (
     Markup,
     bars,
@@ -82,7 +83,7 @@ def lead(judged: Judged) -> str:
     rows = judged.features[0].rows if judged.features else 0
     told = [f"{rows:,} rows, {len(judged.features)} features."]
     if judged.moves:
-        counts = {status: len(checks) for status, checks in _by_status(judged.verdict.checks).items() if checks}
+        counts = Counter(_statuses(judged).values())
         words = {Status.PASS: "stable", Status.WARN: "moved", Status.FAIL: "moved far", Status.INCONCLUSIVE: "unclear"}
         told.append("Against the baseline: " + ", ".join(f"{counts[s]} {words[s]}" for s in words if s in counts) + ".")
     wrong = sum(check.name == "schema_anomaly" for check in judged.verdict.checks)
@@ -98,14 +99,16 @@ def lead(judged: Judged) -> str:
     return " ".join(told)
 
 
-def _by_status(checks: Sequence[Check]) -> dict[Status, list[Check]]:
-    return {status: [check for check in checks if check.name == PSI and check.status is status] for status in Status}
+def _statuses(judged: Judged) -> dict[str, Status]:
+    """Return the status of each feature that was compared; inconclusive when there are too few rows to judge."""
+    found = {check.scope["feature"]: check.status for check in judged.verdict.checks if check.name == PSI}
+    return {move.feature: found.get(move.feature, Status.INCONCLUSIVE) for move in judged.moves}
 
 
 def _drift(judged: Judged) -> list[Markup]:
     if not judged.moves:
         return [paragraph("No baseline was given, so nothing is said about drift.")]
-    statuses = {check.scope["feature"]: check.status for check in judged.verdict.checks if check.name == PSI}
+    statuses = _statuses(judged)
     shown = judged.moves[:SHOWN]
     chart = bars(
         "Population stability index of each feature",

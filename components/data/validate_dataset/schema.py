@@ -86,11 +86,13 @@ def _as_lists(batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
 
 
 def _for_tfdv(column: pyarrow.Array) -> pyarrow.Array:
-    """Return a column of a type that TFDV knows: as numbers, and booleans as integers."""
-    import pyarrow
+    """Return a column of a type that TFDV knows: as numbers, unsigned ones as floats, and booleans as integers."""
+    from pyarrow import types
 
     column = as_numbers(column)
-    return column.cast(pyarrow.int8()) if pyarrow.types.is_boolean(column.type) else column
+    if types.is_uint64(column.type):
+        return column.cast("float64", safe=False)
+    return column.cast("int8") if types.is_boolean(column.type) else column
 
 
 def infer_schema(statistics: Any, booleans: Sequence[str]) -> Any:

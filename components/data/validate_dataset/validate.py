@@ -72,7 +72,7 @@ def validate(
     anomalies = [each for each in find_anomalies(found, applied) if each.feature not in excluded_columns]
     checks += schema_checks(anomalies, names, origin)
     checks += content_checks(features)
-    checks += drift_checks(moves, max_stable_psi, max_psi, rows, enough)
+    checks += drift_checks(moves, max_stable_psi, max_psi, rows) if enough else []
     parameters = {
         "max_stable_psi": max_stable_psi,
         "max_psi": max_psi,
@@ -217,8 +217,8 @@ def content_checks(features: Sequence[Feature]) -> list[Check]:
     return checks
 
 
-def drift_checks(moves: Sequence[Drift], max_stable_psi: float, max_psi: float, rows: int, enough: bool) -> list[Check]:
-    """Return a check for how far each feature has moved; inconclusive when there are too few rows."""
+def drift_checks(moves: Sequence[Drift], max_stable_psi: float, max_psi: float, rows: int) -> list[Check]:
+    """Return a check for how far each feature has moved."""
     checks = []
     for move in moves:
         status = judge(move.psi, maximum=max_psi)
@@ -229,8 +229,6 @@ def drift_checks(moves: Sequence[Drift], max_stable_psi: float, max_psi: float, 
         message = f"{move.feature} {word}: PSI {number(move.psi, 3)}{limit[status]}."
         if move.bins == 1:
             message = f"{move.feature} offers nothing to compare: all of its values share one bin."
-        if not enough:
-            status, message = Status.INCONCLUSIVE, f"Too few rows to tell whether {move.feature} has moved."
         checks.append(
             Check(
                 "population_stability_index",

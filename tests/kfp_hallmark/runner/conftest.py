@@ -223,6 +223,23 @@ def lingering(fifo_uri: str, books_uri: str):
         note_down(text="beside")
 
 
+@component(environment="release")
+def close_slowly(status: PipelineTaskFinalStatus, fifo_uri: str, path: str):
+    """Tell that the books are being closed, and close them when told to."""
+    with open(fifo_uri, "w") as fifo:
+        fifo.write("closing")
+    with open(fifo_uri) as fifo:
+        fifo.read()
+    with open(path, "w") as file:
+        file.write(status.state)
+
+
+@dsl.pipeline(name="closing")
+def closing(fifo_uri: str, books_uri: str):
+    with dsl.ExitHandler(close_slowly(fifo_uri=fifo_uri, path=books_uri)):
+        note_down(text="body")
+
+
 @pytest.fixture(scope="session")
 def pipelines():
     """The components and pipelines of this file, by name."""

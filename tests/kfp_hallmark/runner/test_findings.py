@@ -36,3 +36,18 @@ def test_an_interrupted_run_did_not_halt(result, interrupted, status):
     result.interrupted = interrupted
     gather(result, failed=True)
     assert result.status == status
+
+
+def test_json_that_nests_without_end_is_no_document(result):
+    put(result, "deep", None)
+    (result.directory / "deep").write_text('{"a": ' * 100_000)
+    gather(result, failed=False)
+    assert result.status == "succeeded"
+
+
+@pytest.mark.parametrize(("state", "told"), [("succeeded", "/state/audit.jsonl"), ("failed", None), ("skipped", None)])
+def test_the_audit_log_is_told_when_it_has_the_run(result, state, told):
+    result.audit_log = "/state/audit.jsonl"
+    result.steps.append(Step("record", "record_run", state))
+    gather(result, failed=False)
+    assert result.audit_log == told

@@ -20,7 +20,7 @@ from kfp_hallmark import runner
 
 folder = Path(sys.argv[1])
 result = runner.run(
-    folder / "lingering.yaml",
+    folder / "pipeline.yaml",
     {"fifo_uri": "fifo", "books_uri": "books.txt"},
     state=folder / "state",
     output=folder / "out",
@@ -34,13 +34,17 @@ sys.exit(result.exit_code)
 def interrupted(request, pipelines, tmp_path_factory):
     """Return the folder, the exit code, what was printed, and the process ids of the step and its child."""
     folder = tmp_path_factory.mktemp("interrupted")
-    compiler.Compiler().compile(pipelines.lingering, str(folder / "lingering.yaml"))
-    os.mkfifo(folder / "fifo")
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder)], stdout=subprocess.PIPE, text=True)
+    process = start(pipelines.lingering, folder)
     pids = [int(pid) for pid in (folder / "fifo").read_text().split()]
     process.send_signal(request.param)
     output, _ = process.communicate()
     return folder, process.returncode - 128 - request.param, output, pids
+
+
+def start(pipeline, folder):
+    compiler.Compiler().compile(pipeline, str(folder / "pipeline.yaml"))
+    os.mkfifo(folder / "fifo")
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder)], stdout=subprocess.PIPE, text=True)
 
 
 def test_the_exit_code_says_the_signal(interrupted):
@@ -71,6 +75,18 @@ def test_no_half_output_is_left(interrupted):
 
 def test_no_process_is_left(interrupted):
     assert [pid for pid in interrupted[3] if runs(pid)] == []
+
+
+def test_a_signal_that_ends_nothing_changes_nothing(pipelines, tmp_path):
+    process = start(pipelines.closing, tmp_path)
+    assert (tmp_path / "fifo").read_text() == "closing"
+    process.send_signal(signal.SIGINT)
+    (tmp_path / "fifo").write_text("go on")
+    output, _ = process.communicate()
+    document = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert (process.returncode, document["status"], document["reason"]) == (0, "succeeded", None)
+    assert (tmp_path / "books.txt").read_text() == "SUCCEEDED"
+    assert "Succeeded" in output
 
 
 def test_what_a_step_leaves_running_ends_with_it(run, pipelines):

@@ -1,3 +1,5 @@
+from kfp_hallmark.contracts import experiment
+from kfp_hallmark.runner.local import LocalPlatform
 from kfp_hallmark.runner.platforms import Folders
 
 
@@ -10,3 +12,13 @@ def test_the_users_variables_say_where_the_state_is(tmp_path):
     }
     assert given.items() <= folders.variables(given).items()
     assert folders.variables({"HALLMARK_SERVING_DIR": ""})["HALLMARK_SERVING_DIR"] == str(tmp_path / "state/serving")
+
+
+def test_every_run_looks_at_the_sources_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment, "PACKAGE", tmp_path)
+    folders = Folders(run=tmp_path / "run", state=tmp_path / "state", scratch=tmp_path, run_id="one")
+    digests = []
+    for source in ("a = 1", "a = 1", "a = 2"):
+        (tmp_path / "module.py").write_text(source)
+        digests.append(LocalPlatform(folders).digest("image"))
+    assert digests[0] == digests[1] != digests[2]

@@ -1,6 +1,7 @@
 """Runs of small pipelines through the real orchestrator, under the environment `release`."""
 
 import builtins
+import json
 import logging
 import sys
 import threading
@@ -140,6 +141,32 @@ class TestFailed:
         assert "Could not deserialize output 'number'" in result.steps[0].reason
         assert books[1].read_text() == "FAILED x None\n"
 
+    @pytest.mark.parametrize(
+        "document",
+        [
+            {"schema": "hallmark/decision/v1", "outcome": "release", "reasons": 5},
+            {"schema": "hallmark/registration/v1", "name": ["a"], "version": "1", "uri": "u", "digest": "d"},
+        ],
+    )
+    def test_what_cannot_be_shown_fails_the_run_and_is_told(self, run, document, tmp_path):
+        @component(environment="release")
+        def write(content: dict, out: dsl.Output[dsl.Artifact]):
+            import json
+
+            with open(out.path, "w") as file:  # noqa: PTH123
+                json.dump(content, file)
+
+        @dsl.pipeline(name="writing")
+        def writing(content: dict):
+            write(content=content)
+
+        result, screen = run(writing, {"content": document})
+        assert (result.status, result.exit_code) == ("failed", 1)
+        assert "What the steps wrote cannot be shown" in screen
+        written = json.loads((result.directory / "run.json").read_text())
+        assert (written["status"], written["reason"]) == ("failed", result.reason)
+        assert "What the steps wrote cannot be shown" in result.page.read_text()
+
 
 class TestStructure:
     def test_two_calls_of_a_component_keep_their_outputs(self, run, pipelines):
@@ -274,6 +301,34 @@ class TestRefused:
         result, _ = run(pipelines.looking, output=tmp_path / "out")
         assert result.directory == tmp_path / "out"
         assert (tmp_path / "out" / "run.json").is_file()
+
+    def test_of_two_runs_at_once_one_gets_the_folder(self, run, pipelines, tmp_path):
+        out = tmp_path / "out"
+        refused = []
+        start = threading.Barrier(2)
+
+        def one():
+            try:
+                start.wait()
+                run(pipelines.looking, output=out)
+            except InputError as error:
+                refused.append(str(error))
+
+        threads = [threading.Thread(target=one) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(refused) == 1
+        assert "The output folder must be new or empty" in refused[0]
+
+    @pytest.mark.parametrize("blocked", ["state", "state/reuse", "state/mlflow"])
+    def test_a_state_that_cannot_be_made_leaves_the_output_folder_alone(self, run, pipelines, tmp_path, blocked):
+        (tmp_path / blocked).parent.mkdir(exist_ok=True)
+        (tmp_path / blocked).touch()
+        with pytest.raises(InputError, match="A run must be able to make the folder"):
+            run(pipelines.looking, output=tmp_path / "out")
+        assert not (tmp_path / "out").exists()
 
     def test_an_unknown_platform_is_refused(self, run, pipelines):
         with pytest.raises(InputError, match="platform must be one of local, docker; got 'dokcer'") as caught:

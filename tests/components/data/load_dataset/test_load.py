@@ -295,6 +295,13 @@ def test_an_age_out_of_range_is_refused(tmp_path, dataset, hours):
     assert "max_age_hours must be above 0" in refused(InputError, dataset, str(ACS), None, hours)
 
 
+def test_a_source_without_a_required_column_is_refused(tmp_path, dataset):
+    path = write_csv(tmp_path, "gender,age\nf,31\n")
+    message = refused(InputError, dataset, path, None, None, ["age", "gendr"])
+    assert message == "required_columns must be a column of the dataset; got 'gendr'.\nHint: Did you mean 'gender'?"
+    assert load(path, dataset, required_columns=["age", "gender"])[1] == 1
+
+
 def test_an_empty_uri_is_not_the_working_folder(dataset):
     assert refused(InputError, dataset, "") == "uri must be a path or a URI; got ''."
 

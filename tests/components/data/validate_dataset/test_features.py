@@ -226,4 +226,22 @@ def test_integers_too_large_for_floats_are_compared(kinds):
         pyarrow.chunked_array([pyarrow.array([large, small] * 50, "int64").cast(kind, safe=False)]) for kind in kinds
     ]
     assert drift("x", *map(as_numbers, sides)).psi == 0
-    assert as_numbers(chunked([2**64 - 1], "uint64")).to_pylist() == [2.0**64]
+
+
+@pytest.mark.parametrize("kind", ["uint64", "int64"])
+@pytest.mark.parametrize("rows", [500, 20])
+def test_integers_that_floats_cannot_tell_apart_are_told_apart(kind, rows):
+    least = 2**62 if kind == "int64" else 2**64 - 1000
+    near, same = (chunked([least + (row + step) % rows for row in range(1000)], kind) for step in (0, 7))
+    far = chunked([least + row % rows // 2 for row in range(1000)], kind)
+    assert describe("id", "integer", as_numbers(near)).distinct == rows
+    assert drift("id", near, same).psi == 0
+    assert drift("id", near, same).bins == (10 if rows == 500 else 20)
+    assert drift("id", near, far).psi > 1
+    assert drift("id", far, near).psi > 1
+
+
+def test_unsigned_integers_beside_negative_ones_are_compared():
+    great, negative = chunked([2**64 - 1 - row for row in range(100)], "uint64"), chunked(range(-100, 0), "int64")
+    assert drift("id", great, negative).psi > 1
+    assert drift("id", negative, great).psi > 1

@@ -127,7 +127,7 @@ def test_drift_is_told_by_feature(stored, judge):
     ],
 )
 def test_the_limits_of_drift_belong_to_the_better_side(psi, status):
-    (check,) = drift_checks([Drift("x", psi, 10, False)], 0.10, 0.25, 500, True)
+    (check,) = drift_checks([Drift("x", psi, 10, False)], 0.10, 0.25, 500)
     assert check.status is status
     assert (check.observed, check.maximum, check.samples) == (psi, 0.25, 500)
 
@@ -143,11 +143,15 @@ def test_the_limits_of_drift_are_parameters(stored, judge):
 
 @pytest.mark.parametrize(("rows", "baseline_rows"), [(99, 100), (100, 99)])
 def test_too_few_rows_are_inconclusive(stored, judge, rows, baseline_rows):
-    dataset, baseline = stored({"n": [1] * rows}), stored({"n": [2] * baseline_rows}, "baseline")
-    verdict, _ = judge(dataset, baseline)
+    columns, former = ({name: ([1, 2] * 50)[:count] for name in "abc"} for count in (rows, baseline_rows))
+    verdict, outputs = judge(stored(columns), stored(former, "baseline"))
     assert verdict.status is Status.INCONCLUSIVE
-    assert checks(verdict, "population_stability_index")["n"].status is Status.INCONCLUSIVE
-    assert sum(check.name == "rows" and check.status is Status.INCONCLUSIVE for check in verdict.checks) == 1
+    (reason,) = verdict.reasons()
+    assert re.search("has 99 rows, too few to judge drift by", reason)
+    assert not checks(verdict, "population_stability_index")
+    text = outputs["report"].read_text()
+    assert "Against the baseline: 3 unclear." in text
+    assert text.count('class="mark inconclusive"') == 3
 
 
 def test_just_enough_rows_are_judged(stored, judge):

@@ -14,6 +14,7 @@ from kfp_hallmark.components.evaluation.fairness_gate.disparity import (
     Rate,
     disparity,
     disparity_interval,
+    greatest_deviation,
 )
 from kfp_hallmark.components.evaluation.fairness_gate.groups import Groups, intersect, tally
 
@@ -128,13 +129,43 @@ def test_rates_of_zero_and_one_have_an_interval():
     assert 0.02 < high < 0.1
 
 
-def test_blocks_do_not_change_the_interval(monkeypatch):
-    from kfp_hallmark.components.evaluation.fairness_gate import disparity as module
+def by_all_pairs(rates, ratio, samples, confidence, generator):
+    """The interval straight from the definition, with a matrix of all pairs."""
+    deviations, estimates = [], []
+    for rate in rates:
+        trials = rate.trials + 2
+        shares = (rate.hits + 1) / trials
+        variances = (1 - shares) / shares / trials if ratio else shares * (1 - shares) / trials
+        errors = np.sqrt(variances[:, None] + variances)
+        hits = generator.binomial(trials, shares, size=(samples, len(shares)))
+        drawn = np.log(hits.clip(0.5) / trials / shares) if ratio else hits / trials - shares
+        deviations.append([(abs(row[:, None] - row) / errors).max() for row in drawn])
+        values = np.log(shares) if ratio else shares
+        estimates.append((abs(values[:, None] - values), errors, ~np.eye(len(values), dtype=bool)))
+    reach = np.quantile(np.max(deviations, axis=0), confidence)
+    low = max((gaps - reach * errors)[pairs].max() for gaps, errors, pairs in estimates)
+    high = max((gaps + reach * errors)[pairs].max() for gaps, errors, pairs in estimates)
+    low, high = (np.exp(-high), np.exp(-max(low, 0))) if ratio else (low, high)
+    observed = disparity(rates, ratio)
+    return max(0, min(low, observed)), min(1, max(high, observed))
 
-    rate = Rate(np.arange(10, 40), np.full(30, 100))
-    whole = disparity_interval([rate], False, 300, 0.95, np.random.default_rng(0))
-    monkeypatch.setattr(module, "BLOCK", 1000)
-    assert disparity_interval([rate], False, 300, 0.95, np.random.default_rng(0)) == whole
+
+@pytest.mark.parametrize("ratio", [False, True])
+@pytest.mark.parametrize(("groups", "spread"), [(2, 1), (3, 100), (40, 1), (150, 3), (150, 1000)])
+def test_the_interval_is_that_of_all_pairs(groups, spread, ratio):
+    random = np.random.default_rng(groups)
+    sizes = random.integers(100, 200, (2, groups)) * np.rint(spread ** random.random((2, groups))).astype(int)
+    rates = [Rate(random.binomial(trials, random.uniform(0.1, 0.9, groups)), trials) for trials in sizes]
+    expected = by_all_pairs(rates, ratio, 100, 0.9, np.random.default_rng(4))
+    assert disparity_interval(rates, ratio, 100, 0.9, np.random.default_rng(4)) == pytest.approx(expected, rel=1e-12)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.floats(-1, 1), st.floats(1e-6, 1)), min_size=2, max_size=12))
+def test_the_greatest_deviation_is_that_of_all_pairs(groups):
+    values, variances = (np.array(column) for column in zip(*groups, strict=True))
+    expected = (abs(values[:, None] - values) / np.sqrt(variances[:, None] + variances)).max()
+    assert greatest_deviation(values, variances) == expected
 
 
 @settings(max_examples=100, deadline=None)
