@@ -15,5 +15,5 @@ def test_no_step_runs_in_the_server():
 
 
 def test_an_unknown_environment_is_told_with_the_nearest():
-    with pytest.raises(InputError, match="Did you mean 'serve'?"):
+    with pytest.raises(InputError, match=r"Did you mean 'serve'\?"):
         require_environment("server")
