@@ -43,6 +43,9 @@ _ROLES = {
     "storage": "roles/storage.objectUser on the bucket",
 }
 
+_NO_TOKEN = "Getting metadata from plugin failed"
+"""What gRPC says, as if the service were away, when the credentials give no token: they have expired, say."""
+
 _AGAIN = "Run it again: nothing is made twice."
 
 _HINTS = {
@@ -220,10 +223,13 @@ def _operations(client: Any, resource: str) -> Iterator[Any]:
 
 def retry() -> Retry:
     """Return how a call that changes nothing is repeated: for at most a minute, when the service cannot be reached."""
-    from google.api_core import exceptions
-    from google.api_core.retry import Retry, if_exception_type
+    from google.api_core.exceptions import ServiceUnavailable
+    from google.api_core.retry import Retry
 
-    return Retry(if_exception_type(exceptions.ServiceUnavailable), initial=0.2, maximum=10.0, timeout=60.0)
+    def passes(error: Exception) -> bool:
+        return isinstance(error, ServiceUnavailable) and _NO_TOKEN not in str(error)
+
+    return Retry(passes, initial=0.2, maximum=10.0, timeout=60.0)
 
 
 def _polling() -> Retry:
@@ -252,14 +258,19 @@ def reaching(task: str) -> Iterator[None]:
     except exceptions.GoogleAPICallError as error:
         code = _code(error)
         answer = next(iter((error.message or "").splitlines()), "")
+        if _NO_TOKEN in answer:
+            raise _no_credentials(task, answer) from error
         raise ServiceError(f"Vertex AI must {task}; it answered {code}: {answer}", _hint(code, answer)) from error
     except exceptions.RetryError as error:
         raise ServiceError(f"Vertex AI must {task}; it could not be reached: {error.cause}.", _AGAIN) from error
     except GoogleAuthError as error:
-        raise ServiceError(
-            f"Vertex AI must {task}; there are no credentials that it takes: {str(error).splitlines()[0]}",
-            _HINTS["UNAUTHENTICATED"],
-        ) from error
+        raise _no_credentials(task, str(error).splitlines()[0]) from error
+
+
+def _no_credentials(task: str, reason: str) -> ServiceError:
+    return ServiceError(
+        f"Vertex AI must {task}; there are no credentials that it takes: {reason}", _HINTS["UNAUTHENTICATED"]
+    )
 
 
 def _code(error: Any) -> str:

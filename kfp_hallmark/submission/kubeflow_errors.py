@@ -88,7 +88,8 @@ def _refusal(api: str, what: str, error: Any, settings: Kubeflow) -> ServiceErro
             f"{api} must allow you to {what}{place}; it refuses (403){told}",
             "Ask for the role kubeflow-edit there, or set kubeflow.namespace to a profile of yours.",
         )
-    if error.status == HTTPStatus.NOT_FOUND and is_api:
+    # The API's gateway says no more than this of a path that is none of its own.
+    if error.status == HTTPStatus.NOT_FOUND and is_api and said != "Not Found.":
         return UnknownError(f"{api} must have what it is asked for to {what}{place}{told}")
     if error.status == HTTPStatus.NOT_FOUND:
         return ServiceError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import tempfile
 from collections import Counter
@@ -101,7 +102,8 @@ class Vertex:
         run_id = str(job.job_id)
         if run_name is not None and self._found(run_id) is not None:
             raise InputError(
-                f"run_name must be new; there is a run {run_id!r}.", f"Look at it with `hallmark runs show {run_id}`."
+                f"run_name must be new; there is a run {run_id!r}.",
+                f"Look at it with `hallmark runs show {run_id} --platform vertex`.",
             )
         vertex = self._settings.vertex
         task = f"start the run {run_id}"
@@ -115,7 +117,7 @@ class Vertex:
             if experiment:
                 raise ServiceError(
                     f"The run {run_id} goes on, but may not show in the experiment {experiment}: {error.message}",
-                    f"Look at it with `hallmark runs show {run_id}`.",
+                    _look_at(run_id),
                 ) from error
         return self.get(run_id)
 
@@ -125,7 +127,7 @@ class Vertex:
         if job is None:
             raise MissingInputError(
                 f"A run must be there; Vertex AI has no run {run_id!r} in {self._api.parent}.",
-                "List them with `hallmark runs list`.",
+                "List them with `hallmark runs list --platform vertex`.",
             )
         return replace(self._run(job), steps=_steps(job))
 
@@ -323,6 +325,10 @@ def _import_client() -> Any:
             "Google's client for Vertex AI must be installed; it is not.",
             "Install it with `pip install 'kfp-hallmark[vertex]'`.",
         ) from error
+    # It tells at length of what goes well, and, with tracebacks, of what it goes on without; errors are raised.
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("google.cloud.aiplatform"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     return aiplatform
 
 
@@ -344,6 +350,10 @@ def _run_id(name: str | None, pipeline: str) -> str:
             f"got {run_id!r}."
         )
     return run_id
+
+
+def _look_at(run_id: str) -> str:
+    return f"Look at it with `hallmark runs show {run_id} --platform vertex`."
 
 
 def _experiment(name: str) -> str:

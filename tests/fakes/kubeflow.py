@@ -8,6 +8,7 @@ Routes, requests and answers are those of kfp-server-api, read off its classes. 
 words, is as in the backend's sources, 2.0 to 2.17: https://github.com/kubeflow/pipelines/tree/master/backend.
 """
 
+import contextlib
 import datetime
 import http.server
 import inspect
@@ -91,7 +92,7 @@ class KubeflowFake:
         recurring_runs: The schedules by id.
         experiments: The experiments by id.
         login: Whether who is not known is sent to a login page, as by Kubeflow's gateway.
-        silent: Cleared, the service keeps what it is asked to itself.
+        talks: Cleared, the service leaves what it is asked without an answer.
     """
 
     def __init__(self, namespaces=(), token=None, cookie=None):
@@ -102,8 +103,9 @@ class KubeflowFake:
         self.calls, self.faults, self.courses = [], {}, []
         self.experiments, self.runs, self.recurring_runs, self.versions = {}, {}, {}, {}
         self.stages = {}
-        self.silent = threading.Event()
-        self.silent.set()
+        self.talks = threading.Event()
+        self.talks.set()
+        self.called = threading.Condition(self.lock)
 
     def __enter__(self):
         handler = type("Handler", (Handler,), {"fake": self})
@@ -114,7 +116,7 @@ class KubeflowFake:
         return self
 
     def __exit__(self, *_):
-        self.silent.set()
+        self.talks.set()
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()
@@ -126,12 +128,20 @@ class KubeflowFake:
     # What a test asks for.
 
     def course(self, *stages):
-        """Say how the next run goes: for each look at it the states of its tasks; then it ends as these say."""
+        """Say how the next run goes: for each look at it the states of its tasks; then it ends as these say.
+
+        A stage may also be a function, which is called.
+        """
         self.courses.append(list(stages))
 
     def fail(self, operation, status, message="As the test wants.", times=1, after=False):
         """Let the next calls of an operation fail; with `after`, what they ask for is done all the same."""
         self.faults[operation] = [status, message, times, after]
+
+    def await_call(self, operation):
+        """Wait until an operation has been called."""
+        with self.called:
+            assert self.called.wait_for(lambda: operation in self.calls, timeout=60)
 
     def upload(self, spec):
         """Keep a pipeline as by upload in the UI, and return the reference to its version."""
@@ -158,6 +168,7 @@ class KubeflowFake:
         """
         with self.lock:
             self.calls.append(name)
+            self.called.notify_all()
             status, message, times, after = self.faults.get(name, (None, None, 0, False))
             if times:
                 self.faults[name][2] -= 1
@@ -172,10 +183,10 @@ class KubeflowFake:
 
     def identify(self, headers):
         """Refuse who does not say who they are."""
-        asked = self.token or self.cookie
-        known = headers.get("Authorization") == f"Bearer {self.token}" or headers.get("Cookie") == self.cookie
+        by_token = self.token and headers.get("Authorization") == f"Bearer {self.token}"
+        by_cookie = self.cookie and headers.get("Cookie") == self.cookie
         require(
-            not asked or known,
+            by_token or by_cookie or not (self.token or self.cookie),
             "Failed to authorize with API: Unauthenticated: Request header error: there is no user identity header.",
             "UNAUTHENTICATED",
         )
@@ -337,7 +348,8 @@ class KubeflowFake:
                 source = run.pipeline_spec
                 self.stages[run.run_id] = [dict.fromkeys(task_names(parse_source(source)[0]), "SUCCEEDED")]
         if self.stages[run.run_id]:
-            return self.show(run, self.stages[run.run_id].pop(0))
+            stage = self.stages[run.run_id].pop(0)
+            return stage() if callable(stage) else self.show(run, stage)
         details = run.run_details.task_details if run.run_details else []
         self.enter(run, "FAILED" if any(detail.state == "FAILED" for detail in details) else "SUCCEEDED")
 
@@ -420,7 +432,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def handle_request(self):
         url = urllib.parse.urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))) or None
-        self.fake.silent.wait()
+        self.fake.talks.wait()
         if url.path == "/login":
             return self.reply(200, LOGIN_PAGE, "text/html; charset=utf-8")
         try:
@@ -452,8 +464,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        with contextlib.suppress(ConnectionError):  # who asked has not waited
+            self.end_headers()
+            self.wfile.write(content)
 
     def log_message(self, *_):
         pass

@@ -217,24 +217,21 @@ class VertexFake(Service):
 
     def environment(self, folder):
         """Return the variables by which Google's clients find this, and nothing beyond it; files go to a folder."""
-        roots, account = Path(folder, "roots.pem"), Path(folder, "account.json")
-        roots.write_bytes(self.certificate)
-        account.write_text(
-            json.dumps(
-                {
-                    "type": "service_account",
-                    "project_id": PROJECT,
-                    "private_key_id": "1",
-                    "private_key": self.key.decode(),
-                    "client_email": f"tests@{PROJECT}.iam.gserviceaccount.com",
-                    "client_id": "1",
-                    "token_uri": f"{self.url}/token",
-                }
-            )
-        )
+        folder = Path(folder)
+        (folder / "roots.pem").write_bytes(self.certificate)
+        (folder / "subject.txt").write_text("subject")
+        # An identity from elsewhere: the one kind of account that asks Google for nothing but a token, here of ours.
+        account = {
+            "type": "external_account",
+            "audience": "tests",
+            "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+            "token_url": f"{self.url}/token",
+            "credential_source": {"file": str(folder / "subject.txt")},
+        }
+        (folder / "account.json").write_text(json.dumps(account))
         return {
-            "GOOGLE_APPLICATION_CREDENTIALS": str(account),
-            "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(roots),
+            "GOOGLE_APPLICATION_CREDENTIALS": str(folder / "account.json"),
+            "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(folder / "roots.pem"),
             "STORAGE_EMULATOR_HOST": self.url,
             "grpc_proxy": self.url,
             "no_grpc_proxy": "localhost",

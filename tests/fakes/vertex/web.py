@@ -16,6 +16,7 @@ class Storage:
         buckets: Name to objects, by name.
         owner: Number of the project that owns the buckets.
         refuse: Given method and path, says the status to refuse with, or None.
+        tokens: Whether accounts get tokens.
     """
 
     def __init__(self, owner):
@@ -24,7 +25,7 @@ class Storage:
 
     def reset(self):
         """Forget everything."""
-        self.buckets = {}
+        self.buckets, self.tokens = {}, True
         self.refuse = lambda method, path: None
 
     def bucket(self, name):
@@ -47,7 +48,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         url = urllib.parse.urlsplit(self.path)
         self.query = {key: values[0] for key, values in urllib.parse.parse_qs(url.query).items()}
         self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        status = self.storage.refuse(self.command, url.path)
+        status = url.path != "/token" and self.storage.refuse(self.command, url.path)
         if status:
             return self.reply(status, {"error": {"code": status, "message": "Refused, as the test wants."}})
         for method, pattern, answer in ROUTES:
@@ -67,7 +68,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def token(self):
-        self.reply(200, {"access_token": "by-the-fake", "expires_in": 3600, "token_type": "Bearer"})
+        if not self.storage.tokens:
+            return self.reply(400, {"error": "invalid_grant", "error_description": "The account has expired."})
+        kind = "urn:ietf:params:oauth:token-type:access_token"
+        answer = {"access_token": "by-the-fake", "issued_token_type": kind, "token_type": "Bearer", "expires_in": 3600}
+        return self.reply(200, answer)
 
     def get_bucket(self, name):
         self.reply(200, self.storage.bucket(name)) if name in self.storage.buckets else self.missing(name)

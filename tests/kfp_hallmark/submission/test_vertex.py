@@ -100,6 +100,11 @@ def test_what_is_submitted_is_what_was_compiled(service, fake):
     )
 
 
+def test_the_client_is_quiet(service, fake, small, capfd):
+    service.submit(small, {"count": 3}, experiment="loans")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_run_without_a_name_gets_one_of_its_own(service, fake, small):
     first, second = (service.submit(small, {"count": 3}) for _ in range(2))
     assert first.run_id != second.run_id
@@ -144,7 +149,7 @@ def test_an_experiment_that_fails_says_whether_the_run_goes_on(service, fake, sm
     fake.fail("AddContextChildren", "INTERNAL")
     with pytest.raises(ServiceError, match="The run a goes on, but may not show in the experiment loans") as told:
         service.submit(small, {"count": 3}, run_name="a", experiment="loans")
-    assert told.value.hint == "Look at it with `hallmark runs show a`."
+    assert told.value.hint == "Look at it with `hallmark runs show a --platform vertex`."
     assert list(fake.jobs) == [f"{NAME}a"]
 
 
@@ -433,6 +438,16 @@ def test_reading_is_repeated_when_the_service_is_away_for_a_moment(service, fake
         fake.fail(method, "UNAVAILABLE")
     assert service.get("a").run_id == service.list()[0].run_id == "a"
     assert service.schedules() == []
+
+
+def test_credentials_that_have_expired_are_told_at_once(service, fake):
+    fake.storage.tokens = False
+    with pytest.raises(
+        ServiceError, match="must list the runs; there are no credentials that it takes: Getting"
+    ) as told:
+        service.list()
+    assert told.value.hint.startswith("Log in with `gcloud auth application-default login`")
+    assert fake.calls == []
 
 
 def test_a_service_that_stays_away_can_be_asked_later(service, fake):
