@@ -30,7 +30,7 @@ from fakes.vertex.protocol import methods
 from google.cloud.resourcemanager_v3 import types as resourcemanager
 
 PROJECT, NUMBER, LOCATION = "acme-ml", "123456789012", "europe-west4"
-HOSTS = ("localhost", "cloudresourcemanager.googleapis.com")
+HOSTS = ("localhost", "cloudresourcemanager.googleapis.com", f"{LOCATION}-aiplatform.googleapis.com")
 
 
 class Fault:
