@@ -30,7 +30,7 @@ from kfp_hallmark.serving.metrics import Metrics
 from kfp_hallmark.serving.releases import Releases
 
 ENVIRONMENT = "serve"
-TRAIN, SOURCE = ("sha256:" + digit * 64 for digit in "21")
+TRAIN, SOURCE, TEST = ("sha256:" + digit * 64 for digit in "213")
 TOWNS = ["Ulm", "Köln", "Bad Aibling", "Jena", "東京"]
 
 
@@ -104,7 +104,7 @@ def release(home, model, version="1", name="people", created=None, max_age_hours
     work = home.with_name(f"{home.name}-work-{version}")
     work.mkdir(parents=True, exist_ok=True)
     check = Check("accuracy", status, observed=0.9 if status.passed else 0.5, minimum=0.8, samples=100)
-    verdict = Verdict("performance_gate", {"model": digest, "dataset": TRAIN}, [check])
+    verdict = Verdict("performance_gate", {"model": digest, "dataset": TEST}, [check])
     (replace(verdict, created=created) if created else verdict).write(work / "performance_gate.json")
     verdicts = {"performance_gate": work / "performance_gate.json"}
     policy = Policy(("performance_gate",), max_age_hours=max_age_hours)
