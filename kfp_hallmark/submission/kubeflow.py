@@ -2,7 +2,7 @@
 
 `kfp.Client` says where the API is and who asks. Its calls are made through the interface that it publishes for each
 service of the API (`client.runs`, `client.experiments`, ...) because these take time-outs; its own methods wait for
-ever, and print. What the API does is read from its backend, 2.0 to 2.17 (https://github.com/kubeflow/pipelines).
+ever, and print. What the API does is read from its backend's sources (https://github.com/kubeflow/pipelines).
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
         fake.fail("run_service_get_run", 503)
 
 Routes, requests and answers are those of kfp-server-api, read off its classes. What the service refuses, and with which
-words, is as in the backend's sources, 2.0 to 2.17: https://github.com/kubeflow/pipelines/tree/master/backend.
+words, is as in the backend's sources: https://github.com/kubeflow/pipelines/tree/master/backend.
 """
 
 import contextlib
