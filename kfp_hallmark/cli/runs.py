@@ -66,7 +66,7 @@ def wait(run_id: RunId, platform: Platform, settings: SettingsFile = None) -> No
 @app.command()
 def cancel(run_id: RunId, platform: Platform, settings: SettingsFile = None) -> None:
     """Ask for a run to end."""
-    tell(Console(highlight=False), run=run_id, state=_service(platform, settings).cancel(run_id).state)
+    tell(Console(highlight=False), run=run_id, state=_service(platform, settings).cancel(run_id).outcome)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`hallmark submit` and `hallmark runs`, as a user calls them, against both services."""
+"""`hallmark submit` and `hallmark runs`, as a user calls them, against Kubeflow Pipelines."""
 
 import json
 import os
@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from fakes.vertex.server import LOCATION, PROJECT
 
 from kfp_hallmark.cli import main
 from kfp_hallmark.environments import ENVIRONMENTS, image, lock
@@ -239,21 +238,3 @@ def test_a_service_error_is_a_sentence_and_a_hint(hallmark, monkeypatch):
     assert len(errors.splitlines()) == 2
     assert "must be reachable; it is not" in errors
     assert os.environ["HALLMARK_KUBEFLOW_HOST"] in errors
-
-
-def test_vertex_is_submitted_to_alike(hallmark, fake, monkeypatch):
-    monkeypatch.setenv("HALLMARK_VERTEX_PROJECT", PROJECT)
-    monkeypatch.setenv("HALLMARK_VERTEX_LOCATION", LOCATION)
-    monkeypatch.setenv("HALLMARK_VERTEX_PIPELINE_ROOT", "gs://models/runs")
-    spec = ROOT / "compiled" / "pipelines" / "governed_training.vertex.yaml"
-    code, output, errors = hallmark(
-        "submit", spec, "--platform", "vertex", *GIVEN, "--run-name", "first", "--label", "team=risk"
-    )
-    assert (code, errors) == (0, "")
-    assert (fields(output)["id"], fields(output)["labels"]) == ("first", "team=risk")
-    _, output, _ = hallmark("runs", "list", "--platform", "vertex")
-    assert "first" in output
-    assert fields(hallmark("runs", "show", "first", "--platform", "vertex")[1])["state"]
-    code, _, errors = hallmark("submit", spec, "--platform", "vertex", *GIVEN, "--every", "6h")
-    assert code == 2
-    assert "it knows no intervals" in errors
