@@ -23,9 +23,10 @@ def deploy_model(
         model: The model that was decided on and registered.
         decision: What decide_release wrote.
         registration: What register_model wrote.
-        target: Where to: local, a serving folder; vertex, an endpoint of Vertex AI.
+        target: Where to: local, a serving folder; vertex, an endpoint of Vertex AI; kserve, an InferenceService.
         deployment: Options of the target. local has none; vertex: traffic, endpoint, machine_type, min_replicas,
-            max_replicas, accelerator_type, accelerator_count, service_account, keep, labels, max_seconds, api_endpoint.
+            max_replicas, accelerator_type, accelerator_count, service_account, keep, labels, max_seconds, api_endpoint;
+            kserve: storage_uri, serving_image, namespace and those of docs/kserve.md.
         serving_dir: Folder that local serves from; the model goes to <serving_dir>/<name>. Default:
             HALLMARK_SERVING_DIR.
         alias: Alias that the version gets when it answers every request; a canary does not.

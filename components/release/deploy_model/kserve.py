@@ -13,6 +13,7 @@ from kfp_hallmark.components.release.deploy_model.inference_service import (
     PREVIOUS,
     Options,
     manifest,
+    marks,
     released,
     require_service,
 )
@@ -55,7 +56,9 @@ class KServe:
 
         def change(live: Mapping[str, Any] | None) -> dict[str, Any]:
             nonlocal former, wanted
-            former, wanted = live, self._manifest(parcel, service, mode, live)
+            wanted = self._manifest(parcel, service, mode, live)
+            if live is None or marks(live["spec"]) != marks(wanted["spec"]):
+                former = live
             return wanted
 
         try:

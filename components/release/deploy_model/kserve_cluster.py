@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -124,9 +125,12 @@ class Cluster:
     def _client(self) -> Any:
         from kubernetes import client, config
 
+        configuration, context = client.Configuration(), self.options.context
         with _reaching("be reachable"):
-            configuration = client.Configuration()
-            config.load_config(context=self.options.context, client_configuration=configuration)
+            if context is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+                config.load_incluster_config(client_configuration=configuration)
+            else:
+                config.load_kube_config(context=context, client_configuration=configuration)
             return client.ApiClient(configuration)
 
     @cached_property
@@ -227,6 +231,7 @@ class Cluster:
                 status = found.get("status", {})
                 serves, failure = self._progress(wanted, status, mode)
             if failure:
+                status = (self.get() or found).get("status", {})
                 raise ServiceError(
                     f"KServe must {self.task}; it failed: {_told(status, failure)}",
                     f"Look at the pods: `kubectl describe pods --namespace {self.options.namespace} "
