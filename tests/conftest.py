@@ -64,6 +64,7 @@ def browser_is_there() -> bool:
 NEEDS = {
     "docker": ("Docker engine that answers", engine_answers),
     "browser": ("Chromium with its driver", browser_is_there),
+    "kubectl": ("kubectl", lambda: bool(shutil.which("kubectl"))),
 }
 
 
