@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, Any, cast
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -49,11 +51,43 @@ _COLOURS = {
 _QUIET = "bright_black"
 
 
+class Screen:
+    """A file to print to that, once it takes nothing more (a closed pipe, a full disk), is silent."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, text: str) -> int:
+        """Write where that is possible."""
+        with self._forgiving():
+            self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush where that is possible."""
+        with self._forgiving():
+            self._file.flush()
+
+    @contextmanager
+    def _forgiving(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError):
+            # What is left in the buffer goes nowhere when the process ends.
+            with suppress(OSError, ValueError), Path(os.devnull).open("w") as nowhere:
+                os.dup2(nowhere.fileno(), self._file.fileno())
+
+
 class Display:
     """Tells of a run on a console."""
 
     def __init__(self, console: Console, result: RunResult) -> None:
         self._console = console
+        # Where it writes now, whatever becomes of the standard output.
+        console.file = cast(IO[str], Screen(console.file))
         self._result = result
         self._recorder: Recorder | None = None
         self._live: Live | None = None

@@ -93,7 +93,7 @@ def run(
         parameters=without_passwords(given),
         started=now(),
     )
-    display = Display(_pinned(console), result)
+    display = Display(console or Console(), result)
     with tempfile.TemporaryDirectory(prefix="hallmark-") as scratch:
         folders = Folders(run=folder, state=home, scratch=Path(scratch), run_id=run_id)
         place = _platform(platform, folders, given)
@@ -199,10 +199,3 @@ def _claim(folder: Path) -> None:
         raise _in_use(folder) from error
     except OSError as error:
         raise InputError(f"A run must be able to write to its folder {str(folder)!r}; got {error.strerror}.") from error
-
-
-def _pinned(console: Console | None) -> Console:
-    """Return a console that keeps writing where it writes now, whatever becomes of the standard output."""
-    console = console or Console()
-    console.file = console.file
-    return console
