@@ -153,9 +153,9 @@ def twice():
     read_back(copy=first.outputs["copy"]).after(second)
 
 
-@dsl.pipeline(name="twice-told")
-def twice_told(uri: str):
-    note_down(text=uri)
+@dsl.pipeline(name="telling-uri")
+def telling_uri(password: str):
+    note_down(text=f"http://bob:{password}@host/store")
 
 
 @dsl.pipeline(name="inner")
