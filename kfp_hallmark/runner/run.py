@@ -98,11 +98,13 @@ def run(
         folders = Folders(run=folder, state=home, scratch=Path(scratch), run_id=run_id)
         place = _platform(platform, folders, given)
         place.prepare(json_format.MessageToDict(prepared.deployment_spec)["executors"], display.say)
-        for shared in (folders.reuse, folders.mlflow):
-            make_folder(shared)
         _claim(folder)
-        for needed in (folder / LOGS_FOLDER, folders.artifacts):
-            make_folder(needed)
+        try:
+            for needed in (folders.reuse, folders.mlflow, folder / LOGS_FOLDER, folders.artifacts):
+                make_folder(needed)
+        except InputError:
+            _give_back(folder)
+            raise
         return _run(prepared, planned, given, result, folders, place, display, reuse)
 
 
@@ -181,6 +183,13 @@ def _output_folder(output: Path | None, default: Path) -> Path:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise _in_use(folder)
     return folder
+
+
+def _give_back(folder: Path) -> None:
+    """Leave nothing of a run that is not to be."""
+    (folder / RUN_FILE).unlink()
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _in_use(folder: Path) -> InputError:

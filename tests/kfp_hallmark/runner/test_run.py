@@ -323,7 +323,7 @@ class TestRefused:
         assert "The output folder must be new or empty" in refused[0]
 
     @pytest.mark.parametrize("blocked", ["state", "state/reuse", "state/mlflow"])
-    def test_a_state_that_cannot_be_made_leaves_the_output_folder_alone(self, run, pipelines, tmp_path, blocked):
+    def test_a_state_that_cannot_be_made_leaves_no_output_folder(self, run, pipelines, tmp_path, blocked):
         (tmp_path / blocked).parent.mkdir(exist_ok=True)
         (tmp_path / blocked).touch()
         with pytest.raises(InputError, match="A run must be able to make the folder"):
