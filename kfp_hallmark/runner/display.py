@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain, repeat
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -14,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from kfp_hallmark.runner.logs import last_lines
 from kfp_hallmark.runner.record import (
     FAILED,
     HALTED,
@@ -27,11 +29,8 @@ from kfp_hallmark.runner.record import (
 )
 from kfp_hallmark.runner.recorder import Recorder
 
-LOG_LINES = 20
+LOG_LINES = 5
 """How much of a failed step's log is shown."""
-
-LOG_BYTES = 20_000
-"""How much of it at the most, where lines are long."""
 
 _SIGNS = {PENDING: "·", RUNNING: "▸", SUCCEEDED: "✓", REUSED: "✓", FAILED: "✗", SKIPPED: "–"}
 _WORDS = {SUCCEEDED: "ok"}
@@ -151,10 +150,10 @@ class Display:
 
     def _failure(self, step: Step) -> None:
         self._line("step", step.name)
-        if step.reason:
-            self._line("because", step.reason)
+        for name, line in zip(chain(["because"], repeat("")), (step.reason or "").splitlines(), strict=False):
+            self._line(name, line)
         if step.log and (path := self._result.directory / step.log).is_file():
-            for line in _last_lines(path):
+            for line in last_lines(path, LOG_LINES):
                 self._console.print(f"  [{_QUIET}]│[/] {escape(line)}", highlight=False, soft_wrap=True)
             self._line("log", _near(path))
 
@@ -178,14 +177,6 @@ class Display:
                 Text(step.verdict, _colour(step.verdict)),
             )
         return table
-
-
-def _last_lines(path: Path) -> list[str]:
-    """Return the end of a log, which may be of any size and hold anything, without what would steer a terminal."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - LOG_BYTES))
-        text = file.read().decode("utf-8", errors="replace")
-    return ["".join(sign for sign in line if sign.isprintable()) for line in text.rstrip().splitlines()[-LOG_LINES:]]
 
 
 def _colour(word: str) -> str:

@@ -56,6 +56,7 @@ def test_a_failure_names_the_step_and_links_its_log(run, pipelines):
     result, _ = run(pipelines.stumbling)
     text = result.page.read_text(encoding="utf-8")
     assert "Failed: stumble." in text
+    assert "RuntimeError: stumbled<br>" in text
     assert "logs/stumble.log" in links(text)
 
 

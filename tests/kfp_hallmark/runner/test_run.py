@@ -119,9 +119,9 @@ class TestFailed:
         result, screen = run(pipelines.stumbling, {"lines": 40})
         assert (result.status, result.exit_code) == ("failed", 1)
         assert states(result) == {"stumble": "failed", "note_down": "skipped", "note_down_2": "succeeded"}
-        assert "step     stumble" in screen
-        assert "RuntimeError: stumbled" in screen
-        assert "line 0" not in screen
+        assert result.failed_steps[0].reason == "RuntimeError: stumbled"
+        assert "step     stumble\nbecause  RuntimeError: stumbled\n" in screen
+        assert screen.count("│") == 5
         assert str(result.directory / "logs/stumble.log") in screen
 
     def test_a_step_that_writes_nonsense_fails_and_the_books_are_closed(self, run, books, states, pipelines):
