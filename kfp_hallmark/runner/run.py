@@ -96,6 +96,7 @@ def run(
     display = Display(console or Console(), result)
     with tempfile.TemporaryDirectory(prefix="hallmark-") as scratch:
         folders = Folders(run=folder, state=home, scratch=Path(scratch), run_id=run_id)
+        result.audit_log = str(given.get("audit_log") or folders.variables(os.environ)[AUDIT_VARIABLE])
         place = _platform(platform, folders, given)
         place.prepare(json_format.MessageToDict(prepared.deployment_spec)["executors"], display.say)
         _claim(folder)
@@ -120,14 +121,12 @@ def _run(
 ) -> RunResult:
     """Run a pipeline for which everything is ready."""
     began = time.monotonic()
-    variables = folders.variables(os.environ)
-    result.audit_log = str(given.get("audit_log") or variables[AUDIT_VARIABLE])
     interruption = Interruption()
     recorder = Recorder(result, planned, display.step)
     orchestration = Orchestration(prepared, folders, platform, recorder, interruption)
     kept = None
     if reuse:
-        tracking_uri = variables[TRACKING_VARIABLE]
+        tracking_uri = folders.variables(os.environ)[TRACKING_VARIABLE]
         kept = Reuse(folders.reuse, platform.digest, lambda: orchestration.target, tracking_uri)
     result.write()
     failed = True
