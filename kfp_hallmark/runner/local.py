@@ -66,7 +66,8 @@ class LocalPlatform:
         if environment is not None:
             variables |= local.variables(environment)
             return self._run(job, self._pythons[environment], variables | dict(job.variables))
-        installs = any("pip install" in part for part in job.command)
+        # The shell's part; after it come the component's source and what it is given.
+        installs = "pip install" in job.command[2]
         with subprocess_task_handler.environment(
             use_venv=installs, runner_config=config.SubprocessRunner(use_venv=installs), has_pip_install=installs
         ) as python:

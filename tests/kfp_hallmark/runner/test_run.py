@@ -261,6 +261,20 @@ class TestSurroundings:
         assert "telling" in (result.directory / "logs/tell.log").read_text()
         assert "telling" not in screen
 
+    def test_a_component_that_tells_of_pip_install_runs_under_this_python(self, run):
+        @dsl.component(base_image="python:3.11", install_kfp_package=False)
+        def tell(advice: str) -> str:
+            import sys
+
+            return sys.executable  # not after pip install
+
+        @dsl.pipeline(name="advising")
+        def advising():
+            tell(advice="pip install x")
+
+        result, _ = run(advising)
+        assert result.steps[0].outputs["Output"] == sys.executable
+
     def test_everything_is_put_back(self, run, pipelines, books):
         before = (
             builtins.print,
