@@ -1,8 +1,9 @@
 """The most memory that any step takes on 1,000,000 rows by 20 columns, half of them text categories.
 
 The data is written as CSV with missing values and a boolean label, and `hallmark run governed_training` runs on it.
+With `--text`, all but the label are text, with 100 categories each, some frequent and most rare.
 
-    .venv/bin/python benchmarks/memory.py [--rows 1000000]
+    .venv/bin/python benchmarks/memory.py [--rows 1000000] [--text]
 """
 
 import argparse
@@ -17,15 +18,24 @@ from pathlib import Path
 CODE = """
 import sys
 import numpy, pandas
-rows, path = int(sys.argv[1]), sys.argv[2]
+rows, path, all_text = int(sys.argv[1]), sys.argv[2], sys.argv[3] == "True"
 random = numpy.random.default_rng(7)
-table = {f"number {i}": random.normal(size=rows) for i in range(9)}
-for i in range(10):
-    words = numpy.array([f"category {j} of {i}" for j in range(5 + 10 * i)])
-    table[f"text {i}"] = words[random.integers(0, len(words), rows)]
-score = table["number 0"] - table["number 1"] + (table["text 0"] == "category 1 of 0") + random.normal(size=rows)
+if all_text:
+    table, score = {}, -2.3
+    for i in range(19):
+        words = numpy.array([f"category {j} of {i}" for j in range(100)])
+        codes = (100 * random.random(rows) ** 3).astype(int)
+        table[f"text {i}"] = words[codes]
+        score = score + (codes < 10) * (i < 5)
+else:
+    table = {f"number {i}": random.normal(size=rows) for i in range(9)}
+    for i in range(10):
+        words = numpy.array([f"category {j} of {i}" for j in range(5 + 10 * i)])
+        table[f"text {i}"] = words[random.integers(0, len(words), rows)]
+    score = table["number 0"] - table["number 1"] + (table["text 0"] == "category 1 of 0")
+score = score + random.normal(size=rows)
 frame = pandas.DataFrame(table)
-for name in ("number 2", "text 3"):
+for name in (list(table)[2], "text 3"):
     frame.loc[random.random(rows) < 0.05, name] = None
 frame["label"] = score > 0
 frame.to_csv(path, index=False)
@@ -35,12 +45,15 @@ frame.to_csv(path, index=False)
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
-    rows = parser.parse_args().rows
+    parser.add_argument("--text", action="store_true")
+    options = parser.parse_args()
+    rows = options.rows
     hallmark = Path(sys.executable).parent / "hallmark"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data = folder / "data.csv"
-        subprocess.run([hallmark, "env", "run", "ml", "--", "python", "-c", CODE, str(rows), str(data)], check=True)
+        make = ["python", "-c", CODE, str(rows), str(data), str(options.text)]
+        subprocess.run([hallmark, "env", "run", "ml", "--", *make], check=True)
         settings = {
             "data_uri": data,
             "target": "label",

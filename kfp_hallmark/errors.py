@@ -45,11 +45,11 @@ class EnvironmentFailure(HallmarkError, RuntimeError):
     """An environment, local or image, could not be made or used."""
 
 
-def nearest(name: str, known: list[str]) -> str | None:
-    """Return a hint that names the known name closest to `name`, or all of them when they are few."""
+def nearest(name: object, known: list[str]) -> str | None:
+    """Return a hint that names the known name closest to `name`, whatever it is, or all of them when they are few."""
     import difflib
 
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     if close:
         return f"Did you mean {close[0]!r}?"
     return f"Known: {', '.join(sorted(known))}." if 0 < len(known) <= 20 else None

@@ -11,12 +11,15 @@ Two kinds of metric, two kinds of interval:
   the interval from shrinking to a point when no error was seen.
 - **Everything else** (areas under curves, losses, errors, R²): the normal interval from each row's influence on the
   metric (the infinitesimal jackknife), on the logit scale for what lies between 0 and 1, the log scale for what is
-  positive. For ROC AUC this is DeLong's variance; for a mean it is the textbook standard error.
+  positive. For ROC AUC this is DeLong's variance, which comes out too small when a class has few rows; below
+  `SMALL_CLASS` of them, Hanley and McNeil's stands in where it is greater. For a mean it is the textbook standard
+  error. Fewer than `LEAST_ROWS`, of each class for what ranks rows, give no interval: it would be too short.
 
 Two models on the same rows are compared in pairs by the same means: the joint counts, or the difference of influences.
 
-Sources: E. DeLong, D. DeLong, D. Clarke-Pearson, Biometrics 44 (1988); B. Efron, The Jackknife, the Bootstrap and
-Other Resampling Plans, SIAM (1982), chapter 6; N. Obuchowski, M. Lieber, Academic Radiology 9 (2002), on the area 1.
+Sources: E. DeLong, D. DeLong, D. Clarke-Pearson, Biometrics 44 (1988); J. Hanley, B. McNeil, Radiology 143 (1982);
+B. Efron, The Jackknife, the Bootstrap and Other Resampling Plans, SIAM (1982), chapter 6; N. Obuchowski, M. Lieber,
+Academic Radiology 9 (2002), on the area 1.
 """
 
 from __future__ import annotations
@@ -36,6 +39,10 @@ if TYPE_CHECKING:
 
 Interval = tuple[float, float]
 IDENTITY, LOG, LOGIT = "identity", "log", "logit"
+LEAST_ROWS = 20
+"""The fewest rows, of each class for a metric that ranks rows, behind an interval from influences."""
+SMALL_CLASS = 100
+"""The fewest rows of each class by which DeLong's variance is taken as it is."""
 BLOCK = 4_000_000
 """How many resampled counts are held in memory at once."""
 
@@ -56,6 +63,7 @@ class Metric:
             (...); NaN where undefined. Binary: the positive class is the second.
         influences: Predictions to the value and each row's influence on it, shape (rows,); the sum of their squares is
             the value's variance. None where undefined.
+        least_variance: The value and the rows of each class to the least variance that an interval assumes.
     """
 
     name: str
@@ -65,6 +73,7 @@ class Metric:
     scale: str = IDENTITY
     of_counts: Callable[[ndarray], ndarray] | None = None
     influences: Callable[[Predictions], tuple[float, ndarray] | None] | None = None
+    least_variance: Callable[[float, ndarray], float] | None = None
 
 
 def metrics_for(task: str) -> list[Metric]:
@@ -122,7 +131,7 @@ def bootstrap_intervals(
         rows: The rows to measure, as a mask or as positions; None measures all.
 
     Returns:
-        Metric to interval, low then high; None where the metric is undefined.
+        Metric to interval, low then high; None where the metric is undefined or has too few rows for an interval.
 
     Raises:
         InputError: If a metric is unknown, or the number of samples or the confidence cannot be used.
@@ -164,7 +173,7 @@ def advantage(
 
     Returns:
         The difference and its interval, positive when the challenger is better whichever way the metric runs; None
-        when the metric is undefined for either.
+        when the metric is undefined for either or has too few rows for an interval.
 
     Raises:
         InputError: If the metric is unknown, or the number of samples or the confidence cannot be used.
@@ -191,7 +200,7 @@ def _influence_advantage(
     metric: Metric, challenger: Predictions, champion: Predictions, sign: float, confidence: float
 ) -> tuple[float, Interval] | None:
     first, second = _influences(metric, challenger), _influences(metric, champion)
-    if first is None or second is None:
+    if first is None or second is None or not _enough(metric, challenger):
         return None
     difference = sign * (first[0] - second[0])
     reach = normal_quantile(confidence) * float(((first[1] - second[1]) ** 2).sum()) ** 0.5
@@ -259,11 +268,16 @@ def calibration_curve(
 def judge_interval(
     observed: float | None, interval: Interval | None, *, minimum: float | None = None, maximum: float | None = None
 ) -> Status:
-    """Return what `judge` says of a value, but `warn` when the value keeps its limits and its interval does not."""
+    """Return what `judge` says of a value that breaks its limits.
+
+    Of one that keeps them: `warn` when its interval does not, and `inconclusive` without an interval.
+    """
     status = judge(observed, minimum=minimum, maximum=maximum)
     if status is not Status.PASS:
         return status
-    ends = [judge(end, minimum=minimum, maximum=maximum) for end in interval or (None,)]
+    if interval is None:
+        return Status.INCONCLUSIVE
+    ends = [judge(end, minimum=minimum, maximum=maximum) for end in interval]
     return Status.PASS if set(ends) == {Status.PASS} else Status.WARN
 
 
@@ -337,10 +351,12 @@ def _influences(metric: Metric, predictions: Predictions) -> tuple[float, ndarra
 
 def _normal_interval(metric: Metric, predictions: Predictions, confidence: float) -> Interval | None:
     found = _influences(metric, predictions)
-    if found is None:
+    if found is None or not _enough(metric, predictions):
         return None
-    value = found[0]
-    reach = normal_quantile(confidence) * float((found[1] ** 2).sum()) ** 0.5
+    value, variance = found[0], float((found[1] ** 2).sum())
+    if metric.least_variance is not None:
+        variance = max(variance, metric.least_variance(value, _counts(predictions).sum(axis=1)))
+    reach = normal_quantile(confidence) * variance**0.5
     if metric.scale == LOGIT and not 0 < value < 1:
         fewest = min(_counts(predictions).sum(axis=1))
         return wilson_interval(round(value) * fewest, fewest, confidence)
@@ -350,6 +366,12 @@ def _normal_interval(metric: Metric, predictions: Predictions, confidence: float
     if metric.scale == LOG and value > 0:
         return value * math.exp(-reach / value), value * math.exp(reach / value)
     return value - reach, value + reach
+
+
+def _enough(metric: Metric, predictions: Predictions) -> bool:
+    """Return whether there are rows enough for an interval from influences."""
+    rows = min(_counts(predictions).sum(axis=1)) if metric.scale == LOGIT else len(predictions.label)
+    return bool(rows >= LEAST_ROWS)
 
 
 def _classes(predictions: Predictions) -> list[Any]:
@@ -489,6 +511,15 @@ def _area(score: ndarray, positive: ndarray) -> tuple[float, ndarray] | None:
     return area, (placement - area) / np.sqrt(rows * np.maximum(rows - 1, 1))
 
 
+def _hanley_mcneil(area: float, rows: ndarray) -> float:
+    """Return the variance of an area by its value and the rows of each class; 0 when neither class is small."""
+    if min(rows) >= SMALL_CLASS:
+        return 0.0
+    negatives, positives = (int(count) for count in rows)
+    above, below = area / (2 - area) - area**2, 2 * area**2 / (1 + area) - area**2
+    return (area * (1 - area) + (positives - 1) * above + (negatives - 1) * below) / (positives * negatives)
+
+
 def _rank(reference: ndarray, values: ndarray) -> ndarray:
     """Return how many of the reference lie below each value, ties counted half."""
     import numpy as np
@@ -597,7 +628,7 @@ CLASSIFICATION = (BINARY, MULTICLASS)
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("roc_auc", True, (BINARY,), needs_score=True, scale=LOGIT, influences=_roc_auc),
+        Metric("roc_auc", True, (BINARY,), True, LOGIT, influences=_roc_auc, least_variance=_hanley_mcneil),
         Metric("average_precision", True, (BINARY,), needs_score=True, scale=LOGIT, influences=_average_precision),
         Metric("roc_auc_ovr", True, (MULTICLASS,), needs_score=True, scale=LOGIT, influences=_roc_auc_ovr),
         Metric("accuracy", True, CLASSIFICATION, of_counts=_accuracy),

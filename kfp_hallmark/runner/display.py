@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import chain, repeat
 from pathlib import Path
+from typing import IO, Any, cast
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -12,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from kfp_hallmark.runner.logs import last_lines
 from kfp_hallmark.runner.record import (
     FAILED,
     HALTED,
@@ -25,11 +29,8 @@ from kfp_hallmark.runner.record import (
 )
 from kfp_hallmark.runner.recorder import Recorder
 
-LOG_LINES = 20
+LOG_LINES = 5
 """How much of a failed step's log is shown."""
-
-LOG_BYTES = 20_000
-"""How much of it at the most, where lines are long."""
 
 _SIGNS = {PENDING: "·", RUNNING: "▸", SUCCEEDED: "✓", REUSED: "✓", FAILED: "✗", SKIPPED: "–"}
 _WORDS = {SUCCEEDED: "ok"}
@@ -49,11 +50,43 @@ _COLOURS = {
 _QUIET = "bright_black"
 
 
+class Screen:
+    """A file to print to that, once it takes nothing more (a closed pipe, a full disk), is silent."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, text: str) -> int:
+        """Write where that is possible."""
+        with self._forgiving():
+            self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush where that is possible."""
+        with self._forgiving():
+            self._file.flush()
+
+    @contextmanager
+    def _forgiving(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError):
+            # What is left in the buffer goes nowhere when the process ends.
+            with suppress(OSError, ValueError), Path(os.devnull).open("w") as nowhere:
+                os.dup2(nowhere.fileno(), self._file.fileno())
+
+
 class StepsDisplay:
     """Shows the steps of a run, wherever it runs, on a console."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        # Where it writes now, whatever becomes of the standard output.
+        console.file = cast(IO[str], Screen(console.file))
         self._live: Live | None = None
 
     def say(self, line: str) -> None:
@@ -137,10 +170,10 @@ class Display(StepsDisplay):
 
     def _failure(self, step: Step) -> None:
         self.line("step", step.name)
-        if step.reason:
-            self.line("because", step.reason)
+        for name, line in zip(chain(["because"], repeat("")), (step.reason or "").splitlines(), strict=False):
+            self.line(name, line)
         if step.log and (path := self._result.directory / step.log).is_file():
-            for line in _last_lines(path):
+            for line in last_lines(path, LOG_LINES):
                 self._console.print(f"  [{_QUIET}]│[/] {escape(line)}", highlight=False, soft_wrap=True)
             self.line("log", _near(path))
 
@@ -161,14 +194,6 @@ def _table(steps: Sequence[Step], elapsed: Callable[[Step], float | None]) -> Re
             Text(step.verdict, _colour(step.verdict)),
         )
     return table
-
-
-def _last_lines(path: Path) -> list[str]:
-    """Return the end of a log, which may be of any size and hold anything, without what would steer a terminal."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - LOG_BYTES))
-        text = file.read().decode("utf-8", errors="replace")
-    return ["".join(sign for sign in line if sign.isprintable()) for line in text.rstrip().splitlines()[-LOG_LINES:]]
 
 
 def _colour(word: str) -> str:

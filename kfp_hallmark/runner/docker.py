@@ -33,7 +33,7 @@ class DockerPlatform:
         self._parameters = parameters
         self._client = _client()
         self._images: dict[str, str] = {}
-        self._volumes: dict[str, dict[str, str]] = {}
+        self._mounted: list[Any] = []
 
     def prepare(self, executors: Mapping[str, Any], report: Callable[[str], None]) -> None:
         """Look for every image, pull those that are not ours and not there, and decide what to mount.
@@ -56,7 +56,7 @@ class DockerPlatform:
                 )
             report(f"Pulling the image {image}.")
             self._images[image] = self._pull(image)
-        self._volumes = self._mounts(executors)
+        self._mounted = self._mounts(executors)
 
     def runner(self) -> config.DockerRunner:
         """Return kfp.local's runner for containers."""
@@ -75,7 +75,7 @@ class DockerPlatform:
             command=job.command,
             entrypoint="",
             environment=variables,
-            volumes=self._volumes,
+            mounts=self._mounted,
             working_dir=str(self._folders.mlflow),
             user=f"{os.getuid()}:{os.getgid()}",
             network_mode="host",
@@ -101,8 +101,10 @@ class DockerPlatform:
                 f"The image {image!r} must be there or in a registry; it cannot be pulled ({error.explanation})."
             ) from error
 
-    def _mounts(self, executors: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    def _mounts(self, executors: Mapping[str, Any]) -> list[Any]:
         """Return what containers see of this machine, each at the same path: what they read, and what they write."""
+        from docker.types import Mount
+
         variables = self._folders.variables(os.environ)
         written = [self._folders.state, Path(variables[SERVING_VARIABLE])]
         logs = [Path(variables[AUDIT_VARIABLE])]
@@ -121,8 +123,8 @@ class DockerPlatform:
             make_folder(folder)
         # The run's own folder is made when all else is ready.
         written.append(self._folders.run)
-        mounts = {str(path.absolute()): {"bind": str(path.absolute()), "mode": "ro"} for path in read}
-        return mounts | {str(path.absolute()): {"bind": str(path.absolute()), "mode": "rw"} for path in written}
+        seen = {path.absolute(): True for path in read} | {path.absolute(): False for path in written}
+        return [Mount(str(path), str(path), type="bind", read_only=only) for path, only in seen.items()]
 
 
 class _Container:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from kfp_hallmark.contracts.experiment import code_version
 from kfp_hallmark.environments import environment_of, local, lock_digest
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.runner.platforms import Folders, Job, containers
+
+_POLL_SECONDS = 0.05
 
 _DROPPED = ("PYTHONHOME", "VIRTUAL_ENV")
 
@@ -64,7 +66,8 @@ class LocalPlatform:
         if environment is not None:
             variables |= local.variables(environment)
             return self._run(job, self._pythons[environment], variables | dict(job.variables))
-        installs = any("pip install" in part for part in job.command)
+        # The shell's part; after it come the component's source and what it is given.
+        installs = "pip install" in job.command[2]
         with subprocess_task_handler.environment(
             use_venv=installs, runner_config=config.SubprocessRunner(use_venv=installs), has_pip_install=installs
         ) as python:
@@ -82,10 +85,14 @@ class LocalPlatform:
                 env=variables,
                 start_new_session=True,
             )
-            with process, job.interruption.ending(_Group(process), job.final):
+            group = _Group(process)
+            with process, job.interruption.ending(group, job.final):
                 code = process.wait()
+                # The shell ends at the first signal; what it started is given the time that it has.
+                while job.interruption.stops(job.final) and group.runs():
+                    time.sleep(_POLL_SECONDS)
         # What a step leaves running ends with it, as in a container.
-        _Group(process).kill()
+        group.kill()
         return code
 
 
@@ -94,16 +101,26 @@ class _Group:
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
+        self._killed = False
+
+    def runs(self) -> bool:
+        """Return whether something is left of it that was not killed."""
+        return not self._killed and self._signal(0)
 
     def terminate(self) -> None:
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
+        self._killed = True
         self._signal(signal.SIGKILL)
 
-    def _signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
+    def _signal(self, number: int) -> bool:
+        """Send a signal, and return whether there was something to send it to."""
+        try:
             os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
 
 
 def _require_function(container: Mapping[str, Any]) -> None:

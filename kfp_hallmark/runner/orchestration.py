@@ -40,6 +40,7 @@ from kfp_hallmark.component import Traits
 from kfp_hallmark.errors import HallmarkError
 from kfp_hallmark.runner.conditions import holds
 from kfp_hallmark.runner.interruption import Interrupted, Interruption
+from kfp_hallmark.runner.logs import failure
 from kfp_hallmark.runner.plan import is_final, readable, topological_stack
 from kfp_hallmark.runner.platforms import Folders, Job, Platform
 from kfp_hallmark.runner.record import FAILED, LOGS_FOLDER, REUSED, SUCCEEDED, Step, whole_numbers
@@ -62,6 +63,7 @@ class _Current:
         final: Whether it is an exit handler.
         pure: Whether its component says that its outputs depend on its inputs alone.
         ran: Whether it was handed to the platform, and not reused.
+        reason: Why it failed there.
     """
 
     step: Step
@@ -69,6 +71,7 @@ class _Current:
     final: bool
     pure: bool
     ran: bool = False
+    reason: str | None = None
 
 
 class Orchestration:
@@ -240,6 +243,7 @@ class Orchestration:
                 io_store=io_store,
                 **others,
             )
+            reason = None if outcome == status.Status.SUCCESS else self._current.reason
         except Interrupted:
             reason = "interrupted"
             shutil.rmtree(root, ignore_errors=True)
@@ -274,7 +278,7 @@ class Orchestration:
             final=current.final,
             interruption=self._interruption,
         )
-        return _Handler(self._platform, job)
+        return _Handler(self._platform, job, current)
 
     def _task_root(self, pipeline_root: str, pipeline_resource_name: str, task_resource_name: str) -> str:
         """Return the folder of a step's outputs: `<step>`, below a folder for each loop's iteration."""
@@ -296,16 +300,19 @@ class Orchestration:
 
 
 class _Handler(task_handler_interface.ITaskHandler):
-    def __init__(self, platform: Platform, job: Job) -> None:
+    def __init__(self, platform: Platform, job: Job, current: _Current) -> None:
         self._platform = platform
         self._job = job
+        self._current = current
 
     def run(self) -> status.Status:
+        start = self._job.log.stat().st_size if self._job.log.is_file() else 0
         code = self._platform.run(self._job)
         if code == 0:
             return status.Status.SUCCESS
         if self._job.interruption.stops(self._job.final):
             raise Interrupted
+        self._current.reason = failure(self._job.log, start, code)
         return status.Status.FAILURE
 
 

@@ -71,8 +71,10 @@ def _decision(result: RunResult) -> Markup | None:
             values["experiment hash"] = code(result.model["experiment_hash"])
     if result.status == FAILED:
         for step in result.failed_steps:
-            reason = f": {step.reason}" if step.reason else ""
-            values[f"{step.name} failed"] = Markup(f"{_log(step) or ''}{escape(reason)}")
+            reason = escape(step.reason or "").replace("\n", "<br>")
+            values[f"{step.name} failed"] = Markup("<br>".join(filter(None, [reason, _log(step)])))
+        if result.reason:
+            values["the run failed"] = result.reason
     if result.audit_log:
         values["audit log"] = code(result.audit_log)
     return section("Outcome", facts(values), *parts) if values else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,12 +15,23 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from kfp_hallmark.errors import InputError, MissingInputError, nearest
 from kfp_hallmark.signature import Field, signature
+from kfp_hallmark.tracking import without_password
 
 Pipeline: TypeAlias = BaseComponent | pipeline_spec_pb2.PipelineSpec | str | Path
 """A pipeline as KFP makes it, its spec, or the path of its compiled YAML."""
 
 PATH_ENDINGS = ("_uri", "_dir", "_log")
 """How the name of a parameter ends that holds a path."""
+
+_MOST = 2**53
+"""The largest whole number that has none beside it that KFP cannot tell from it."""
+
+_DEEPEST = 30
+"""How deep lists and dicts nest that KFP's messages still carry."""
+
+_REPLACED = ("{{$", "/kfp-workspace")
+
+_PASSWORD = re.compile(r"://[^/\s@]*:[^/\s@]+@")
 
 _COMPILE = "Compile it first, with `kfp.compiler.Compiler().compile(my_pipeline, 'my_pipeline.yaml')`."
 
@@ -72,9 +84,20 @@ def check_parameters(pipeline: Pipeline, parameters: Mapping[str, Any]) -> dict[
     """Return the parameters that a run is to have, those that are None left out.
 
     Raises:
-        InputError: If a name is unknown, a value is not of its type, a path is empty, or required parameters are
-            missing, all of which are named.
+        InputError: If a name is unknown, a value is not of its type, or not one that reaches a step as it is, a path
+            is empty, a URI holds a password, required parameters are missing, all of which are named, or the pipeline
+            requires an artifact.
     """
+    artifacts = [
+        field.name
+        for field in signature(pipeline_spec(pipeline).root.input_definitions)
+        if field.artifact and field.required
+    ]
+    if artifacts:
+        raise InputError(
+            f"A pipeline must need no artifacts to be run; this one needs: {', '.join(artifacts)}.",
+            "Run a pipeline in which another step makes them, or `dsl.importer` brings them in.",
+        )
     fields = parameter_fields(pipeline)
     known = [(_known(name, fields), value) for name, value in parameters.items()]
     given = {field.name: _check(field, value) for field, value in known if value is not None}
@@ -121,20 +144,23 @@ def _parse(field: Field, text: str) -> Any:
         if field.type == "bool":
             return _BOOLEANS[text.strip().lower()]
         return yaml.safe_load(text)
-    except (KeyError, ValueError, yaml.YAMLError) as error:
+    except (KeyError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise _wrong(field, text) from error
 
 
 def _check(field: Field, value: Any) -> Any:
     if field.type == "float" and isinstance(value, int) and not isinstance(value, bool):
+        _check_number(field, value)
         value = float(value)
     if field.type == "list" and isinstance(value, tuple):
         value = list(value)
     expected = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict}[field.type]
     if not isinstance(value, expected) or (isinstance(value, bool) and field.type != "bool"):
         raise _wrong(field, value)
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InputError(f"The parameter {field.name!r} must be finite; got {value}.")
+    if isinstance(value, int | float):
+        _check_number(field, value)
+    if isinstance(value, str):
+        _check_text(field, value)
     if value == "" and field.name.endswith(PATH_ENDINGS):
         raise InputError(
             f"The parameter {field.name!r} must be a path or a URI; got ''.",
@@ -145,8 +171,36 @@ def _check(field: Field, value: Any) -> Any:
     return value
 
 
-def _check_json(field: Field, value: Any) -> None:
-    """Refuse what KFP cannot carry inside a list or dict: keys other than text, nulls, dates, NaN."""
+def _check_number(field: Field, value: float) -> None:
+    """Refuse what does not reach a step as it is: KFP carries every number in 64 bits, with a fraction."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"The parameter {field.name!r} must be finite; got {value}.")
+    if isinstance(value, int) and abs(value) > _MOST:
+        raise InputError(f"Whole numbers in the parameter {field.name!r} must be at most 2**53 in size; one is not.")
+
+
+def _check_text(field: Field, value: str) -> None:
+    """Refuse what does not reach a step as it is, and what is not to be printed into its log, as KFP does."""
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(f"Text in the parameter {field.name!r} must be UTF-8; got {value!a}.") from error
+    replaced = next((mark for mark in _REPLACED if mark in value), None)
+    if replaced is not None:
+        raise InputError(f"Text in the parameter {field.name!r} must not hold {replaced!r}, which KFP replaces.")
+    if _PASSWORD.search(value):
+        raise InputError(
+            f"A URI in the parameter {field.name!r} must hold no password, which would stand in the steps' logs; got "
+            f"one in {without_password(value)!r}.",
+            "Give credentials by the environment: for MLflow by MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
+            "or as part of MLFLOW_TRACKING_URI.",
+        )
+
+
+def _check_json(field: Field, value: Any, depth: int = 0) -> None:
+    """Refuse what KFP cannot carry inside a list or dict: keys other than text, nulls, dates, NaN, endless nesting."""
+    if depth > _DEEPEST:
+        raise InputError(f"The parameter {field.name!r} must nest at most {_DEEPEST} deep; it nests deeper.")
     if isinstance(value, dict):
         for key, entry in value.items():
             if not isinstance(key, str):
@@ -158,11 +212,16 @@ def _check_json(field: Field, value: Any) -> None:
                     f"The values inside the parameter {field.name!r} must not be missing; {key!r} has none.",
                     "Write a space after the colon: {name: value}.",
                 )
-            _check_json(field, entry)
+            _check_text(field, key)
+            _check_json(field, entry, depth + 1)
     elif isinstance(value, list):
         for entry in value:
-            _check_json(field, entry)
-    elif not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
+            _check_json(field, entry, depth + 1)
+    elif isinstance(value, str):
+        _check_text(field, value)
+    elif isinstance(value, int | float) and (isinstance(value, int) or math.isfinite(value)):
+        _check_number(field, value)
+    else:
         raise InputError(
             f"The values inside the parameter {field.name!r} must be text, finite numbers, booleans, lists or dicts; "
             f"got {value!r}.",

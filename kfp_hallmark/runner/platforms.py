@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,16 @@ class Folders:
 
         Args:
             environment: The variables of this process, which win where they say where to.
+
+        Raises:
+            InputError: If the state's path cannot stand in the URI of MLflow's store.
         """
+        if not environment.get(TRACKING_VARIABLE) and re.search(r"[?#%]", str(self.mlflow)):
+            raise InputError(
+                f"The folder of the state must hold no '?', '#' or '%', which mean something in a URI; got "
+                f"{str(self.state)!r}.",
+                f"Name another by HALLMARK_HOME, or MLflow's store by {TRACKING_VARIABLE}.",
+            )
         return {
             TRACKING_VARIABLE: environment.get(TRACKING_VARIABLE) or f"sqlite:///{self.mlflow / 'mlflow.db'}",
             SERVING_VARIABLE: environment.get(SERVING_VARIABLE) or str(self.state / "serving"),

@@ -93,16 +93,19 @@ def run(
         parameters=without_passwords(given),
         started=now(),
     )
-    display = Display(_pinned(console), result)
+    display = Display(console or Console(), result)
     with tempfile.TemporaryDirectory(prefix="hallmark-") as scratch:
         folders = Folders(run=folder, state=home, scratch=Path(scratch), run_id=run_id)
+        result.audit_log = str(given.get("audit_log") or folders.variables(os.environ)[AUDIT_VARIABLE])
         place = _platform(platform, folders, given)
         place.prepare(json_format.MessageToDict(prepared.deployment_spec)["executors"], display.say)
-        for shared in (folders.reuse, folders.mlflow):
-            make_folder(shared)
         _claim(folder)
-        for needed in (folder / LOGS_FOLDER, folders.artifacts):
-            make_folder(needed)
+        try:
+            for needed in (folders.reuse, folders.mlflow, folder / LOGS_FOLDER, folders.artifacts):
+                make_folder(needed)
+        except InputError:
+            _give_back(folder)
+            raise
         return _run(prepared, planned, given, result, folders, place, display, reuse)
 
 
@@ -118,14 +121,12 @@ def _run(
 ) -> RunResult:
     """Run a pipeline for which everything is ready."""
     began = time.monotonic()
-    variables = folders.variables(os.environ)
-    result.audit_log = str(given.get("audit_log") or variables[AUDIT_VARIABLE])
     interruption = Interruption()
     recorder = Recorder(result, planned, display.step)
     orchestration = Orchestration(prepared, folders, platform, recorder, interruption)
     kept = None
     if reuse:
-        tracking_uri = variables[TRACKING_VARIABLE]
+        tracking_uri = folders.variables(os.environ)[TRACKING_VARIABLE]
         kept = Reuse(folders.reuse, platform.digest, lambda: orchestration.target, tracking_uri)
     result.write()
     failed = True
@@ -183,6 +184,13 @@ def _output_folder(output: Path | None, default: Path) -> Path:
     return folder
 
 
+def _give_back(folder: Path) -> None:
+    """Leave nothing of a run that is not to be."""
+    (folder / RUN_FILE).unlink()
+    with suppress(OSError):
+        folder.rmdir()
+
+
 def _in_use(folder: Path) -> InputError:
     return InputError(
         f"The output folder must be new or empty; got {str(folder)!r}.",
@@ -199,10 +207,3 @@ def _claim(folder: Path) -> None:
         raise _in_use(folder) from error
     except OSError as error:
         raise InputError(f"A run must be able to write to its folder {str(folder)!r}; got {error.strerror}.") from error
-
-
-def _pinned(console: Console | None) -> Console:
-    """Return a console that keeps writing where it writes now, whatever becomes of the standard output."""
-    console = console or Console()
-    console.file = console.file
-    return console

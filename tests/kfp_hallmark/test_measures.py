@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -176,7 +177,7 @@ def delong(label, scores):
 
 @pytest.mark.parametrize("digits", [None, 1])
 def test_the_interval_of_roc_auc_is_that_of_delong_on_the_logit_scale(digits):
-    label, score = noisy(5, rows=150, digits=digits)
+    label, score = noisy(5, rows=500, digits=digits)
     (area,), ((variance,),) = delong(label, [score])
     logit = math.log(area / (1 - area))
     reach = 1.959963984540054 * math.sqrt(variance) / (area * (1 - area))
@@ -229,11 +230,56 @@ def coverage(make, name, truth, runs=300):
 @pytest.mark.parametrize("name", [metric.name for metric in measures.metrics_for(BINARY)])
 def test_intervals_hold_the_truth_about_as_often_as_they_say(name):
     truth = measures.measure(binary(*noisy(99, rows=400_000)))[name]
-    assert 0.91 <= coverage(lambda seed: binary(*noisy(seed, rows=250)), name, truth) <= 0.985
+    assert 0.91 <= coverage(lambda seed: binary(*noisy(seed, rows=400)), name, truth) <= 0.985
+
+
+def few(seed, positives, area, negatives=500):
+    """Predictions with a given number of positives, drawn from two normal distributions whose area is known."""
+    label = np.repeat([1, 0], [positives, negatives])
+    value = np.random.default_rng(seed).normal(size=len(label)) + label * math.sqrt(2) * NormalDist().inv_cdf(area)
+    return binary(label, 1 / (1 + np.exp(-value)))
+
+
+@pytest.mark.parametrize("area", [0.6, 0.8, 0.95, 0.99])
+@pytest.mark.parametrize("positives", [20, 50])
+def test_the_interval_of_roc_auc_holds_the_truth_with_few_positives(positives, area):
+    assert coverage(lambda seed: few(seed, positives, area), "roc_auc", area) >= 0.93
+
+
+def test_the_variance_of_an_area_of_few_positives_is_at_least_that_of_hanley_and_mcneil():
+    label = np.repeat([0, 1], [40, 20])
+    predictions = binary(label, np.linspace(0, 1, 60)[np.r_[0:30, 50:60, 30:50]])
+    # The area is 0.75, and every positive is right about 30 of 40: DeLong's variance has but the negatives' part.
+    above, below = 0.75 / 1.25 - 0.5625, 1.125 / 1.75 - 0.5625
+    error = math.sqrt((0.1875 + 19 * above + 39 * below) / 800)
+    reach = 1.959963984540054 * error / 0.1875
+    expected = [1 / (1 + math.exp(-end)) for end in (math.log(3) - reach, math.log(3) + reach)]
+    assert measures.bootstrap_intervals(predictions, ["roc_auc"])["roc_auc"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "average_precision"])
+@pytest.mark.parametrize("rare", [0, 1])
+def test_a_class_of_few_rows_gives_no_interval_to_what_ranks_rows(name, rare):
+    predictions = few(1, 100, 0.9, 100)
+    kept = [np.r_[0:count, 100:200] if rare else np.r_[0:100, 100 : 100 + count] for count in (20, 19)]
+    enough, too_few = (measures.select(predictions, rows) for rows in kept)
+    assert measures.measure(too_few)[name] is not None
+    assert measures.bootstrap_intervals(too_few, [name])[name] is None
+    assert measures.advantage(too_few, too_few, name) is None
+    assert measures.bootstrap_intervals(enough, [name])[name] is not None
+    assert measures.advantage(enough, enough, name) is not None
+
+
+@pytest.mark.parametrize("name", [metric.name for metric in measures.metrics_for(REGRESSION)])
+def test_few_rows_give_no_interval_to_a_mean(name):
+    random = np.random.default_rng(0)
+    enough, too_few = (regression(random.normal(size=rows), random.normal(size=rows)) for rows in (20, 19))
+    assert measures.bootstrap_intervals(too_few, [name])[name] is measures.advantage(too_few, too_few, name) is None
+    assert measures.bootstrap_intervals(enough, [name])[name] is not None
 
 
 def test_an_interval_without_errors_is_not_a_point():
-    perfect = binary([0] * 30 + [1] * 10, [0.1] * 30 + [0.9] * 10)
+    perfect = binary([0] * 30 + [1] * 20, [0.1] * 30 + [0.9] * 20)
     found = measures.bootstrap_intervals(perfect, ["roc_auc", "average_precision", "recall", "precision", "f1"])
     assert all(0.6 < low < 0.97 and high == 1.0 for low, high in found.values())
 
@@ -328,7 +374,8 @@ def test_advantage_of_an_undefined_metric_is_none():
         (0.8, (0.7, 0.9), {"maximum": 0.9}, "pass"),
         (0.8, (0.7, 0.9), {"maximum": 0.89}, "warn"),
         (0.8, (0.7, 0.9), {"maximum": 0.79}, "fail"),
-        (0.8, None, {"maximum": 0.9}, "warn"),
+        (0.8, None, {"maximum": 0.9}, "inconclusive"),
+        (0.95, None, {"maximum": 0.9}, "fail"),
         (None, None, {"maximum": 0.9}, "inconclusive"),
     ],
 )
@@ -401,7 +448,7 @@ def test_calibration_of_a_score_with_few_values_has_fewer_bins():
 
 @settings(max_examples=50, deadline=None)
 @given(
-    st.lists(st.tuples(st.booleans(), st.sampled_from([0.0, 0.1, 0.5, 0.5, 0.9, 1.0])), min_size=1, max_size=40),
+    st.lists(st.tuples(st.booleans(), st.sampled_from([0.0, 0.1, 0.5, 0.5, 0.9, 1.0])), min_size=1, max_size=60),
     st.integers(0, 5),
 )
 def test_every_interval_is_finite_and_ordered(rows, seed):
@@ -409,23 +456,26 @@ def test_every_interval_is_finite_and_ordered(rows, seed):
     predictions = binary(np.array(label).astype(int), score)
     values = measures.measure(predictions)
     for name, interval in measures.bootstrap_intervals(predictions, list(values), samples=100, seed=seed).items():
-        assert (interval is None) == (values[name] is None)
+        ranked = name in ("roc_auc", "average_precision")
+        least = min(sum(label), len(label) - sum(label)) if ranked else len(label)
+        too_few = measures.METRICS[name].of_counts is None and least < 20
+        assert (interval is None) == (values[name] is None or too_few)
         if interval is not None:
             assert math.isfinite(interval[0]) and interval[0] <= interval[1] < math.inf
 
 
 def test_the_interval_of_a_loss_is_that_of_a_mean_on_the_log_scale():
-    label, prediction = [0.0, 1.0, 4.0, 2.0], [1.0, 3.0, 0.0, 7.0]
-    # The errors are 1, 2, 4, 5: mean 3, sample variance 10 / 3, standard error sqrt(10 / 12).
-    reach = 1.959963984540054 * math.sqrt(10 / 12) / 3
+    label, prediction = [0.0, 1.0, 4.0, 2.0] * 5, [1.0, 3.0, 0.0, 7.0] * 5
+    # The errors are 1, 2, 4, 5, five times each: mean 3, sample variance 50 / 19, standard error sqrt(50 / 380).
+    reach = 1.959963984540054 * math.sqrt(50 / 380) / 3
     found = measures.bootstrap_intervals(regression(label, prediction), ["mean_absolute_error"])
     assert found["mean_absolute_error"] == pytest.approx((3 * math.exp(-reach), 3 * math.exp(reach)))
 
 
 def test_a_perfect_area_has_the_interval_of_the_smaller_class():
-    label, score = [1] * 5 + [0] * 40, [0.9] * 5 + [0.1] * 40
+    label, score = [1] * 25 + [0] * 40, [0.9] * 25 + [0.1] * 40
     found = measures.bootstrap_intervals(binary(label, score), ["roc_auc"])["roc_auc"]
-    assert found == measures.wilson_interval(5, 5)
+    assert found == measures.wilson_interval(25, 25)
 
 
 def test_a_label_that_the_model_never_saw_costs_the_greatest_loss():

@@ -129,7 +129,11 @@ def _compare(
         return _only(Status.INCONCLUSIVE, f"{name} cannot be applied to these rows. {error.message}", scope)
     found = advantage(challenger, champion, terms.metric, terms.samples, terms.confidence, terms.seed)
     if found is None:
-        return _only(Status.INCONCLUSIVE, f"The {terms.metric} of the model or the champion is undefined.", scope)
+        return _only(
+            Status.INCONCLUSIVE,
+            f"The {terms.metric} of the model or the champion is undefined, or rests on too few rows to compare.",
+            scope,
+        )
     check = _judge(*found, terms)
     return Comparison(replace(check, confidence=terms.confidence, samples=len(challenger.label), scope=scope), champion)
 

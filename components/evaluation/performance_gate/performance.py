@@ -13,6 +13,7 @@ from kfp_hallmark.contracts.predictions import Predictions, read_predictions
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
 from kfp_hallmark.errors import InputError, nearest
 from kfp_hallmark.measures import (
+    LEAST_ROWS,
     Interval,
     Metric,
     bootstrap_intervals,
@@ -149,6 +150,8 @@ def _message(limit: Limit, status: Status, observed: float | None, interval: Int
     return {
         Status.PASS: f"The {name} is {value}, {kept} {bound}, as is its whole interval.",
         Status.WARN: f"The {name} is {value}, {kept} {bound}, but its interval reaches beyond the limit.",
+        Status.INCONCLUSIVE: f"The {name} is {value}, {kept} {bound}, but of too few rows to say how sure that is: an "
+        f"interval takes {LEAST_ROWS} rows, of each class where the metric ranks rows.",
         Status.FAIL: f"The {name} is {value}, {broken} limit of {bound}"
         f"{', though its interval reaches within it' if chance else ''}.",
     }[status]

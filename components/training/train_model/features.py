@@ -18,7 +18,10 @@ NUMBER, TEXT = "double", "string"
 """The MLflow types of features: every number and boolean is a double, so that a missing value is no other type."""
 
 MAX_CATEGORIES = 32
-"""How many columns a text feature becomes; what is rarer than the most frequent shares one."""
+"""Into how many columns a text feature is made at most; what is rarer than the most frequent shares one."""
+
+MAX_TEXT_COLUMNS = 256
+"""Into how many columns all text features are made together, at 8 bytes a row, if each is to have at least two."""
 
 
 def choose_columns(dataset: str | Path, target: str, excluded: Sequence[str]) -> list[Column]:
@@ -75,7 +78,8 @@ def read_features(dataset: str | Path, columns: Sequence[Column]) -> pandas.Data
 def make_pipeline(estimator: Any, columns: Sequence[Column], frame: pandas.DataFrame) -> Any:
     """Return an estimator behind the preprocessing that its features need, all of it scikit-learn's own.
 
-    Text becomes one column a category, a missing value being one, and the rarest and those never seen sharing one.
+    Text becomes one column a category, a missing value being one, and the rarest and those never seen sharing one. More
+    than eight text features share `MAX_TEXT_COLUMNS`, which bounds memory.
     Numbers go as they are to an estimator that copes with missing ones; for any other, missing ones become the median
     and all are standardised. A column of numbers without a single value has nothing to tell and is dropped.
     """
@@ -88,12 +92,15 @@ def make_pipeline(estimator: Any, columns: Sequence[Column], frame: pandas.DataF
     prepare: Any = "passthrough"
     if not get_tags(estimator).input_tags.allow_nan:
         prepare = Pipeline([("impute", SimpleImputer(strategy="median")), ("standardise", StandardScaler())])
-    encode = OneHotEncoder(
-        handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES, sparse_output=False, dtype="float64"
-    )
     empty = [column.name for column in columns if column.type == NUMBER and frame[column.name].isna().all()]
     numbers = [column.name for column in columns if column.type == NUMBER and column.name not in empty]
     texts = [column.name for column in columns if column.type == TEXT]
+    encode = OneHotEncoder(
+        handle_unknown="infrequent_if_exist",
+        max_categories=max(2, min(MAX_CATEGORIES, MAX_TEXT_COLUMNS // max(1, len(texts)))),
+        sparse_output=False,
+        dtype="float64",
+    )
     parts = [("numbers", prepare, numbers), ("texts", encode, texts), ("empty", "drop", empty)]
     features = ColumnTransformer([part for part in parts if part[2]], sparse_threshold=0)
     return Pipeline([("features", features), ("estimator", estimator)])

@@ -104,9 +104,8 @@ def test_names_in_a_file_of_parameters_are_text(hallmark, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_what_the_system_refuses_is_told_without_a_traceback(hallmark, tmp_path):
-    (tmp_path / "state").mkdir()
-    (tmp_path / "state" / "reuse").write_text("a file where a folder must be")
+def test_what_the_system_refuses_is_told_without_a_traceback(hallmark, monkeypatch):
+    monkeypatch.setenv("HALLMARK_ENVIRONMENTS", "/proc/none")
     done = hallmark("run", "governed_training", "--params", EXAMPLE)
     assert done.returncode == 1
     assert done.stderr.startswith("Error: ")

@@ -158,7 +158,7 @@ def test_processes_that_append_at_once_lose_nothing(tmp_path):
     assert found == [(str(writer), number) for writer in range(4) for number in range(25)]
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.dictionaries(st.text(), JSON, max_size=3), min_size=1, max_size=4), st.data())
 def test_any_records_make_a_whole_log_and_no_changed_byte_goes_unnoticed(tmp_path_factory, entries, data):
     log = tmp_path_factory.mktemp("log") / "audit.jsonl"

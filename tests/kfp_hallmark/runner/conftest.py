@@ -153,9 +153,9 @@ def twice():
     read_back(copy=first.outputs["copy"]).after(second)
 
 
-@dsl.pipeline(name="twice-told")
-def twice_told(uri: str):
-    note_down(text=uri)
+@dsl.pipeline(name="telling-uri")
+def telling_uri(password: str):
+    note_down(text=f"http://bob:{password}@host/store")
 
 
 @dsl.pipeline(name="inner")
@@ -200,6 +200,30 @@ def linger(fifo_uri: str, output: Output[Artifact]):
     with open(fifo_uri, "w") as fifo:
         fifo.write(f"{os.getpid()} {child.pid}")
     signal.pause()
+
+
+@component(environment="release")
+def tidy(fifo_uri: str, books_uri: str):
+    import pathlib
+    import signal
+    import subprocess
+    import sys
+
+    def stop(number, frame):
+        # Longer than the shell takes to end, which gets the signal too.
+        subprocess.run([sys.executable, "-c", "import json"], check=True)
+        pathlib.Path(books_uri).write_text("tidied")
+        raise SystemExit(1)
+
+    signal.signal(signal.SIGTERM, stop)
+    with open(fifo_uri, "w") as fifo:
+        fifo.write("ready")
+    signal.pause()
+
+
+@dsl.pipeline(name="tidying")
+def tidying(fifo_uri: str, books_uri: str):
+    tidy(fifo_uri=fifo_uri, books_uri=books_uri)
 
 
 @component(environment="release")

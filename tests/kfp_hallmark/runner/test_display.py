@@ -1,5 +1,11 @@
 import io
+import json
+import subprocess
+import sys
+from pathlib import Path
 
+import pytest
+from kfp import compiler
 from rich.console import Console
 
 from kfp_hallmark import runner
@@ -55,3 +61,31 @@ def test_a_log_that_is_long_and_binary_is_shown_in_short_and_steers_no_terminal(
     assert "[2J cleared" in screen
     assert "\x1b" not in screen
     assert len(screen) < 30_000
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from kfp_hallmark import runner
+
+folder = Path(sys.argv[1])
+pipeline, parameters = folder / "pipeline.yaml", {"books_uri": "books.txt"}
+result = runner.run(pipeline, parameters, state=folder / "state", output=folder / "out", base=folder)
+sys.exit(result.exit_code)
+"""
+
+
+@pytest.mark.parametrize("screen", ["closed pipe", "full disk"])
+def test_a_screen_that_takes_nothing_ends_no_run(pipelines, tmp_path, screen):
+    compiler.Compiler().compile(pipelines.governed, str(tmp_path / "pipeline.yaml"))
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
+    with Path("/dev/full").open("w") as full:
+        output = subprocess.PIPE if screen == "closed pipe" else full
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.PIPE, text=True)
+    if process.stdout:
+        process.stdout.close()
+    errors = process.stderr.read()
+    assert (process.wait(), errors) == (0, "")
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["status"] == "succeeded"
+    assert (tmp_path / "out" / "index.html").is_file()
+    assert (tmp_path / "books.txt").read_text().startswith("SUCCEEDED")

@@ -81,8 +81,8 @@ def test_pure_steps_are_reused_but_not_across_platforms(run, run_in_containers, 
 
 
 def test_local_inputs_are_seen_and_cannot_be_written(run_in_containers, tmp_path):
-    (tmp_path / "inputs").mkdir()
-    (tmp_path / "inputs" / "a.txt").write_text("content")
+    (tmp_path / "in:puts").mkdir()
+    (tmp_path / "in:puts" / "a.txt").write_text("content")
 
     @component(environment="release")
     def read(folder_uri: str) -> str:
@@ -99,7 +99,7 @@ def test_local_inputs_are_seen_and_cannot_be_written(run_in_containers, tmp_path
     def reading(folder_uri: str):
         read(folder_uri=folder_uri)
 
-    result, screen = run_in_containers(reading, {"folder_uri": "inputs"})
+    result, screen = run_in_containers(reading, {"folder_uri": "in:puts"})
     assert result.status == "succeeded", screen
     assert result.steps[0].outputs["Output"] == "content"
 

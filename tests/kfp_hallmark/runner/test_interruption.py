@@ -89,6 +89,15 @@ def test_a_signal_that_ends_nothing_changes_nothing(pipelines, tmp_path):
     assert "Succeeded" in output
 
 
+def test_a_step_has_the_time_to_tidy_up(pipelines, tmp_path):
+    process = start(pipelines.tidying, tmp_path)
+    assert (tmp_path / "fifo").read_text() == "ready"
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert (tmp_path / "books.txt").read_text() == "tidied"
+
+
 def test_what_a_step_leaves_running_ends_with_it(run, pipelines):
     result, _ = run(pipelines.forking)
     assert result.status == "succeeded"

@@ -27,6 +27,9 @@ def typed(
     nothing()
 
 
+ENDLESS = []
+ENDLESS.append(ENDLESS)
+
 REQUIRED = {"count": 1, "text": "a"}
 
 
@@ -84,11 +87,52 @@ def test_all_missing_ones_are_named():
         ("data_uri", "", "'data_uri' must be a path or a URI; got ''.\nHint: Leave it out, or write null."),
         ("limits", {"a": {"b": None}}, "got None.\nHint: Leave out what has no value."),
         ("names", [math.inf], "finite numbers"),
+        ("count", 2**53 + 1, "Whole numbers in the parameter 'count' must be at most 2**53 in size; one is not."),
+        ("count", -(2**53) - 1, "at most 2**53 in size"),
+        ("count", 10**400, "at most 2**53 in size"),
+        ("share", 10**400, "at most 2**53 in size"),
+        ("limits", {"a": [2**53 + 1]}, "Whole numbers in the parameter 'limits'"),
+        ("text", "{{$.inputs.parameters['count']}}", "Text in the parameter 'text' must not hold '{{$', which KFP"),
+        ("names", [["/kfp-workspace/x"]], "Text in the parameter 'names' must not hold '/kfp-workspace'"),
+        ("text", "\udcff", "Text in the parameter 'text' must be UTF-8; got '\\udcff'."),
+        ("limits", {"\udcff": 1}, "Text in the parameter 'limits' must be UTF-8"),
+        ("names", ENDLESS, "The parameter 'names' must nest at most 30 deep"),
+        ("data_uri", "s3://bob:s3cr@t@host/a", "must hold no password, which would stand in the steps' logs"),
+        ("limits", {"a": ["see http://bob:s3cr@t@host"]}, "got one in 'see http://host'.\nHint: Give credentials by"),
         ("names", [datetime.date(2015, 1, 2)], "values inside the parameter 'names'"),
     ],
 )
 def test_wrong_types_are_refused(name, value, message):
-    assert message in refused(**{name: value})
+    told = refused(**{name: value})
+    assert message in told
+    assert "s3cr" not in told
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("count", 2**53),
+        ("count", -(2**53)),
+        ("limits", {"a": [2**53]}),
+        ("names", [[[["{$"]]]]),
+        ("text", "/workspace/{{x}}"),
+        ("data_uri", "s3://bucket/a:b@c"),
+        ("data_uri", "abfs://container@account/a"),
+    ],
+)
+def test_what_just_reaches_a_step_is_taken(name, value):
+    assert runner.check_parameters(typed, REQUIRED | {name: value})[name] == value
+
+
+def test_a_pipeline_that_needs_an_artifact_is_refused(tmp_path):
+    @dsl.component(base_image="python:3.11")
+    def read(data: dsl.Input[dsl.Dataset], more: dsl.Input[dsl.Artifact] = None):
+        pass
+
+    compiler.Compiler().compile(read, str(tmp_path / "read.yaml"))
+    with pytest.raises(InputError, match="must need no artifacts to be run; this one needs: data") as caught:
+        runner.check_parameters(tmp_path / "read.yaml", {})
+    assert "dsl.importer" in str(caught.value)
 
 
 def test_text_is_read_by_the_declared_type():
@@ -115,7 +159,9 @@ def test_null_means_absent():
     assert runner.parse_parameters(typed, {"text": "null"}) == {"text": "null"}
 
 
-@pytest.mark.parametrize(("name", "text"), [("count", "1.5"), ("share", "x"), ("on", "perhaps"), ("limits", "{a: [")])
+@pytest.mark.parametrize(
+    ("name", "text"), [("count", "1.5"), ("share", "x"), ("on", "perhaps"), ("limits", "{a: ["), ("names", "[" * 9999)]
+)
 def test_text_of_another_type_is_refused(name, text):
     with pytest.raises(InputError, match=f"The parameter '{name}' must be of type"):
         runner.parse_parameters(typed, {name: text})

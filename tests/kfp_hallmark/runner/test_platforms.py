@@ -1,4 +1,7 @@
+import pytest
+
 from kfp_hallmark.contracts import experiment
+from kfp_hallmark.errors import InputError
 from kfp_hallmark.runner.local import LocalPlatform
 from kfp_hallmark.runner.platforms import Folders
 
@@ -12,6 +15,14 @@ def test_the_users_variables_say_where_the_state_is(tmp_path):
     }
     assert given.items() <= folders.variables(given).items()
     assert folders.variables({"HALLMARK_SERVING_DIR": ""})["HALLMARK_SERVING_DIR"] == str(tmp_path / "state/serving")
+
+
+@pytest.mark.parametrize("name", ["what?", "a%20b", "a#b"])
+def test_a_state_that_no_uri_can_name_is_refused(tmp_path, name):
+    folders = Folders(run=tmp_path / "run", state=tmp_path / name, scratch=tmp_path, run_id="one")
+    with pytest.raises(InputError, match="The folder of the state must hold no"):
+        folders.variables({})
+    assert folders.variables({"MLFLOW_TRACKING_URI": "http://host"})["MLFLOW_TRACKING_URI"] == "http://host"
 
 
 def test_every_run_looks_at_the_sources_anew(tmp_path, monkeypatch):

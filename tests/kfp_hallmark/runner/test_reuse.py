@@ -204,6 +204,7 @@ class TestUntold:
             assert reused(result) == set()
             assert result.steps[1].outputs["Output"] == rows
 
+    @pytest.mark.filterwarnings("ignore:It looks like you're using the remote file")
     def test_another_import_is_another_input(self, run, reused):
         @component(environment="release", pure=True)
         def place(data: dsl.Input[dsl.Dataset]) -> str:

@@ -119,9 +119,9 @@ class TestFailed:
         result, screen = run(pipelines.stumbling, {"lines": 40})
         assert (result.status, result.exit_code) == ("failed", 1)
         assert states(result) == {"stumble": "failed", "note_down": "skipped", "note_down_2": "succeeded"}
-        assert "step     stumble" in screen
-        assert "RuntimeError: stumbled" in screen
-        assert "line 0" not in screen
+        assert result.failed_steps[0].reason == "RuntimeError: stumbled"
+        assert "step     stumble\nbecause  RuntimeError: stumbled\n" in screen
+        assert screen.count("│") == 5
         assert str(result.directory / "logs/stumble.log") in screen
 
     def test_a_step_that_writes_nonsense_fails_and_the_books_are_closed(self, run, books, states, pipelines):
@@ -261,6 +261,20 @@ class TestSurroundings:
         assert "telling" in (result.directory / "logs/tell.log").read_text()
         assert "telling" not in screen
 
+    def test_a_component_that_tells_of_pip_install_runs_under_this_python(self, run):
+        @dsl.component(base_image="python:3.11", install_kfp_package=False)
+        def tell(advice: str) -> str:
+            import sys
+
+            return sys.executable  # not after pip install
+
+        @dsl.pipeline(name="advising")
+        def advising():
+            tell(advice="pip install x")
+
+        result, _ = run(advising)
+        assert result.steps[0].outputs["Output"] == sys.executable
+
     def test_everything_is_put_back(self, run, pipelines, books):
         before = (
             builtins.print,
@@ -323,7 +337,7 @@ class TestRefused:
         assert "The output folder must be new or empty" in refused[0]
 
     @pytest.mark.parametrize("blocked", ["state", "state/reuse", "state/mlflow"])
-    def test_a_state_that_cannot_be_made_leaves_the_output_folder_alone(self, run, pipelines, tmp_path, blocked):
+    def test_a_state_that_cannot_be_made_leaves_no_output_folder(self, run, pipelines, tmp_path, blocked):
         (tmp_path / blocked).parent.mkdir(exist_ok=True)
         (tmp_path / blocked).touch()
         with pytest.raises(InputError, match="A run must be able to make the folder"):

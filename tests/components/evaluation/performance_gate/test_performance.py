@@ -57,6 +57,17 @@ def test_the_worst_check_is_the_status(performance):
     assert "Limits broken: log loss." in found.report
 
 
+def test_one_positive_row_is_no_pass(performance):
+    label, score = [1] + [0] * 5000, np.r_[0.95, np.linspace(0, 1, 5000)]
+    found = performance(label, score, {"min_roc_auc": 0.9, "min_accuracy": 0.4})
+    assert found.status == "inconclusive"
+    check = found.verdict.checks[0]
+    assert (check.name, check.observed, check.interval) == ("roc_auc", pytest.approx(0.95, abs=1e-3), None)
+    assert "at least 0.9, but of too few rows to say how sure that is" in check.message
+    assert "too few rows" in found.report
+    assert performance(label, score, {"min_roc_auc": 0.96}).status == "fail"
+
+
 def test_a_metric_that_is_undefined_is_inconclusive(performance):
     found = performance([1, 1, 1, 1], [0.2, 0.7, 0.8, 0.9], {"min_roc_auc": 0.8, "min_recall": 0.1})
     assert found.status == "inconclusive"
