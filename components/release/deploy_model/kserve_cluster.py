@@ -222,7 +222,7 @@ class Cluster:
         Raises:
             ServiceError: If it fails, does not serve in time, or something else changes it.
         """
-        deadline, pause = time.monotonic() + self.options.max_seconds, 0.1
+        deadline, pause = time.monotonic() + self.options.max_seconds, 0.02
         while True:
             with _reaching(self.task):
                 found = self._get(GROUP, VERSION, PLURAL, self.service)
@@ -246,7 +246,7 @@ class Cluster:
                     "If it takes so long, run it again with a greater max_seconds.",
                 )
             time.sleep(pause)
-            pause = min(pause * 1.5, 10.0)
+            pause = min(pause * 2, 10.0)
 
     def restore(self, former: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> None:
         """Bring the InferenceService back to what it was, unless somebody else changed it in between."""

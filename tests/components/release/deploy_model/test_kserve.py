@@ -464,6 +464,16 @@ def test_no_cluster_at_all_is_told(released, run, cluster, tmp_path, monkeypatch
         run(released, context="other")
 
 
+def test_a_pod_reaches_its_own_cluster_unless_a_context_is_named(released, run, cluster, tmp_path, monkeypatch):
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "1")
+    monkeypatch.setattr("kubernetes.config.incluster_config.SERVICE_TOKEN_FILENAME", str(tmp_path / "none"))
+    with pytest.raises(ServiceError, match=r"there is no cluster to reach: Service token file does not exist"):
+        run(released)
+    run(released, context="main")
+    assert cluster.share(service(released)) == {"1": 100}
+
+
 def test_an_address_where_nobody_answers_is_told(released, run, cluster, tmp_path, monkeypatch):
     text = cluster.kubeconfig.read_text().replace("http://127.0.0.1:", "http://127.0.0.1:1#")
     (tmp_path / "kubeconfig").write_text(text)
@@ -852,3 +862,11 @@ def test_a_right_that_is_missing_is_told(released, cluster, run, right):
     with pytest.raises(ServiceError, match=rf"is forbidden: User .* cannot {verb} resource \"{plural}\"") as told:
         run(released)
     assert told.value.hint.startswith("Bind the Roles of manifests/kubeflow to the account that runs this")
+
+
+def test_a_mode_that_the_cluster_does_not_know_is_found_out(released, cluster, run, monkeypatch, sqlite_uri):
+    monkeypatch.setattr(cluster, "_mode", lambda isvc: "Knative")
+    with pytest.raises(ServiceError, match=r"it failed: KServe serves it in the mode Knative\."):
+        run(released, mode="Standard")
+    assert champion(sqlite_uri, released) is None
+    assert [key for key in cluster.objects if key[0] == "inferenceservices"] == []
