@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kfp_hallmark.components.evaluation.performance_gate.component import performance_gate as performance_gate
     from kfp_hallmark.components.governance.decide_release.component import decide_release as decide_release
     from kfp_hallmark.components.governance.enforce_decision.component import enforce_decision as enforce_decision
+    from kfp_hallmark.components.governance.log_run.component import log_run as log_run
     from kfp_hallmark.components.governance.record_run.component import record_run as record_run
     from kfp_hallmark.components.release.deploy_model.component import deploy_model as deploy_model
     from kfp_hallmark.components.release.register_model.component import register_model as register_model

@@ -101,9 +101,12 @@ def compile_pipeline(pipeline: BaseComponent, flavour: str) -> bytes:
     Raises:
         HallmarkError: If the pipeline needs a platform document and the flavour is `vertex`.
     """
-    spec = pipeline.pipeline_spec
-    platform = pipeline_spec_pb2.PlatformSpec()
-    platform.CopyFrom(pipeline.platform_spec)
+    from kfp_hallmark.platforms.pipeline import Pipeline, drop_documentation
+
+    changed = Pipeline(pipeline)
+    drop_documentation(changed)
+    changed.put_back()
+    spec, platform = changed.spec, changed.platform
     if flavour == VERTEX and platform.platforms:
         raise HallmarkError(
             f"A pipeline for Vertex AI must have no platform settings; {spec.pipeline_info.name!r} has."
@@ -199,7 +202,7 @@ def compile_for(
         IntegrityError: If that file is not whole.
     """
     from kfp_hallmark.platforms import kubeflow, vertex
-    from kfp_hallmark.platforms.pipeline import Pipeline, drop_docstrings, set_images
+    from kfp_hallmark.platforms.pipeline import Pipeline, drop_documentation, set_images
 
     applied = {KUBEFLOW: kubeflow.apply, VERTEX: vertex.apply}
     if platform not in applied:
@@ -209,7 +212,7 @@ def compile_for(
     pins = lock.read(Path(images) if images else settings.path(settings.images.lock))
     changed = Pipeline(pipeline)
     set_images(changed, lambda name: lock.pin(_in_registry(name, registry or settings.images.registry), pins))
-    drop_docstrings(changed)
+    drop_documentation(changed)
     applied[platform](changed, settings)
     changed.put_back()
     return _to_yaml(changed.spec, changed.description, changed.platform)

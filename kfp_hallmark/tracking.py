@@ -9,17 +9,28 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.errors import InputError, MissingInputError
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
 VARIABLE = "MLFLOW_TRACKING_URI"
+EXPERIMENT_VARIABLE = "MLFLOW_EXPERIMENT_ID"
+RUN_VARIABLE = "MLFLOW_RUN_ID"
+"""The variable in which a platform names the run that a step is to log to."""
+
+PARENT_TAG = "mlflow.parentRunId"
+PIPELINE_TAG = "hallmark.pipeline"
+PIPELINE_RUN_TAG = "hallmark.pipeline_run"
+"""The tag by which a pipeline run's own MLflow run is found; its value is what the platform calls the run."""
+
 SQLITE = "sqlite:///"
 ARTIFACT_FOLDER = "mlruns"
 """Where a local SQLite store keeps artifacts, beside its file."""
@@ -59,8 +70,15 @@ def client(uri: str) -> MlflowClient:
             return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
+def from_platform(variable: str, uri: str) -> str | None:
+    """Return what the platform says in a variable of its tracking server, if that is the one that is logged to."""
+    return os.environ.get(variable) or None if os.environ.get(VARIABLE, uri).rstrip("/") == uri.rstrip("/") else None
+
+
 def experiment(client: MlflowClient, name: str) -> str:
     """Return the id of an experiment, which is made when it is not there; two at once make one.
+
+    Where the platform names an experiment of its tracking server by `MLFLOW_EXPERIMENT_ID`, it is that one.
 
     In a local SQLite store its artifacts lie beside the store's file; MLflow would put them into the working directory.
 
@@ -70,6 +88,8 @@ def experiment(client: MlflowClient, name: str) -> str:
     """
     from mlflow.exceptions import MlflowException
 
+    if given := from_platform(EXPERIMENT_VARIABLE, client.tracking_uri):
+        return given
     with reaching(client.tracking_uri):
         found = client.get_experiment_by_name(name)
         if found is None:
@@ -84,6 +104,95 @@ def experiment(client: MlflowClient, name: str) -> str:
             f"experiment must be active; {name!r} was deleted.", "Restore it in MLflow, or choose another name."
         )
     return str(found.experiment_id)
+
+
+@dataclass(frozen=True)
+class RunTree:
+    """The MLflow runs of one pipeline run: a parent, and one run for each step below it.
+
+    Where the platform gives every step a run of its own (Kubeflow Pipelines from 2.17 with its MLflow plugin), the
+    parent is the one above that, and the platform makes and ends the runs. Everywhere else they are made here.
+
+    Attributes:
+        client: A client of the tracking store.
+        experiment_id: The experiment.
+        parent_id: The run above those of the steps.
+        joined: Whether the platform made it, and so ends it.
+    """
+
+    client: MlflowClient
+    experiment_id: str
+    parent_id: str
+    joined: bool
+
+    @classmethod
+    def open(cls, uri: str | None, experiment_name: str, pipeline: str, run_id: str) -> RunTree:
+        """Find the parent, or make it.
+
+        Args:
+            uri: The tracking store. Default: MLFLOW_TRACKING_URI.
+            experiment_name: The experiment of a parent that is made.
+            pipeline: The pipeline's name, which is the parent's too.
+            run_id: What the platform calls the pipeline run.
+
+        Raises:
+            InputError: If no store is named.
+            MissingInputError: If the store does not answer, or has no run that the platform names.
+        """
+        store = client(tracking_uri(uri))
+        given = from_platform(RUN_VARIABLE, store.tracking_uri)
+        if given is None:
+            folder = experiment(store, experiment_name)
+            with reaching(store.tracking_uri):
+                return cls(store, folder, _parent(store, folder, pipeline, run_id), joined=False)
+        with reaching(store.tracking_uri):
+            own = store.get_run(given)
+            return cls(store, own.info.experiment_id, own.data.tags.get(PARENT_TAG, given), joined=True)
+
+    def steps(self) -> dict[str, Run]:
+        """Return the runs below the parent by name, of several of a name the first."""
+        with reaching(self.client.tracking_uri):
+            found = _found(self.client, self.experiment_id, PARENT_TAG, self.parent_id)
+        return {run.info.run_name: run for run in reversed(found)}
+
+    def make(self, step: str) -> Run:
+        """Make the run of a step."""
+        with reaching(self.client.tracking_uri):
+            return _make(self.client, self.experiment_id, step, {PARENT_TAG: self.parent_id})
+
+    def end(self, status: str) -> None:
+        """End the parent as `FINISHED`, `FAILED` or `KILLED`; the platform's own is left to the platform."""
+        if not self.joined:
+            with reaching(self.client.tracking_uri):
+                self.client.set_terminated(self.parent_id, status)
+
+
+def _parent(client: MlflowClient, experiment_id: str, pipeline: str, run_id: str) -> str:
+    """Return the id of a pipeline run's own run; of two that are made at the same moment the first stays."""
+    if not _found(client, experiment_id, PIPELINE_RUN_TAG, run_id):
+        made = _make(client, experiment_id, pipeline, {PIPELINE_RUN_TAG: run_id, PIPELINE_TAG: pipeline}).info.run_id
+        if made != _found(client, experiment_id, PIPELINE_RUN_TAG, run_id)[0].info.run_id:
+            client.delete_run(made)
+    return str(_found(client, experiment_id, PIPELINE_RUN_TAG, run_id)[0].info.run_id)
+
+
+def _found(client: MlflowClient, experiment_id: str, tag: str, value: str) -> list[Run]:
+    """Return the runs with a tag, the first first, by an order that everybody sees alike."""
+    from mlflow.entities import ViewType
+
+    found: list[Run] = []
+    token: str | None = ""
+    while token is not None:
+        page = client.search_runs(
+            [experiment_id], f"tags.`{tag}` = '{value}'", ViewType.ACTIVE_ONLY, 1000, page_token=token or None
+        )
+        found += page
+        token = page.token or None
+    return sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))
+
+
+def _make(client: MlflowClient, experiment_id: str, name: str, tags: Mapping[str, str]) -> Run:
+    return client.create_run(experiment_id, tags=dict(tags), run_name=name)
 
 
 @contextmanager

@@ -35,6 +35,9 @@ VERSION_LABEL = "hallmark_version"
 MAX_SECONDS = 7200.0
 """How long an operation may take unless a setting says otherwise; a deployment takes minutes."""
 
+CALL_SECONDS = 60.0
+"""How long one call may take; the clients have no bound of their own for most."""
+
 _ROLES = {
     "aiplatform": "roles/aiplatform.user on the project",
     "artifactregistry": "roles/artifactregistry.reader on the repository, which Vertex AI's service agent needs too",
@@ -169,7 +172,7 @@ class Vertex:
 
         with reaching(task):
             try:
-                return operation.result(timeout=self.max_seconds, polling=_polling(), retry=retry())
+                return operation.result(timeout=self.max_seconds, polling=_polling(), retry=_retry())
             except TimeoutError:
                 raise self._late(operation.operation.name, task) from None
 
@@ -182,7 +185,7 @@ class Vertex:
         from google.api_core.exceptions import RetryError
 
         def ended(name: str) -> None:
-            if not client.get_operation({"name": name}, retry=retry()).done:
+            if not client.get_operation({"name": name}, **reading()).done:
                 raise _UnderWayError
 
         polling = _polling().with_predicate(lambda error: isinstance(error, _UnderWayError))
@@ -212,7 +215,7 @@ def _operations(client: Any, resource: str) -> Iterator[Any]:
     token = ""
     while True:
         try:
-            page = client.list_operations({"name": resource, "page_token": token}, retry=retry())
+            page = client.list_operations({"name": resource, "page_token": token}, **reading())
         except exceptions.NotFound:
             return
         yield from page.operations
@@ -221,8 +224,12 @@ def _operations(client: Any, resource: str) -> Iterator[Any]:
             return
 
 
-def retry() -> Retry:
-    """Return how a call that changes nothing is repeated: for at most a minute, when the service cannot be reached."""
+def reading() -> dict[str, Any]:
+    """Return how to call what changes nothing: again for at most a minute while the service cannot be reached."""
+    return {"retry": _retry(), "timeout": CALL_SECONDS}
+
+
+def _retry() -> Retry:
     from google.api_core.exceptions import ServiceUnavailable
     from google.api_core.retry import Retry
 

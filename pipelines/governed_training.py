@@ -79,6 +79,8 @@ def governed_training(
         run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         parameters={"data_uri": data_uri, "model_name": model_name},
         audit_log=audit_log,
+        experiment=experiment,
+        tracking_uri=tracking_uri,
     )
     with dsl.ExitHandler(record, name="governed"):
         load = components.load_dataset(
@@ -146,7 +148,24 @@ def governed_training(
             dataset_verdict=validate.outputs["verdict"],
             performance_verdict=performance.outputs["verdict"],
             fairness_verdict=fairness.outputs["verdict"],
-        ).after(explain)
+        )
+        log = components.log_run(
+            pipeline="governed-training",
+            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+            decision=decide.outputs["decision"],
+            training_metrics=train.outputs["metrics"],
+            evaluation_metrics=evaluate.outputs["metrics"],
+            explanation_metrics=explain.outputs["metrics"],
+            dataset_report=validate.outputs["report"],
+            evaluation_report=evaluate.outputs["report"],
+            performance_report=performance.outputs["report"],
+            fairness_report=fairness.outputs["report"],
+            explanation_report=explain.outputs["report"],
+            decision_report=decide.outputs["report"],
+            training_run_id=train.outputs["run_id"],
+            experiment=experiment,
+            tracking_uri=tracking_uri,
+        )
         with dsl.If(decide.outputs["outcome"] == OUTCOME_RELEASE, name="release"):
             register = components.register_model(
                 model=train.outputs["model"],
@@ -154,7 +173,7 @@ def governed_training(
                 model_name=model_name,
                 tracking_uri=tracking_uri,
                 vertex=vertex_registry,
-            )
+            ).after(log)
             components.deploy_model(
                 model=train.outputs["model"],
                 decision=decide.outputs["decision"],
@@ -165,4 +184,4 @@ def governed_training(
                 tracking_uri=tracking_uri,
             )
         with dsl.Else(name="halt"):
-            components.enforce_decision(decision=decide.outputs["decision"])
+            components.enforce_decision(decision=decide.outputs["decision"]).after(log)

@@ -106,17 +106,23 @@ def set_images(pipeline: Pipeline, pinned: Callable[[str], str]) -> None:
         step.container.image = pinned(step.container.image)
 
 
-def drop_docstrings(pipeline: Pipeline) -> None:
-    """Leave the docstrings out of the sources that our components carry: a third of a spec, and nothing runs them.
+def drop_documentation(pipeline: Pipeline) -> None:
+    """Leave out what is said of steps, nearly half of a spec: docstrings of our components, descriptions of any.
 
-    What they say of inputs and outputs stays where user interfaces read it, in the descriptions.
+    Nothing runs them, and Kubeflow's pages show a step's inputs and outputs by name and type alone. What is said of the
+    pipeline and its parameters stays; the files of the components, each on its own, keep everything.
     """
+    for component in pipeline.spec.components.values():
+        for definitions in (component.input_definitions, component.output_definitions):
+            for entry in (*definitions.parameters.values(), *definitions.artifacts.values()):
+                entry.ClearField("description")
     for step in pipeline.steps.values():
         if step.traits:
-            step.container.command[-1] = _without_docstring(step.container.command[-1])
+            step.container.command[-1] = without_docstring(step.container.command[-1])
 
 
-def _without_docstring(source: str) -> str:
+def without_docstring(source: str) -> str:
+    """Return a component's source without the function's docstring."""
     function = next(node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
     text = function.body[0]
     if ast.get_docstring(function) is None or len(function.body) == 1:

@@ -1,7 +1,8 @@
 """Make a pipeline's spec fit for kfp.local, without changing what it does.
 
 Two things that kfp.local 2.17 gets wrong are mended here: an optional parameter that is not given stops the run, and
-two tasks of one component write to the same folder.
+two tasks of one component write to the same folder. And what a component's docstring says is left out, as it is of
+compiled pipelines, so that a step is the same step, which may be used again, wherever its pipeline comes from.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from itertools import chain, count
 
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+from kfp_hallmark.component import Traits
 from kfp_hallmark.errors import InputError
+from kfp_hallmark.platforms.pipeline import without_docstring
 
 COMPONENT_PREFIX = "comp-"
 
@@ -40,6 +43,10 @@ def prepare(
     prepared.ClearField("components")
     for name, component in components.items():
         prepared.components[name].CopyFrom(component)
+    for executor in prepared.deployment_spec["executors"].values():
+        command = executor["container"]["command"] if "container" in executor else []
+        if len(command) and Traits.read(command[-1]):
+            command[-1] = without_docstring(command[-1])
     return prepared, originals
 
 

@@ -23,8 +23,8 @@ from kfp_hallmark.settings import Settings
 from kfp_hallmark.settings_checks import google_labels
 from kfp_hallmark.submission.package import Package
 from kfp_hallmark.submission.service import CANCELLED, CANCELLING, PAUSED, Run, RunStep, Schedule, TransientError
+from kfp_hallmark.vertex import CALL_SECONDS, reaching, reading
 from kfp_hallmark.vertex import Vertex as Api
-from kfp_hallmark.vertex import reaching, retry
 
 if TYPE_CHECKING:
     from google.cloud import aiplatform
@@ -110,7 +110,12 @@ class Vertex:
         try:
             with reaching(task), _unwrapped():
                 made = self._aiplatform.Experiment.get_or_create(experiment) if experiment else None
-                job.submit(service_account=vertex.service_account, network=vertex.network, experiment=made)
+                job.submit(
+                    service_account=vertex.service_account,
+                    network=vertex.network,
+                    create_request_timeout=CALL_SECONDS,
+                    experiment=made,
+                )
         except ServiceError as error:
             if self._found(run_id) is None:
                 raise
@@ -140,7 +145,7 @@ class Vertex:
             "filter": f'labels.{EXPERIMENT_LABEL}="{_experiment(experiment)}"' if experiment else "",
         }
         with reaching("list the runs"):
-            jobs = self._api.pipelines.list_pipeline_jobs(request, retry=retry())
+            jobs = self._api.pipelines.list_pipeline_jobs(request, **reading())
             return [self._run(job) for job in islice(jobs, limit)]
 
     def cancel(self, run_id: str) -> Run:
@@ -149,7 +154,7 @@ class Vertex:
         if run.ended:
             return run
         with reaching(f"cancel the run {run_id}"):
-            self._api.pipelines.cancel_pipeline_job(name=self._name(run_id))
+            self._api.pipelines.cancel_pipeline_job(name=self._name(run_id), timeout=CALL_SECONDS)
         return self.get(run_id)
 
     def schedule(
@@ -185,6 +190,7 @@ class Vertex:
                 max_concurrent_run_count=max_concurrent_runs,
                 service_account=vertex.service_account,
                 network=vertex.network,
+                create_request_timeout=CALL_SECONDS,
             )
         return self._schedule(made.gca_resource)
 
@@ -192,7 +198,7 @@ class Vertex:
         """Return the schedules, the newest first."""
         request = {"parent": self._api.parent, "order_by": "create_time desc"}
         with reaching("list the schedules"):
-            return [self._schedule(entry) for entry in self._api.schedules.list_schedules(request, retry=retry())]
+            return [self._schedule(entry) for entry in self._api.schedules.list_schedules(request, **reading())]
 
     def unschedule(self, schedule_id: str) -> None:
         """Remove a schedule; the runs that it started stay."""
@@ -200,7 +206,7 @@ class Vertex:
         with reaching(task):
             try:
                 name = f"{self._api.parent}/schedules/{schedule_id}"
-                operation = self._api.schedules.delete_schedule(name=name)
+                operation = self._api.schedules.delete_schedule(name=name, timeout=CALL_SECONDS)
             except exceptions.NotFound:
                 raise MissingInputError(
                     f"A schedule must be there; Vertex AI has no schedule {schedule_id!r} in {self._api.parent}."
@@ -280,7 +286,7 @@ class Vertex:
             raise InputError(f"run_id must be letters, digits and hyphens; got {run_id!r}.")
         try:
             with reaching(f"show the run {run_id}"):
-                return self._api.pipelines.get_pipeline_job(name=self._name(run_id), retry=retry())
+                return self._api.pipelines.get_pipeline_job(name=self._name(run_id), **reading())
         except ServiceError as error:
             if isinstance(error.__cause__, exceptions.NotFound):
                 return None

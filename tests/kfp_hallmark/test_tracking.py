@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from kfp_hallmark.errors import InputError, MissingInputError
-from kfp_hallmark.tracking import client, experiment, sqlite_file, tracking_uri, without_password
+from kfp_hallmark.tracking import RunTree, client, experiment, sqlite_file, tracking_uri, without_password
 
 ENVIRONMENT = "ml"
 
@@ -100,3 +100,60 @@ def test_a_store_that_is_no_database_is_named(tmp_path):
     (tmp_path / "mlflow.db").write_text("this is no database, and long enough to be read as one " * 20)
     with pytest.raises(MissingInputError, match=r"The tracking store 'sqlite:.*mlflow.db' must answer"):
         client(f"sqlite:///{tmp_path}/mlflow.db")
+
+
+class TestRunTree:
+    @pytest.fixture
+    def uri(self, tmp_path, monkeypatch):
+        for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_TRACKING_URI"):
+            monkeypatch.delenv(name, raising=False)
+        return f"sqlite:///{tmp_path}/mlflow.db"
+
+    def test_a_parent_is_made_once_and_found_by_the_pipeline_run(self, uri):
+        made = RunTree.open(uri, "one", "training", "run-1")
+        assert RunTree.open(uri, "one", "training", "run-1").parent_id == made.parent_id
+        assert RunTree.open(uri, "one", "training", "run-2").parent_id != made.parent_id
+        run = client(uri).get_run(made.parent_id)
+        assert (run.info.run_name, run.data.tags["hallmark.pipeline_run"]) == ("training", "run-1")
+
+    def test_of_two_parents_everybody_takes_the_first(self, uri):
+        store = client(uri)
+        folder = experiment(store, "one")
+        later, first = (
+            store.create_run(folder, start_time=start, tags={"hallmark.pipeline_run": "run-1"}).info.run_id
+            for start in (2000, 1000)
+        )
+        assert later != first
+        assert RunTree.open(uri, "one", "training", "run-1").parent_id == first
+
+    def test_a_step_is_made_below_the_parent_and_found_by_its_name(self, uri):
+        tree = RunTree.open(uri, "one", "training", "run-1")
+        made = tree.make("train-model")
+        assert {name: run.info.run_id for name, run in tree.steps().items()} == {"train-model": made.info.run_id}
+        assert RunTree.open(uri, "one", "training", "run-2").steps() == {}
+
+    @pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
+    def test_a_parent_ends(self, uri, status):
+        tree = RunTree.open(uri, "one", "training", "run-1")
+        tree.end(status)
+        assert client(uri).get_run(tree.parent_id).info.status == status
+
+    def test_a_run_of_the_platform_is_joined_and_not_ended(self, uri, monkeypatch):
+        store = client(uri)
+        folder = experiment(store, "platform")
+        root = store.create_run(folder).info.run_id
+        own = store.create_run(folder, tags={"mlflow.parentRunId": root}).info.run_id
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        monkeypatch.setenv("MLFLOW_RUN_ID", own)
+        tree = RunTree.open(None, "one", "training", "run-1")
+        tree.end("FAILED")
+        assert (tree.parent_id, tree.experiment_id) == (root, folder)
+        assert store.get_run(root).info.status == "RUNNING"
+
+    def test_a_run_of_another_server_is_none_of_ours(self, uri, tmp_path, monkeypatch):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/platform.db")
+        monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+        monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "77")
+        tree = RunTree.open(uri, "one", "training", "run-1")
+        assert not tree.joined
+        assert client(uri).get_experiment_by_name("one").experiment_id == tree.experiment_id

@@ -21,6 +21,7 @@ STEPS = [
     "fairness_gate",
     "explain_model",
     "decide_release",
+    "log_run",
 ]
 
 
@@ -30,6 +31,25 @@ def versions(state):
         rows = database.execute("select name, version from model_versions").fetchall()
         aliases = dict(database.execute("select alias, version from registered_model_aliases").fetchall())
     return rows, aliases
+
+
+def mlflow_tree(run):
+    """Return the status of a pipeline run's own MLflow run, and those of the runs below it by name."""
+    with sqlite3.connect(run.state / "mlflow" / "mlflow.db") as database:
+        ((parent, status),) = database.execute(
+            "select run_uuid, status from runs join tags using (run_uuid)"
+            " where key = 'hallmark.pipeline_run' and value = ?",
+            [run.document["run_id"]],
+        ).fetchall()
+        below = database.execute(
+            "select name, status from runs join tags using (run_uuid) where key = 'mlflow.parentRunId' and value = ?",
+            [parent],
+        ).fetchall()
+    assert len(dict(below)) == len(below)
+    return status, dict(below)
+
+
+LOGGED = dict.fromkeys([step.replace("_", "-") for step in STEPS[2:-1]], "FINISHED")
 
 
 class TestReleased:
@@ -71,6 +91,9 @@ class TestReleased:
         assert released.document["model"]["digest"] in tags
         assert released.document["model"]["experiment_hash"] in tags
 
+    def test_is_one_tree_in_mlflow(self, released):
+        assert mlflow_tree(released) == ("FINISHED", LOGGED)
+
 
 class TestHalted:
     def test_is_halted_by_fairness(self, halted):
@@ -85,6 +108,9 @@ class TestHalted:
             assert (halted.folder / entry["path"]).is_file()
             assert (halted.folder / entry["report"]).is_file()
         assert (halted.folder / "index.html").is_file()
+
+    def test_is_one_tree_in_mlflow_that_failed(self, halted):
+        assert mlflow_tree(halted) == ("FAILED", LOGGED)
 
     def test_registers_and_deploys_nothing(self, released, halted):
         states = {step["name"]: step["state"] for step in halted.document["steps"]}

@@ -12,8 +12,13 @@ def record_run(
     run_id: str,
     parameters: Dict = {},
     audit_log: Optional[str] = None,
+    experiment: Optional[str] = None,
+    tracking_uri: Optional[str] = None,
 ):
     """Append the end of a run to the hash-chained audit log; an exit handler, so it runs in success and failure alike.
+
+    With an experiment, the run's end is written to its MLflow run too, which is made where log_run made none. That the
+    tracking server does not answer is told, and does not fail the step: the audit log is the record.
 
     Args:
         status: How the run ended; KFP gives it.
@@ -21,6 +26,8 @@ def record_run(
         run_id: The run, as the platform names it.
         parameters: What else to record: names and values.
         audit_log: Path of the log on this machine or a mounted volume. Default: HALLMARK_AUDIT_LOG.
+        experiment: MLflow experiment in which log_run logs. Default: MLflow is not told.
+        tracking_uri: MLflow tracking server or store. Default: MLFLOW_TRACKING_URI.
 
     Raises:
         InputError: If there is no path, or it is a URI.
@@ -28,4 +35,4 @@ def record_run(
     """
     from kfp_hallmark.components.governance.record_run.record import record
 
-    record(status, pipeline, run_id, parameters, audit_log)
+    record(status, pipeline, run_id, parameters, audit_log, experiment, tracking_uri)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from kfp_hallmark.contracts.audit import PATH_VARIABLE, append
-from kfp_hallmark.errors import InputError
-from kfp_hallmark.tracking import without_passwords
+from kfp_hallmark.errors import HallmarkError, InputError
+from kfp_hallmark.tracking import RunTree, without_passwords
+
+MLFLOW_STATUS = {"SUCCEEDED": "FINISHED", "CANCELLED": "KILLED"}
+"""What MLflow calls the ends of a run that are no failure."""
 
 
 class FinalStatus(Protocol):
@@ -21,9 +25,15 @@ class FinalStatus(Protocol):
 
 
 def record(
-    status: FinalStatus, pipeline: str, run_id: str, parameters: Mapping[str, Any], audit_log: str | None
+    status: FinalStatus,
+    pipeline: str,
+    run_id: str,
+    parameters: Mapping[str, Any],
+    audit_log: str | None,
+    experiment: str | None,
+    tracking_uri: str | None,
 ) -> None:
-    """Append one line to the audit log; see the component.
+    """Append one line to the audit log, then end the MLflow run; see the component.
 
     Users and passwords in URIs are left out, and so is the platform's error message: it can quote what a failing step
     saw, and an audit log forgets nothing.
@@ -51,3 +61,9 @@ def record(
             "parameters": without_passwords(dict(parameters)),
         },
     )
+    if experiment is None:
+        return
+    try:
+        RunTree.open(tracking_uri, experiment, pipeline, run_id).end(MLFLOW_STATUS.get(status.state, "FAILED"))
+    except HallmarkError as error:
+        print(f"The run's end is in the audit log but not in MLflow. {error}", file=sys.stderr)

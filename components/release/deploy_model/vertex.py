@@ -15,16 +15,17 @@ from kfp_hallmark.contracts.release import Release
 from kfp_hallmark.errors import HallmarkError, InputError, IntegrityError
 from kfp_hallmark.package import read_package, verify_package
 from kfp_hallmark.vertex import (
+    CALL_SECONDS,
     DECISION_LABEL,
     DIGEST_LABEL,
     MAX_SECONDS,
     NAME_LABEL,
     Vertex,
     reaching,
+    reading,
     require_labels,
     require_version_alias,
     resource_id,
-    retry,
 )
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class VertexEndpoint:
         _, project, _, location, _, _ = name.split("/")
         vertex = Vertex(project, location, self.options.api_endpoint, self.options.max_seconds)
         with reaching(f"show {name}"):
-            version = vertex.models.get_model(name=name, retry=retry())
+            version = vertex.models.get_model(name=name, **reading())
         wanted = {
             DIGEST_LABEL: short(parcel.release.model.digest),
             DECISION_LABEL: short(parcel.release.decision_digest),
@@ -164,11 +165,11 @@ class VertexEndpoint:
         vertex.settle(vertex.endpoints, name, task)
         with reaching(task):
             try:
-                found = vertex.endpoints.get_endpoint(name=name, retry=retry())
+                found = vertex.endpoints.get_endpoint(name=name, **reading())
             except NotFound:
                 endpoint = types.Endpoint(display_name=release.name, labels={**self.options.labels, NAME_LABEL: mine})
                 request = types.CreateEndpointRequest(parent=vertex.parent, endpoint=endpoint, endpoint_id=identifier)
-                found = vertex.finish(vertex.endpoints.create_endpoint(request), task)
+                found = vertex.finish(vertex.endpoints.create_endpoint(request, timeout=CALL_SECONDS), task)
         if found.labels.get(NAME_LABEL) != mine:
             raise InputError(
                 f"The endpoint {identifier} must have the label {NAME_LABEL} {mine}; "
@@ -183,7 +184,7 @@ class VertexEndpoint:
         task = f"deploy to {name}"
         vertex.settle(vertex.endpoints, name, task)
         with reaching(task):
-            return vertex.endpoints.get_endpoint(name=name, retry=retry())
+            return vertex.endpoints.get_endpoint(name=name, **reading())
 
     def _deploy(
         self, vertex: Vertex, endpoint: types.Endpoint, version: types.Model, release: Release
@@ -199,10 +200,10 @@ class VertexEndpoint:
                 request = types.DeployModelRequest(
                     endpoint=endpoint.name, deployed_model=self._deployed_model(version, release), traffic_split=split
                 )
-                vertex.finish(vertex.endpoints.deploy_model(request), task)
+                vertex.finish(vertex.endpoints.deploy_model(request, timeout=CALL_SECONDS), task)
             elif split != dict(endpoint.traffic_split):
                 _share(vertex, endpoint, split)
-            return vertex.endpoints.get_endpoint(name=endpoint.name, retry=retry())
+            return vertex.endpoints.get_endpoint(name=endpoint.name, **reading())
 
     def _deployed_model(self, version: types.Model, release: Release) -> types.DeployedModel:
         from google.cloud.aiplatform_v1 import types
@@ -226,7 +227,7 @@ class VertexEndpoint:
     def _share_again(self, vertex: Vertex, endpoint: types.Endpoint, split: Mapping[str, int]) -> None:
         """Share the requests as they were shared, unless they still are."""
         with reaching("share the requests as before"):
-            now = vertex.endpoints.get_endpoint(name=endpoint.name, retry=retry())
+            now = vertex.endpoints.get_endpoint(name=endpoint.name, **reading())
             if dict(now.traffic_split) != split:
                 _share(vertex, now, split)
 
@@ -243,7 +244,9 @@ class VertexEndpoint:
         for entry in former[self.options.keep :]:
             task = f"undeploy {entry.display_name}"
             with reaching(task):
-                operation = vertex.endpoints.undeploy_model(endpoint=endpoint.name, deployed_model_id=entry.id)
+                operation = vertex.endpoints.undeploy_model(
+                    endpoint=endpoint.name, deployed_model_id=entry.id, timeout=CALL_SECONDS
+                )
             vertex.finish(operation, task)
 
 
@@ -278,7 +281,8 @@ def _share(vertex: Vertex, endpoint: types.Endpoint, split: Mapping[str, int]) -
     from google.protobuf.field_mask_pb2 import FieldMask
 
     changed = types.Endpoint(name=endpoint.name, etag=endpoint.etag, traffic_split=dict(split))
-    vertex.endpoints.update_endpoint(endpoint=changed, update_mask=FieldMask(paths=["traffic_split"]))
+    mask = FieldMask(paths=["traffic_split"])
+    vertex.endpoints.update_endpoint(endpoint=changed, update_mask=mask, timeout=CALL_SECONDS)
 
 
 @contextmanager
@@ -290,19 +294,19 @@ def _led(vertex: Vertex, version: types.Model, alias: str) -> Iterator[None]:
     merge = vertex.models.merge_version_aliases
     with reaching(f"move the alias {alias}"):
         try:
-            former = vertex.models.get_model(name=f"{version.name}@{alias}", retry=retry())
+            former = vertex.models.get_model(name=f"{version.name}@{alias}", **reading())
         except NotFound:
             former = None
         if former is None or former.version_id != version.version_id:
-            merge(name=name, version_aliases=[alias])
+            merge(name=name, version_aliases=[alias], timeout=CALL_SECONDS)
     try:
         yield
     except BaseException:
         with reaching(f"move the alias {alias} back"):
             if former is None:
-                merge(name=name, version_aliases=[f"-{alias}"])
+                merge(name=name, version_aliases=[f"-{alias}"], timeout=CALL_SECONDS)
             elif former.version_id != version.version_id:
-                merge(name=f"{former.name}@{former.version_id}", version_aliases=[alias])
+                merge(name=f"{former.name}@{former.version_id}", version_aliases=[alias], timeout=CALL_SECONDS)
         raise
 
 
@@ -324,7 +328,7 @@ def _previous(vertex: Vertex, endpoint: types.Endpoint, version: types.Model) ->
     former = max(others, key=lambda entry: (endpoint.traffic_split.get(entry.id, 0), entry.create_time))
     name = f"{former.model.partition('@')[0]}@{former.model_version_id}"
     with reaching(f"show {name}"):
-        uri = vertex.models.get_model(name=name, retry=retry()).artifact_uri
+        uri = vertex.models.get_model(name=name, **reading()).artifact_uri
     try:
         return read_package(uri).reference
     except HallmarkError:

@@ -15,6 +15,7 @@ from kfp_hallmark.contracts.release import Release
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.package import put_package
 from kfp_hallmark.vertex import (
+    CALL_SECONDS,
     DECISION_LABEL,
     DIGEST_LABEL,
     MAX_SECONDS,
@@ -22,9 +23,9 @@ from kfp_hallmark.vertex import (
     VERSION_LABEL,
     Vertex,
     reaching,
+    reading,
     require_labels,
     resource_id,
-    retry,
 )
 
 if TYPE_CHECKING:
@@ -91,7 +92,9 @@ def upload(
     version = _find(vertex, f"{name}@{mark}", task) or _create(vertex, name, mark, uri, options, decided, release, task)
     if alias not in version.version_aliases:
         with reaching(f"move the alias {alias}"):
-            vertex.models.merge_version_aliases(name=f"{version.name}@{version.version_id}", version_aliases=[alias])
+            vertex.models.merge_version_aliases(
+                name=f"{version.name}@{version.version_id}", version_aliases=[alias], timeout=CALL_SECONDS
+            )
     return f"{version.name}@{version.version_id}"
 
 
@@ -107,7 +110,7 @@ def _find(vertex: Vertex, name: str, task: str) -> types.Model | None:
 
     with reaching(task):
         try:
-            return vertex.models.get_model(name=name, retry=retry())
+            return vertex.models.get_model(name=name, **reading())
         except NotFound:
             return None
 
@@ -145,10 +148,10 @@ def _create(
     else:
         request.parent_model = name
     with reaching(task):
-        operation = vertex.models.upload_model(request)
+        operation = vertex.models.upload_model(request, timeout=CALL_SECONDS)
     answer = vertex.finish(operation, task)
     with reaching(task):
-        return vertex.models.get_model(name=f"{answer.model}@{answer.model_version_id}", retry=retry())
+        return vertex.models.get_model(name=f"{answer.model}@{answer.model_version_id}", **reading())
 
 
 def _labels(options: Options, release: Release) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,9 +23,6 @@ from kfp_hallmark.modeling import THRESHOLD, origin, read_label
 if TYPE_CHECKING:
     import numpy
     from mlflow.tracking import MlflowClient
-
-RUN_VARIABLE = "MLFLOW_RUN_ID"
-"""The variable in which a platform names the run to join."""
 
 MAX_PARAMETER = 6000
 """How many characters of a parameter's value MLflow keeps."""
@@ -84,9 +80,11 @@ def train(
     with writing(model.path) as temporary:
         write_folder(temporary, pipeline, columns, method, bound, type(made).__module__)
         digest = artifact_digest(temporary)
-        parameters = configuration | {"seed": seed} | made.get_params(deep=False)
-        del parameters["estimator_parameters"]
-        run_id = store.log(started, type(made).__name__, parameters, values, _tags(plan, digest))
+        given = configuration | {"seed": seed}
+        del given["estimator_parameters"]
+        run_id = store.log(
+            started, type(made).__name__, given, made.get_params(deep=False), values, _tags(plan, digest)
+        )
     log_metrics(metrics, values)
     model.metadata |= {
         "digest": digest,
@@ -220,7 +218,7 @@ class Store:
             MissingInputError: If the store, or the run to join, is not there.
         """
         client = tracking.client(tracking.tracking_uri(uri))
-        run_id = os.environ.get(RUN_VARIABLE) or None
+        run_id = tracking.from_platform(tracking.RUN_VARIABLE, client.tracking_uri)
         if run_id is None:
             return cls(client, tracking.experiment(client, experiment), None)
         with tracking.reaching(client.tracking_uri):
@@ -230,17 +228,23 @@ class Store:
         self,
         started: float,
         name: str,
-        parameters: Mapping[str, Any],
+        given: dict[str, Any],
+        parameters: dict[str, Any],
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
     ) -> str:
-        """Log a finished training and return its run's id; a run that was joined is left for the platform to end."""
+        """Log a finished training and return its run's id.
+
+        A run that was joined is the platform's, which ends it and logs what the step was given: were that logged here
+        too, in another form, MLflow would refuse all that the platform logs.
+        """
         from mlflow.entities import Metric, Param, RunTag
 
         now = int(time.time() * 1000)
         with tracking.reaching(self.client.tracking_uri):
             run_id = self.run_id
             if run_id is None:
+                parameters = given | parameters
                 run = self.client.create_run(self.experiment_id, start_time=int(started * 1000), run_name=name)
                 run_id = str(run.info.run_id)
             self.client.log_batch(

@@ -162,7 +162,7 @@ class Service(Operations, Models, Endpoints, Pipelines, Metadata):
             event = self.arrived.pop(method.name, None)
         if event and self.gate:
             event.set()
-            self.gate.wait()
+            self.gate.wait(timeout=150)
         elif event:
             event.set()
         if failing:

@@ -274,13 +274,24 @@ def test_a_release_document_that_is_not_whole_is_refused(sqlite_uri, candidate, 
 
 
 @pytest.mark.parametrize(
-    ("target", "hint"), [("Local", "Did you mean 'local'?"), ("kubernetes", "Known: local."), ("", "Known: local.")]
+    ("target", "hint"),
+    [
+        ("Local", "Did you mean 'local'?"),
+        ("Vertex", "Did you mean 'vertex'?"),
+        ("moon", "Known: kserve, local, vertex."),
+        ("", "Known: kserve, local, vertex."),
+    ],
 )
 def test_an_unknown_target_is_refused(sqlite_uri, candidate, serving, target, hint):
-    with pytest.raises(
-        InputError, match=rf"target must be one of local; got '{target}'\.\nHint: {hint}".replace("?", r"\?")
-    ):
+    with pytest.raises(InputError, match=rf"target must be one of local, vertex, kserve; got '{target}'\.") as refused:
         run(candidate, sqlite_uri, serving, target=target)
+    assert refused.value.hint == hint
+
+
+def test_a_serving_folder_takes_no_options(sqlite_uri, candidate, serving):
+    with pytest.raises(InputError, match="deployment must hold options that there are; got 'traffic'"):
+        run(candidate, sqlite_uri, serving, traffic=10)
+    assert not serving.exists()
 
 
 @pytest.mark.parametrize("given", [None, "gs://bucket/serving"])

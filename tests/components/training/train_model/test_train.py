@@ -210,6 +210,14 @@ def test_the_run_that_the_platform_names_is_joined(run, people, store, monkeypat
     assert run(people).run_id == given
     logged = client.get_run(given)
     assert logged.info.status == "RUNNING"
+    assert logged.data.params["max_iter"] == "100"
+    assert "target" not in logged.data.params  # the platform logs what it gave to the step
+
+
+def test_a_run_of_another_server_is_not_joined(run, people, store, monkeypatch, tmp_path):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/platform.db")
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    logged = MlflowClient(tracking_uri=store).get_run(run(people).run_id)
     assert logged.data.params["target"] == "bought it"
 
 
