@@ -53,6 +53,7 @@ class Traits:
                     return traits
         raise InputError(f"The first line of a component must be as Hallmark writes it; got {line!r}.")
 
+
 class Component(python_component.PythonComponent):
     """A KFP lightweight component that runs in one of Hallmark's environments.
 
