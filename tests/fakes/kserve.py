@@ -56,6 +56,7 @@ class KServeFake:
     Attributes:
         calls: The requests so far, as `verb plural`.
         used: The rights that were used, as `(verb, group, plural, namespace, name)`; a name only where one was given.
+        unrouted: Reason and message for which the ingress is not ready; None when it is.
         rights: The rights that the account has, as above with `None` for any name; None for all.
         namespaces: The namespaces.
         objects: `(plural, namespace, name)` to object.
@@ -122,6 +123,7 @@ class KServeFake:
         self.calls, self.used, self.rights = [], set(), None
         self.objects, self.namespaces, self.faults, self.arrivals = {}, {"models", "kserve"}, [], {}
         self.interference, self.todo, self.outcome, self.lag = [], {}, None, 0
+        self.unrouted = None
         self.count = 0
 
     def install(self, mode="Knative", version="v0.21.0", models=None, gateway=True, reads_canaries=True, **ingress):
@@ -162,6 +164,10 @@ class KServeFake:
         for key in [*self.todo]:
             while self.todo.get(key):
                 self._step(key)
+
+    def under_way(self, name):
+        """Return whether the controller is not done with what it was last told."""
+        return bool(self.todo.get((ISVC, "models", name)))
 
     def crash(self, reason, message):
         """Let what is deployed from now on fail; `crash(None, None)` mends it."""
@@ -405,7 +411,7 @@ class KServeFake:
     # What KServe's controller does, a step a look.
 
     def _plan(self, key):
-        self.todo[key] = [self._begin, *[None] * (0 if self.lag is math.inf else self.lag), self._finish]
+        self.todo[key] = [self._begin, *[self._roll] * (0 if self.lag is math.inf else self.lag), self._finish]
         if self.lag is math.inf:
             self.todo[key] = [self._begin]
 
@@ -414,10 +420,8 @@ class KServeFake:
             self._step(key)
 
     def _step(self, key):
-        step = self.todo[key].pop(0)
-        if step:
-            step(key, self.objects[key])
-            self._touch(key)
+        self.todo[key].pop(0)(key, self.objects[key])
+        self._touch(key)
 
     def _mode(self, isvc):
         found = isvc["status"].get("deploymentMode") or isvc["metadata"]["annotations"].get(MODE, self._default())
@@ -426,6 +430,13 @@ class KServeFake:
     def _begin(self, key, isvc):
         isvc["status"]["deploymentMode"] = self._mode(isvc)
         (self._begin_knative if self._mode(isvc) == "Knative" else self._begin_standard)(key[2], isvc)
+
+    def _roll(self, key, _):
+        """Replace a pod of each Deployment that has changed, beside those that are there."""
+        for other, found in self.objects.items():
+            if other[0] == DEPLOYMENT and other[2].startswith(f"{key[2]}-") and not _rolled(found):
+                found["status"] |= {"observedGeneration": found["metadata"]["generation"], "updatedReplicas": 1}
+                found["status"]["replicas"] = found["spec"]["replicas"] + 1
 
     def _finish(self, key, isvc):
         (self._finish_knative if self._mode(isvc) == "Knative" else self._finish_standard)(key[2], isvc)
@@ -469,8 +480,7 @@ class KServeFake:
                 {"revisionName": latest, "latestRevision": True, "percent": percent},
                 {"revisionName": led, "latestRevision": False, "percent": 100 - percent, "tag": "prev"},
             ]
-        isvc["status"] |= _conditions(PredictorReady="True", IngressReady="True", Ready="True")
-        isvc["status"]["url"] = f"http://{name}.models.example.com"
+        self._route(isvc, f"http://{name}.models.example.com")
 
     def _begin_standard(self, name, isvc):
         canaries = isvc["spec"].get("canary", []) if self.reads_canaries else []
@@ -499,10 +509,10 @@ class KServeFake:
         for key, found in self.objects.items():
             if key[0] != DEPLOYMENT or not key[2].startswith(f"{name}-"):
                 continue
-            generation, status = found["metadata"]["generation"], found["status"]
-            if status.get("observedGeneration") == generation:
+            if _rolled(found):
                 continue
-            status["observedGeneration"] = generation
+            status = found["status"]
+            status["observedGeneration"] = found["metadata"]["generation"]
             if self.outcome:
                 status["conditions"] = [_condition("Progressing", "False", *self.outcome)]
                 status["updatedReplicas"] = 1
@@ -514,8 +524,18 @@ class KServeFake:
             status["conditions"] = [_condition("Progressing", "True", "NewReplicaSetAvailable")]
         self._tell_canaries(name, isvc, isvc["spec"].get("canary", []) if self.reads_canaries else [])
         if self.objects[DEPLOYMENT, "models", f"{name}-predictor"]["status"]["availableReplicas"]:
+            self._route(isvc, f"http://{name}-models.example.com")
+
+    def _route(self, isvc, url):
+        if self.unrouted:
+            isvc["status"]["conditions"] = [
+                _condition("PredictorReady", "True"),
+                _condition("IngressReady", "False", *self.unrouted),
+                _condition("Ready", "False", *self.unrouted),
+            ]
+        else:
             isvc["status"] |= _conditions(PredictorReady="True", IngressReady="True", Ready="True")
-            isvc["status"]["url"] = f"http://{name}-models.example.com"
+            isvc["status"]["url"] = url
 
     def _tell_canaries(self, name, isvc, canaries):
         isvc["status"].pop("canaryStatuses", None)
@@ -531,6 +551,13 @@ class KServeFake:
                 }
                 for canary in canaries
             ]
+
+
+def _rolled(deployment):
+    """Return whether all pods of a Deployment are of its present template."""
+    found, count = deployment["status"], deployment["spec"]["replicas"]
+    same = found.get("observedGeneration") == deployment["metadata"]["generation"]
+    return same and found["replicas"] == found["updatedReplicas"] == found["availableReplicas"] == count
 
 
 def _full(plural):

@@ -217,12 +217,13 @@ class Cluster:
         """Wait until a release serves its share of the requests, and return the address.
 
         KServe's conditions do not tell of which state of the InferenceService they are, so what runs it is looked at
-        too: the Knative revision or the Deployment that carries the release's digest.
+        too: the Knative revision or the Deployment that carries the release's digest. Two looks in a row must agree,
+        for the conditions of the first can be older than what was seen to run.
 
         Raises:
             ServiceError: If it fails, does not serve in time, or something else changes it.
         """
-        deadline, pause = time.monotonic() + self.options.max_seconds, 0.02
+        deadline, pause, seen = time.monotonic() + self.options.max_seconds, 0.02, False
         while True:
             with _reaching(self.task):
                 found = self._get(GROUP, VERSION, PLURAL, self.service)
@@ -239,7 +240,11 @@ class Cluster:
                 )
             url = status.get("url") or status.get("address", {}).get("url")
             if serves and url:
-                return str(url).rstrip("/")
+                if seen:
+                    return str(url).rstrip("/")
+                seen = True
+                continue
+            seen = False
             if time.monotonic() + pause > deadline:
                 raise ServiceError(
                     f"KServe must {self.task} within {self.options.max_seconds:g} s; it did not: {_told(status, '')}",

@@ -12,6 +12,7 @@ from kfp_hallmark.contracts.decision import Policy, decide, write_decision
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
 from kfp_hallmark.errors import IntegrityError, MissingInputError
+from kfp_hallmark.tracking import experiment as make_experiment
 
 GATES = ("validate_dataset", "performance_gate", "fairness_gate")
 STEPS = {
@@ -190,7 +191,7 @@ def test_another_pipeline_run_is_another_tree(run):
 
 def test_the_run_that_trained_goes_below_the_parent(run, store, experiment):
     trained = store.create_run(
-        store.create_experiment(experiment), run_name="HistGradientBoostingClassifier"
+        make_experiment(store, experiment), run_name="HistGradientBoostingClassifier"
     ).info.run_id
     store.log_metric(trained, "training_seconds", 1.5)
     step = run(training_run_id=trained).steps["train-model"]
@@ -199,7 +200,7 @@ def test_the_run_that_trained_goes_below_the_parent(run, store, experiment):
 
 
 def test_a_training_that_is_used_again_stays_where_it_was_done(run, store, experiment):
-    trained = store.create_run(store.create_experiment(experiment)).info.run_id
+    trained = store.create_run(make_experiment(store, experiment)).info.run_id
     first = run("run-1", trained)
     second = run("run-2", trained)
     assert first.steps["train-model"].info.run_id == trained
@@ -222,7 +223,7 @@ def test_steps_that_are_not_given_are_left_out(run):
 @pytest.fixture
 def platform(store, experiment, monkeypatch):
     """A tree as Kubeflow Pipelines makes it: the run, the group that an exit handler guards, a run for each task."""
-    identifier = store.create_experiment(f"{experiment}-platform")
+    identifier = make_experiment(store, f"{experiment}-platform")
 
     def make(name, parent=None):
         tags = {} if parent is None else {"mlflow.parentRunId": parent}

@@ -542,7 +542,19 @@ def test_a_slow_deployment_is_waited_for(released, next_one, either, run, sqlite
     run(released)
     either.slow(3)
     run(next_one)
+    assert not either.under_way(service(released))
     assert either.share(service(released)) == {"2": 100}
+
+
+def test_pods_that_nobody_can_reach_do_not_serve(released, next_one, either, run, sqlite_uri):
+    run(released)
+    either.unrouted = ("NotAccepted", "The Gateway is\nnot there.")
+    with pytest.raises(
+        ServiceError, match=r"it did not: IngressReady, NotAccepted: The Gateway is not there\."
+    ) as told:
+        run(next_one, max_seconds=0.5)
+    assert "\n" not in told.value.message
+    assert champion(sqlite_uri, released) == "1"
 
 
 def test_one_who_changes_it_while_it_is_waited_for_is_not_overwritten(released, next_one, either, run):
