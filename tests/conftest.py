@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections import Counter
 from fnmatch import fnmatch
 from pathlib import Path
@@ -24,6 +25,9 @@ TESTS = ROOT / "tests"
 SDK = "sdk"
 LEFT_OUT = pytest.StashKey[list[str]]()
 HERE = os.environ.get("HALLMARK_ENVIRONMENT", SDK)
+
+# For `fakes`, the services that tests run against. A folder here has the package's name, so the package comes first.
+sys.path.append(str(TESTS))
 
 
 def environment_of(path: Path) -> str:

@@ -31,7 +31,8 @@ def code_version() -> str:
     """
     specification = importlib.util.find_spec("kfp_hallmark.components")
     components = Path((specification.submodule_search_locations or [""])[0]) if specification else PACKAGE
-    elsewhere = {"components", "pipelines", "_resources", "cli", "runner", "compiling.py", "signature.py"}
+    elsewhere = {"components", "pipelines", "_resources", "cli", "lint", "platforms", "runner", "submission"}
+    elsewhere |= {"compiling.py", "settings.py", "settings_checks.py", "signature.py"}
     files = {
         path.relative_to(PACKAGE).as_posix(): file_digest(path)
         for path in PACKAGE.rglob("*.py")

@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from kfp_hallmark import __version__
+from kfp_hallmark.contracts.experiment import code_version
 from kfp_hallmark.environments import REGISTRY, image, lock_digest, lock_file, require_environment
 from kfp_hallmark.environments.lock import repository
 from kfp_hallmark.errors import EnvironmentFailure, InputError, MissingInputError
@@ -20,6 +21,9 @@ from kfp_hallmark.resources import checkout, resource
 
 DOCKER_VARIABLE = "HALLMARK_DOCKER"
 """The docker client to build with. Default: the first on PATH that can build with BuildKit."""
+
+CODE_LABEL = "io.hallmark.code"
+"""The label that says which sources an image holds; see `code_version`."""
 
 _SOURCES = ("kfp_hallmark", "components", "pipelines", "compiled", "environments")
 _METADATA = ("pyproject.toml", "setup.cfg", "README.md", "LICENSE")
@@ -51,7 +55,8 @@ def build(
         for path in (lock_file(name), resource("environments", "builder.lock"), resource("environments", "Dockerfile")):
             shutil.copy(path, context)
         wheel(context)
-        arguments = {"ENVIRONMENT": name, "VERSION": __version__, "LOCK_DIGEST": lock_digest(name)}
+        arguments = {"ENVIRONMENT": name, "VERSION": __version__}
+        arguments |= {"LOCK_DIGEST": lock_digest(name), "CODE_VERSION": code_version()}
         if base:
             arguments["BASE_IMAGE"] = base
         command = [client, "build", "--progress", "plain", "--network", "host", "--tag", image(name)]

@@ -12,8 +12,10 @@ from typing import Any
 from kfp.local import config
 
 from kfp_hallmark.contracts.audit import PATH_VARIABLE as AUDIT_VARIABLE
+from kfp_hallmark.contracts.experiment import code_version
 from kfp_hallmark.contracts.release import SERVING_VARIABLE
 from kfp_hallmark.environments import environment_of
+from kfp_hallmark.environments.images import CODE_LABEL
 from kfp_hallmark.errors import EnvironmentFailure, MissingInputError
 from kfp_hallmark.runner.parameters import is_path
 from kfp_hallmark.runner.platforms import Folders, Job, containers, make_folder
@@ -39,16 +41,19 @@ class DockerPlatform:
         """Look for every image, pull those that are not ours and not there, and decide what to mount.
 
         Raises:
-            MissingInputError: If an image is not there.
+            MissingInputError: If an image is not there, or holds other sources than run here.
         """
         import docker
 
         for image in sorted({container["image"] for container in containers(executors)}):
             try:
-                self._images[image] = self._client.images.get(image).id
-                continue
+                found = self._client.images.get(image)
             except docker.errors.ImageNotFound:
                 pass
+            else:
+                _require_these_sources(image, found.labels)
+                self._images[image] = found.id
+                continue
             if environment_of(image) is not None:
                 raise MissingInputError(
                     f"The image {image!r} must be built before a run on the platform docker; it is not there.",
@@ -146,6 +151,15 @@ class _Container:
                 client.containers.get(self._identifier).kill()
         finally:
             client.close()
+
+
+def _require_these_sources(image: str, labels: Mapping[str, str]) -> None:
+    """Raise unless an image, if it is one of ours, was built from the sources that are here."""
+    if environment_of(image) is not None and labels.get(CODE_LABEL) != code_version():
+        raise MissingInputError(
+            f"The image {image!r} must hold the sources that are here; it was built from others.",
+            "Run `hallmark image build`.",
+        )
 
 
 def _client() -> Any:

@@ -14,6 +14,7 @@ from kfp.dsl import Dataset, Output
 
 from kfp_hallmark import __version__
 from kfp_hallmark.component import component
+from kfp_hallmark.contracts.experiment import code_version
 from kfp_hallmark.environments import ENVIRONMENTS, STEPS, image, lock_digest, lock_file, sbom
 from kfp_hallmark.errors import InputError
 
@@ -48,6 +49,7 @@ def test_labels_and_variables_tell_what_it_is(engine, name):
         "org.opencontainers.image.licenses": "Apache-2.0",
         "io.hallmark.environment": name,
         "io.hallmark.lock": lock_digest(name),
+        "io.hallmark.code": code_version(),
         "io.hallmark.sbom": sbom.PATH,
     }
     assert f"HALLMARK_ENVIRONMENT={name}" in config["Env"]

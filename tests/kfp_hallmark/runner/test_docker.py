@@ -1,5 +1,6 @@
 """Runs of small pipelines as containers of the engine on this machine, in the image of the environment `release`."""
 
+import io
 import os
 import signal
 import subprocess
@@ -10,6 +11,8 @@ import pytest
 from kfp import compiler, dsl
 
 from kfp_hallmark.component import component
+from kfp_hallmark.environments import image
+from kfp_hallmark.environments.images import CODE_LABEL
 from kfp_hallmark.errors import EnvironmentFailure, MissingInputError
 from kfp_hallmark.runner.docker import RUN_LABEL
 
@@ -127,17 +130,40 @@ def test_no_container_is_left(run_in_containers, pipelines, engine):
     assert engine.containers.list(all=True, filters={"label": f"{RUN_LABEL}={result.run_id}"}) == []
 
 
-def test_an_image_that_is_not_built_starts_nothing(run_in_containers, tmp_path, monkeypatch):
-    monkeypatch.setenv("HALLMARK_REGISTRY", "never-built.invalid/hallmark")
+@pytest.fixture
+def idle_on():
+    """Make a pipeline of one idle step on an image of a registry."""
 
-    @component(environment="release")
-    def idle():
-        pass
+    def make(registry, monkeypatch):
+        monkeypatch.setenv("HALLMARK_REGISTRY", registry)
 
-    @dsl.pipeline(name="unbuilt")
-    def unbuilt():
-        idle()
+        @component(environment="release")
+        def idle():
+            pass
 
+        @dsl.pipeline(name="idle-run")
+        def pipeline():
+            idle()
+
+        return pipeline
+
+    return make
+
+
+def test_an_image_of_other_sources_starts_nothing(run_in_containers, idle_on, engine, tmp_path, monkeypatch):
+    text = f"FROM {image('release')}\nLABEL {CODE_LABEL}=sha256:{'0' * 64}\n".encode()
+    pipeline = idle_on("hallmark-other-sources", monkeypatch)
+    engine.images.build(fileobj=io.BytesIO(text), tag=image("release"))
+    try:
+        with pytest.raises(MissingInputError, match="must hold the sources that are here; it was built from others"):
+            run_in_containers(pipeline)
+    finally:
+        engine.images.remove(image("release"))
+    assert not list((tmp_path / "state").rglob("run.json"))
+
+
+def test_an_image_that_is_not_built_starts_nothing(run_in_containers, idle_on, tmp_path, monkeypatch):
+    unbuilt = idle_on("never-built.invalid/hallmark", monkeypatch)
     with pytest.raises(MissingInputError, match=r"'never-built\.invalid/hallmark/release:.*' must be built") as caught:
         run_in_containers(unbuilt)
     assert "Run `hallmark image build`." in str(caught.value)
