@@ -49,9 +49,10 @@ class Generated:
 
 
 def generated() -> Iterator[Generated]:
-    """Yield every generated file: the components' YAML and pages, and the pipelines' YAML in each flavour."""
+    """Yield every generated file: YAML and pages of components, YAML of pipelines in each flavour, the lint rules' page."""
     import kfp_hallmark.components as components
     import kfp_hallmark.pipelines as pipelines
+    from kfp_hallmark.lint.page import page as rules_page
 
     for name in components.__all__:
         text = compile_component(getattr(components, name))
@@ -62,6 +63,7 @@ def generated() -> Iterator[Generated]:
         for flavour in FLAVOURS:
             text = compile_pipeline(getattr(pipelines, name), flavour)
             yield Generated(Path("compiled", "pipelines", f"{name}.{flavour}.yaml"), text)
+    yield Generated(Path("docs", "lint.md"), rules_page().encode())
 
 
 def stale(root: Path) -> list[Path]:
