@@ -49,7 +49,7 @@ class Generated:
 
 
 def generated() -> Iterator[Generated]:
-    """Yield every generated file: YAML and pages of components, YAML of pipelines in each flavour, the lint rules' page."""
+    """Yield every generated file: YAML and pages of components, YAML of pipelines, and the page on lint rules."""
     import kfp_hallmark.components as components
     import kfp_hallmark.pipelines as pipelines
     from kfp_hallmark.lint.page import page as rules_page
