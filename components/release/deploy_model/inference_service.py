@@ -310,7 +310,10 @@ def leading(spec: Mapping[str, Any]) -> dict[str, str] | None:
 
 
 def _previous(live: Mapping[str, Any] | None, release: Release) -> dict[str, str] | None:
-    """Return what led before a release: for one that is there already what it says, else what leads now."""
+    """Return what led before a release: for one that is there already what it says, else what leads now.
+
+    On Knative a canary has taken the place of the release that leads, and with it of what that says.
+    """
     if live is None:
         return None
     predictors = [live["predictor"], *(entry["predictor"] for entry in live.get("canary", []))]
@@ -318,7 +321,7 @@ def _previous(live: Mapping[str, Any] | None, release: Release) -> dict[str, str
         if released(predictor) == release.reference:
             return released(predictor, PREVIOUS)
     former = leading(live)
-    return released(predictors[-1]) if former == release.reference else former
+    return None if former == release.reference else former
 
 
 def marks(spec: Mapping[str, Any]) -> list[Any]:

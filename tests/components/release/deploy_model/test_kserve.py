@@ -173,6 +173,7 @@ def test_a_canary_that_disappoints_is_taken_back(released, next_one, either, run
     run(released)
     assert either.share(service(released)) == {"1": 100}
     assert champion(sqlite_uri, released) == "1"
+    assert previous(released) is None
     assert "canary" not in either.service(service(released))["spec"]
 
 
