@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from kfp_hallmark.environments import ENVIRONMENTS
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -62,7 +64,7 @@ def house(tmp_path):
         shutil.copytree(ROOT / name, package / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "compiled", package / "_resources" / "compiled")
     house = House(package.parent, tmp_path / "environments")
-    for name in ("data", "ml", "release"):
+    for name in ENVIRONMENTS:
         house.lock(name).parent.mkdir(parents=True)
         house.lock(name).write_text(locked("six", "zipp"))
     return house

@@ -126,8 +126,9 @@ def test_versions_switch_under_load_without_a_failed_request(program, home, trai
     ended, failures, answers = threading.Event(), [], set()
 
     def load():
-        connection = program.connect()
-        while not ended.is_set():
+        connection, last = program.connect(), False
+        while not last:
+            last = ended.is_set()  # so that each asks the last version too
             try:
                 connection.request("POST", V1, body, {"Content-Type": "application/json"})
                 answer = connection.getresponse()
