@@ -6,6 +6,7 @@ reach the store import it, and only inside these functions.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -32,6 +33,9 @@ PIPELINE_RUN_TAG = "hallmark.pipeline_run"
 """The tag by which a pipeline run's own MLflow run is found; its value is what the platform calls the run."""
 
 SQLITE = "sqlite:///"
+MAX_REASON = 500
+"""How many characters of what MLflow says are told."""
+
 ARTIFACT_FOLDER = "mlruns"
 """Where a local SQLite store keeps artifacts, beside its file."""
 
@@ -197,7 +201,7 @@ def _make(client: MlflowClient, experiment_id: str, name: str, tags: Mapping[str
 
 @contextmanager
 def reaching(uri: str) -> Iterator[None]:
-    """Turn the failures of a store within the block into one clear error.
+    """Turn the failures of a store within the block into one clear error; that a disk here is full is told as it is.
 
     Raises:
         MissingInputError: If the store cannot be reached or refuses.
@@ -209,9 +213,9 @@ def reaching(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
-        if isinstance(error, InputError):
+        if isinstance(error, InputError) or getattr(error, "errno", None) == errno.ENOSPC:
             raise
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:MAX_REASON]}"
         raise MissingInputError(
             without_password(f"The tracking store {uri!r} must answer; got {reason}."),
             "Start the MLflow server, or name a local store as sqlite:////folder/mlflow.db.",

@@ -28,10 +28,19 @@ _PASSED_ON = ("AWS_", "MLFLOW_")
 
 
 class DockerPlatform:
-    """Runs steps as containers, as the user who started the run, on the host's network."""
+    """Runs steps as containers, as the user who started the run, on the host's network.
 
-    def __init__(self, folders: Folders, parameters: Mapping[str, Any]) -> None:
+    A step gets no more memory than the pipeline says.
+
+    Args:
+        folders: Where the run keeps what.
+        parameters: What the run is given.
+        options: What Docker's `containers.create` is told over this.
+    """
+
+    def __init__(self, folders: Folders, parameters: Mapping[str, Any], options: Mapping[str, Any]) -> None:
         self._folders = folders
+        self._options = options
         self._parameters = parameters
         self._client = _client()
         self._images: dict[str, str] = {}
@@ -75,16 +84,18 @@ class DockerPlatform:
         """Run a step as a container and remove it."""
         variables = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
         variables |= self._folders.variables(os.environ) | {"HOME": "/tmp", "USER": "hallmark"} | dict(job.variables)
+        options: dict[str, Any] = {
+            "environment": variables,
+            "mounts": self._mounted,
+            "working_dir": str(self._folders.mlflow),
+            "user": f"{os.getuid()}:{os.getgid()}",
+            "network_mode": "host",
+            "labels": {RUN_LABEL: self._folders.run_id},
+        }
+        if job.memory is not None:
+            options |= {"mem_limit": job.memory, "memswap_limit": job.memory}
         container = self._client.containers.create(
-            image=self._images[job.image],
-            command=job.command,
-            entrypoint="",
-            environment=variables,
-            mounts=self._mounted,
-            working_dir=str(self._folders.mlflow),
-            user=f"{os.getuid()}:{os.getgid()}",
-            network_mode="host",
-            labels={RUN_LABEL: self._folders.run_id},
+            self._images[job.image], job.command, entrypoint="", **{**options, **self._options}
         )
         try:
             with job.interruption.ending(_Container(container.id), job.final):

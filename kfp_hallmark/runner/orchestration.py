@@ -46,6 +46,7 @@ from kfp_hallmark.runner.platforms import Folders, Job, Platform
 from kfp_hallmark.runner.record import FAILED, LOGS_FOLDER, REUSED, SUCCEEDED, Step, whole_numbers
 from kfp_hallmark.runner.recorder import Recorder
 from kfp_hallmark.runner.reuse import Reuse
+from kfp_hallmark.settings_checks import byte_count
 
 ORCHESTRATOR_LOG = f"{LOGS_FOLDER}/orchestrator.log"
 
@@ -62,6 +63,7 @@ class _Current:
         root: The folder of its outputs.
         final: Whether it is an exit handler.
         pure: Whether its component says that its outputs depend on its inputs alone.
+        memory: Bytes that it may use, where the pipeline says so.
         ran: Whether it was handed to the platform, and not reused.
         reason: Why it failed there.
     """
@@ -70,6 +72,7 @@ class _Current:
     root: Path
     final: bool
     pure: bool
+    memory: int | None
     ran: bool = False
     reason: str | None = None
 
@@ -232,7 +235,10 @@ class Orchestration:
         root = Path(self._task_root(str(self._folders.artifacts), pipeline_resource_name, task_name))
         container = json_format.MessageToDict(self._executor(components[key])).get("container")
         traits = Traits.read(container.get("command", [""])[-1]) if container else None
-        self._thread.current = _Current(step, root, final, traits is not None and traits.pure)
+        limit = container.get("resources", {}).get("resourceMemoryLimit", "") if container else ""
+        # One that a parameter says is not known here.
+        memory = byte_count(limit) if limit and "{{" not in limit else None
+        self._thread.current = _Current(step, root, final, traits is not None and traits.pure, memory)
         outputs: dict[str, Any] = {}
         outcome, reason = status.Status.FAILURE, None
         try:
@@ -274,6 +280,7 @@ class Orchestration:
             image=image,
             command=full_command,
             variables=env_vars,
+            memory=current.memory,
             log=self._log(current.step),
             final=current.final,
             interruption=self._interruption,

@@ -82,6 +82,7 @@ class Job:
         image: The image that the component names.
         command: The command with its arguments.
         variables: What the pipeline's author set for this step.
+        memory: Bytes that it may use, where the pipeline says so.
         log: The file that everything the step prints goes to the end of.
         final: Whether it is an exit handler.
         interruption: What may end it.
@@ -91,6 +92,7 @@ class Job:
     image: str
     command: list[str]
     variables: Mapping[str, str]
+    memory: int | None
     log: Path
     final: bool
     interruption: Interruption

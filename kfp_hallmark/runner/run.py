@@ -54,6 +54,7 @@ def run(
     base: Path | None = None,
     reuse: bool = True,
     console: Console | None = None,
+    container_options: Mapping[str, Any] | None = None,
 ) -> RunResult:
     """Run a pipeline on this machine and return what came of it.
 
@@ -69,6 +70,8 @@ def run(
         base: Folder that relative paths in parameters start from. Default: the working directory.
         reuse: Whether a step may use the outputs of an earlier one with the same inputs, where its component is pure.
         console: Where to show the run. Default: the standard output.
+        container_options: With `docker`, what its Python client's `containers.create` is told for every step over what
+            the run says, such as `{"read_only": True, "tmpfs": {"/tmp": ""}, "network_mode": "mlflow"}`.
 
     Raises:
         InputError: If a parameter, the platform or the output folder is not usable. Nothing was started.
@@ -97,7 +100,7 @@ def run(
     with tempfile.TemporaryDirectory(prefix="hallmark-") as scratch:
         folders = Folders(run=folder, state=home, scratch=Path(scratch), run_id=run_id)
         result.audit_log = str(given.get("audit_log") or folders.variables(os.environ)[AUDIT_VARIABLE])
-        place = _platform(platform, folders, given)
+        place = _platform(platform, folders, given, container_options or {})
         place.prepare(json_format.MessageToDict(prepared.deployment_spec)["executors"], display.say)
         _claim(folder)
         try:
@@ -163,11 +166,13 @@ def _reason(error: Exception, folders: Folders) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _platform(name: str, folders: Folders, parameters: Mapping[str, Any]) -> Platform:
+def _platform(
+    name: str, folders: Folders, parameters: Mapping[str, Any], container_options: Mapping[str, Any]
+) -> Platform:
     if name == "docker":
         from kfp_hallmark.runner.docker import DockerPlatform
 
-        return DockerPlatform(folders, parameters)
+        return DockerPlatform(folders, parameters, container_options)
     return LocalPlatform(folders)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-import shutil
 import tempfile
 import time
 from collections import defaultdict
@@ -194,7 +193,8 @@ def _attach(tree: RunTree, run_id: str, files: Mapping[str, Path]) -> None:
             if path.is_dir():
                 tree.client.log_artifacts(run_id, str(path), name)
             else:
-                tree.client.log_artifact(run_id, shutil.copyfile(path, Path(folder, name)))
+                Path(folder, name).symlink_to(path.absolute())
+                tree.client.log_artifact(run_id, str(Path(folder, name)))
 
 
 def _log_values(tree: RunTree, run_id: str, finding: Finding) -> None:

@@ -1,0 +1,343 @@
+"""What breaks while a model is released, on this machine and in containers: a clear end, and a retry that completes.
+
+A real MLflow server stands behind a relay. Every step of a release speaks to it, so a fault can be put at one request:
+there, and nowhere else, a step is killed, a file is changed, the server stops. Nothing waits, nothing is left to luck.
+"""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from contextlib import closing, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from kfp import compiler, dsl
+
+from kfp_hallmark import components
+from kfp_hallmark.contracts.audit import records
+from kfp_hallmark.contracts.digest import Manifest, artifact_digest
+from kfp_hallmark.contracts.registration import DECISION_DIGEST_TAG, DIGEST_TAG
+from kfp_hallmark.contracts.release import Release
+from kfp_hallmark.environments import local
+from kfp_hallmark.runner.docker import RUN_LABEL
+
+HALLMARK = Path(sys.executable).parent / "hallmark"
+GATES = ("validate_dataset", "performance_gate", "fairness_gate")
+
+
+class Server:
+    """The real MLflow server, which can be stopped and started again."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        with closing(socket.socket()) as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.start()
+
+    def start(self):
+        command = [local.ensure("release"), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"]
+        command += ["--artifacts-destination", str(self.folder / "artifacts")]
+        variables = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        self.process = subprocess.Popen(
+            list(map(str, command)),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=variables,
+            start_new_session=True,
+        )
+        assert any("Application startup complete" in line for line in self.process.stderr)
+        threading.Thread(target=self.process.stderr.read, daemon=True).start()
+
+    def stop(self):
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+class Relay(ThreadingHTTPServer):
+    """Hands requests on to the server, and does something once, before one that it was told."""
+
+    def __init__(self, server):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.server = server
+        self.fault = None
+        self.lock = threading.Lock()
+        self.uri = f"http://127.0.0.1:{self.server_port}"
+
+    def at(self, request, action):
+        self.fault = (request, action)
+
+    def pass_by(self, request):
+        with self.lock:
+            if self.fault and request.startswith(self.fault[0]):
+                action, self.fault = self.fault[1], None
+                action()
+
+    def ask(self, path):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.server.port}/api/2.0/mlflow/{path}") as answer:
+            return json.load(answer)
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def handle_one_request(self):
+        with suppress(ConnectionError):
+            super().handle_one_request()
+
+    def relay(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.pass_by(f"{self.command} {self.path}")
+        self.close_connection = True
+        with closing(http.client.HTTPConnection("127.0.0.1", self.server.server.port, timeout=60)) as connection:
+            try:
+                connection.request(self.command, self.path, body, dict(self.headers))
+                answer = connection.getresponse()
+                content = answer.read()
+            except (OSError, http.client.HTTPException):
+                return
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in ("transfer-encoding", "content-length", "connection", "date", "server"):
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = relay  # noqa: N815
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def relay(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("mlflow"))
+    with Relay(server) as made:
+        thread = threading.Thread(target=made.serve_forever)
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join()
+    server.stop()
+
+
+@dsl.pipeline(name="releasing")
+def releasing(
+    model_uri: str,
+    validate_dataset_uri: str,
+    performance_gate_uri: str,
+    fairness_gate_uri: str,
+    model_name: str,
+):
+    """The part of governed_training that changes the world outside its outputs."""
+    record = components.record_run(pipeline="releasing", run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, experiment="faults")
+    with dsl.ExitHandler(record):
+        model = dsl.importer(artifact_uri=model_uri, artifact_class=dsl.Model).output
+        verdicts = [
+            dsl.importer(artifact_uri=uri, artifact_class=dsl.Artifact).output
+            for uri in (validate_dataset_uri, performance_gate_uri, fairness_gate_uri)
+        ]
+        decide = components.decide_release(
+            model=model, dataset_verdict=verdicts[0], performance_verdict=verdicts[1], fairness_verdict=verdicts[2]
+        )
+        log = components.log_run(
+            pipeline="releasing",
+            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+            decision=decide.outputs["decision"],
+            decision_report=decide.outputs["report"],
+            experiment="faults",
+        )
+        with dsl.If(decide.outputs["outcome"] == "release", name="release"):
+            register = components.register_model(
+                model=model, decision=decide.outputs["decision"], model_name=model_name
+            ).after(log)
+            components.deploy_model(
+                model=model, decision=decide.outputs["decision"], registration=register.outputs["registration"]
+            )
+
+
+class Releases:
+    """Runs of `releasing` on one model, whose state is one folder."""
+
+    def __init__(self, platform, relay, folder, model, verdicts):
+        self.platform, self.relay, self.folder, self.model, self.name = platform, relay, folder, model, folder.name
+        self.state = folder / "state"
+        compiler.Compiler().compile(releasing, str(folder / "releasing.yaml"))
+        given = {"model_uri": model, "model_name": self.name} | {f"{gate}_uri": verdicts[gate] for gate in GATES}
+        self.command = [HALLMARK, "run", folder / "releasing.yaml", "--platform", platform]
+        self.command += [part for name, value in given.items() for part in ("--set", f"{name}={value}")]
+
+    def run(self, *before):
+        """Run the pipeline, by the command that comes before it if there is one; return what it told, as JSON."""
+        self.state.mkdir(exist_ok=True)
+        output = self.folder / f"run-{len(list(self.folder.glob('run-*')))}"
+        variables = {**os.environ, "HALLMARK_HOME": str(self.state), "MLFLOW_TRACKING_URI": self.relay.uri}
+        variables |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "COLUMNS": "140"}
+        command = [*before, *self.command, "--output", output]
+        done = subprocess.run(list(map(str, command)), env=variables, cwd=self.state, capture_output=True, text=True)
+        assert "Traceback" not in done.stderr
+        document = json.loads((output / "run.json").read_text())
+        document["logs"] = {
+            step["name"]: (output / step["log"]).read_text() for step in document["steps"] if step["log"]
+        }
+        assert (done.returncode == 0) == (document["status"] == "succeeded"), done.stdout + done.stderr
+        return document
+
+    @property
+    def versions(self):
+        """The registered versions, and the version that has the alias champion."""
+        found = self.relay.ask(f"model-versions/search?filter=name%3D%27{self.name}%27").get("model_versions", [])
+        with suppress(urllib.error.HTTPError):
+            model = self.relay.ask(f"registered-models/get?name={self.name}")["registered_model"]
+            return found, next(
+                (each["version"] for each in model.get("aliases", []) if each["alias"] == "champion"), None
+            )
+        return found, None
+
+    def tree(self, document):
+        """The status of the pipeline run's own MLflow run."""
+        experiment = self.relay.ask("experiments/get-by-name?experiment_name=faults")["experiment"]["experiment_id"]
+        body = json.dumps(
+            {
+                "experiment_ids": [experiment],
+                "filter": f"tags.`hallmark.pipeline_run` = '{document['run_id']}'",
+            }
+        ).encode()
+        url = f"http://127.0.0.1:{self.relay.server.port}/api/2.0/mlflow/runs/search"
+        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request) as answer:
+            (run,) = json.load(answer)["runs"]
+        return run["info"]["status"]
+
+    def kill(self, component):
+        """Kill the step that runs a component, as the kernel does when memory is short."""
+        if self.platform == "docker":
+            import docker
+
+            with closing(docker.from_env()) as engine:
+                for container in engine.containers.list(filters={"label": RUN_LABEL}):
+                    if component in container.attrs["Config"]["Cmd"] and str(self.folder) in str(container.attrs):
+                        container.kill()
+            return
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                words = (process / "cmdline").read_bytes().split(b"\0")
+                mine = str(self.folder).encode() in (process / "environ").read_bytes()
+                if mine and component.encode() in words and b"-m" in words:
+                    os.kill(int(process.name), signal.SIGKILL)
+
+    def ended(self, document):
+        """Assert that a run failed, says so everywhere, and left nothing half done."""
+        assert document["status"] == "failed"
+        self.books_are_true([document])
+        found, champion = self.versions
+        digest = artifact_digest(self.model)
+        for version in found:
+            tags = {tag["key"]: tag["value"] for tag in version["tags"]}
+            assert tags[DIGEST_TAG] == digest
+            assert DECISION_DIGEST_TAG in tags
+        home = self.state / "serving" / self.name
+        if (home / "release.json").exists():
+            self.serves(home)
+        else:
+            assert champion is None
+
+    def serves(self, home):
+        release = Release.read(home / "release.json")
+        assert Manifest.of(home / release.path).files == release.model.files == Manifest.of(self.model).files
+        assert Manifest.of(home / release.decision).digest == release.decision_digest
+
+    def books_are_true(self, documents):
+        wanted = {each["run_id"]: "SUCCEEDED" if each["status"] == "succeeded" else "FAILED" for each in documents}
+        told = {line["record"]["run_id"]: line["record"]["state"] for line in records(self.state / "audit.jsonl")}
+        assert {run_id: told.get(run_id) for run_id in wanted} == wanted
+
+    def completes(self, *before):
+        """Run again, and assert that one whole version is registered, deployed and champion."""
+        document = self.run()
+        assert document["status"] == "succeeded", document["logs"]
+        found, champion = self.versions
+        assert ([version["version"] for version in found], champion) == (["1"], "1")
+        self.serves(self.state / "serving" / self.name)
+        self.books_are_true([document, *before])
+        assert self.tree(document) == "FINISHED"
+
+
+@pytest.fixture(params=["local", pytest.param("docker", marks=pytest.mark.docker)])
+def releases(request, relay, tmp_path, judged_model):
+    model, verdicts = judged_model
+    made = Releases(request.param, relay, tmp_path, model, verdicts)
+    yield made
+    relay.fault = None
+
+
+def step(document, name):
+    return next(step for step in document["steps"] if step["name"] == name)["state"]
+
+
+API = "/api/2.0/mlflow"
+
+
+def test_a_server_that_stops_in_the_middle_of_a_registration(releases, relay):
+    relay.at(f"POST {API}/model-versions/create", relay.server.stop)
+    try:
+        failed = releases.run()
+    finally:
+        relay.server.start()
+    assert (step(failed, "register_model"), step(failed, "deploy_model")) == ("failed", "skipped")
+    assert "must answer" in failed["logs"]["register_model"]
+    assert "The run's end is in the audit log but not in MLflow." in failed["logs"]["record_run"]
+    releases.ended(failed)
+    assert releases.versions == ([], None)
+    releases.completes(failed)
+
+
+@pytest.mark.parametrize(
+    ("component", "request_"),
+    [("register_model", f"POST {API}/registered-models/alias"), ("deploy_model", f"GET {API}/model-versions/get")],
+)
+def test_a_step_that_is_killed(releases, relay, component, request_):
+    relay.at(request_, lambda: releases.kill(component))
+    failed = releases.run()
+    assert step(failed, component) == "failed"
+    releases.ended(failed)
+    assert not (releases.state / "serving" / releases.name / "release.json").exists()
+    assert releases.tree(failed) == "FAILED"
+    releases.completes(failed)
+
+
+def test_a_model_that_is_changed_after_it_was_judged(releases, relay):
+    weights = releases.model / "data" / "weights.txt"
+    judged = weights.read_text()
+    relay.at(f"POST {API}/runs/create", lambda: weights.write_text("9.9"))
+    failed = releases.run()
+    assert step(failed, "register_model") == "failed"
+    assert "The model must be the one that was decided on" in failed["logs"]["register_model"]
+    assert releases.versions == ([], None)
+    weights.write_text(judged)
+    releases.ended(failed)
+
+
+@pytest.mark.parametrize("releases", ["local"], indirect=True)
+def test_a_full_disk_where_models_are_served(releases):
+    serving = releases.state / "serving"
+    serving.mkdir(parents=True)
+    small = f'mount -t tmpfs -o size=12k tmpfs "{serving}" && "$@"; code=$?; cp -r "{serving}" seen; exit $code'
+    failed = releases.run("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", small, "sh")
+    assert step(failed, "register_model") == "succeeded"
+    assert step(failed, "deploy_model") == "failed"
+    assert "No space left on device" in failed["logs"]["deploy_model"]
+    assert [path.name for path in (releases.state / "seen").rglob("release.json*")] == []
+    releases.ended(failed)
+    releases.completes(failed)
