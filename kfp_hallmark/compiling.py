@@ -171,8 +171,9 @@ def _imported(module: str, function: str) -> BaseComponent:
         sys.path.append(folder)
     try:
         found = importlib.import_module(module)
-    except ImportError as error:
-        raise MissingInputError(f"The module {module!r} must be importable; it is not ({error}).") from error
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise MissingInputError(f"The module {module!r} must be importable; it is not ({reason}).") from error
     pipeline = getattr(found, function, None)
     if not isinstance(pipeline, BaseComponent):
         known = [key for key, value in vars(found).items() if isinstance(value, BaseComponent)]

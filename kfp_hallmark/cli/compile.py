@@ -49,6 +49,8 @@ def _compile(
     from kfp_hallmark import compiling, settings
     from kfp_hallmark.contracts.documents import writing
 
+    if output is not None and output.exists() and not output.is_file():
+        raise InputError(f"--output must be a file, or not there yet; got {str(output)!r}.")
     loaded = settings.load(file)
     pipeline = compiling.find_pipeline(name)
     content = compiling.compile_for(pipeline, platform, loaded, registry, images)

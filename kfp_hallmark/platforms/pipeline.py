@@ -122,13 +122,18 @@ def drop_documentation(pipeline: Pipeline) -> None:
 
 
 def without_docstring(source: str) -> str:
-    """Return a component's source without the function's docstring."""
-    function = next(node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
-    text = function.body[0]
+    """Return a component's source without the function's docstring, if that stands on lines of its own."""
+    wanted = ast.parse(source)
+    function = next(node for node in wanted.body if isinstance(node, ast.FunctionDef))
     if ast.get_docstring(function) is None or len(function.body) == 1:
         return source
-    lines = source.splitlines(keepends=True)
-    return "".join(lines[: text.lineno - 1] + lines[text.end_lineno :])
+    text = function.body.pop(0)
+    lines = source.split("\n")
+    shorter = "\n".join(lines[: text.lineno - 1] + lines[text.end_lineno :])
+    try:
+        return shorter if ast.dump(ast.parse(shorter)) == ast.dump(wanted) else source
+    except SyntaxError:
+        return source
 
 
 def set_caching(pipeline: Pipeline, caching: Caching) -> None:

@@ -108,7 +108,7 @@ class Predictor:
         """
         try:
             return self._predict(values)
-        except ValueError as error:
+        except (ValueError, LookupError, ArithmeticError) as error:
             what = error.message if isinstance(error, InputError) else f"{type(error).__name__} {origin(error)}"
             raise Refusal(422, f"The model must be able to predict these rows; it is not: {what}") from None
 

@@ -145,7 +145,9 @@ class OpenInference:
         tensors = self._tensors(body.get("inputs"), predictor)
         rows = self._rows(tensors)
         columns = predictor.model.columns
-        values = [self._values(tensors[c.name], c, rows) if c.name in tensors else [None] * rows for c in columns]
+        given = {c.name: self._values(tensors[c.name], c, rows) for c in columns if c.name in tensors}
+        # Only now is it known that there is data for so many rows as a shape says.
+        values = [given[c.name] if c.name in given else [None] * rows for c in columns]
         predictor.signature.check(values)
         for index, column in enumerate(columns):
             if column.name in tensors:

@@ -135,6 +135,9 @@ def supervise(arguments: Sequence[str], listener: socket.socket, workers: int) -
             children.append(
                 subprocess.Popen(command, env=environment, pass_fds=[listener.fileno()], start_new_session=True)
             )
+        if stopping:
+            # The signal came before all of them were there to be told.
+            stop()
         listener.close()
         with contextlib.suppress(ChildProcessError):
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)

@@ -44,11 +44,13 @@ class Package:
 
         A step of a component of ours that is not pure is never reused, whoever asks.
         """
-        if caching is None:
-            return
         for _, task, step in self._pipeline.tasks():
-            task.caching_options.SetInParent()
-            task.caching_options.enable_cache = caching and (step.traits is None or step.traits.pure)
+            if step.traits is not None and not step.traits.pure:
+                task.caching_options.Clear()
+                task.caching_options.SetInParent()
+            elif caching is not None:
+                task.caching_options.SetInParent()
+                task.caching_options.enable_cache = caching
 
     def to_json(self) -> dict[str, Any]:
         """Return the pipeline as KFP's API takes it: its spec, beside the platform's where it has one."""

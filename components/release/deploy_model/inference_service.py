@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -139,8 +140,8 @@ class Options:
             )
         if self.mode == STANDARD:
             self.require_standard()
-        if self.max_seconds <= 0:
-            raise InputError(f"deployment['max_seconds'] must be above 0; got {self.max_seconds:g}.")
+        if not 0 < self.max_seconds < math.inf:
+            raise InputError(f"deployment['max_seconds'] must be above 0 and finite; got {self.max_seconds:g}.")
 
     def require_standard(self) -> None:
         """Raise `InputError` at what KServe's Standard mode would do otherwise without a word."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -12,7 +13,7 @@ from kfp_hallmark.components.release.deploy_model.target import Parcel, Placed
 from kfp_hallmark.contracts.digest import short
 from kfp_hallmark.contracts.options import read_options
 from kfp_hallmark.contracts.release import Release
-from kfp_hallmark.errors import HallmarkError, InputError, IntegrityError
+from kfp_hallmark.errors import HallmarkError, InputError, IntegrityError, nearest
 from kfp_hallmark.package import read_package, verify_package
 from kfp_hallmark.vertex import (
     CALL_SECONDS,
@@ -77,6 +78,14 @@ class Options:
             )
         if self.accelerator_count < 1:
             raise InputError(f"deployment['accelerator_count'] must be at least 1; got {self.accelerator_count}.")
+        if self.accelerator_type is None and self.accelerator_count > 1:
+            raise InputError(
+                f"deployment['accelerator_count'] must be with an accelerator_type; got {self.accelerator_count} alone."
+            )
+        if self.accelerator_type is not None:
+            _require_accelerator(self.accelerator_type)
+        if not 0 < self.max_seconds < math.inf:
+            raise InputError(f"deployment['max_seconds'] must be above 0 and finite; got {self.max_seconds:g}.")
         if self.keep < 0:
             raise InputError(f"deployment['keep'] must be at least 0; got {self.keep}.")
         form = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?|[1-9][0-9]*"
@@ -86,6 +95,16 @@ class Options:
                 f"first, or a number; got {self.endpoint!r}."
             )
         require_labels(self.labels, "deployment['labels']")
+
+
+def _require_accelerator(name: str) -> None:
+    from google.cloud.aiplatform_v1.types import AcceleratorType
+
+    known = [each.name for each in AcceleratorType if each.value]
+    if name not in known:
+        raise InputError(
+            f"deployment['accelerator_type'] must be one that Vertex AI has; got {name!r}.", nearest(name, known)
+        )
 
 
 class VertexEndpoint:

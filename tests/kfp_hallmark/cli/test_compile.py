@@ -47,6 +47,15 @@ def images(text):
     return {executor["container"]["image"] for executor in spec["deploymentSpec"]["executors"].values()}
 
 
+def test_a_folder_is_not_replaced(hallmark, folder):
+    (folder / "out").mkdir()
+    (folder / "out" / "mine.txt").write_text("mine")
+    done = hallmark("governed_training", "--platform", "vertex", "-o", "out")
+    assert done.returncode == 2
+    assert "--output must be a file, or not there yet; got 'out'." in done.stderr
+    assert (folder / "out" / "mine.txt").read_text() == "mine"
+
+
 def test_to_standard_output_by_the_settings_here(hallmark, folder):
     done = hallmark("governed_training", "--platform", "kubeflow")
     assert done.returncode == 0, done.stderr

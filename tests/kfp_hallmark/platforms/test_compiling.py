@@ -17,7 +17,7 @@ from kfp_hallmark import compiling, components, pipelines, settings
 from kfp_hallmark.component import Traits, component
 from kfp_hallmark.environments import image, lock
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
-from kfp_hallmark.platforms.pipeline import Pipeline
+from kfp_hallmark.platforms.pipeline import Pipeline, without_docstring
 
 EVERYTHING = """
 [images]
@@ -171,6 +171,20 @@ def test_sources_run_without_their_docstrings(compiled):
     assert '"""' not in command[-1]
     source = compile(command[-1], "source", "exec")
     assert "train_model" in source.co_names
+
+
+@pytest.mark.parametrize(
+    ("source", "kept"),
+    [
+        ('def f(a: int):\n    """Doc."""\n    return a\n', "def f(a: int):\n    return a\n"),
+        ('def f(a: int):\n    """Doc.\x0c\n    More."""\n    return a\n', "def f(a: int):\n    return a\n"),
+        ('def f(a: int):\n    """Doc."""; a += 1\n    return a\n', None),
+        ('def f(a: int) -> int: "Doc."; return a\n', None),
+        ('def f(a: int):\n    """Doc."""\n', None),
+    ],
+)
+def test_nothing_but_a_docstring_is_left_out(source, kept):
+    assert without_docstring(source) == (source if kept is None else kept)
 
 
 def test_an_image_that_is_not_pinned_is_refused(compiled, every_image):

@@ -787,7 +787,8 @@ BAD = {
         {"labels": {"networking.kserve.io/visibility": "cluster-local"}},
         "must be none of Hallmark's, KServe's and Knative's",
     ),
-    "no time": ({"max_seconds": 0}, r"deployment\['max_seconds'\] must be above 0; got 0"),
+    "no number of seconds": ({"max_seconds": float("nan")}, "must be above 0 and finite; got nan"),
+    "no time": ({"max_seconds": 0}, r"deployment\['max_seconds'\] must be above 0 and finite; got 0"),
     "a bucket for manifests": ({"manifest_dir": "gs://models"}, r"deployment\['manifest_dir'\] must be a folder here"),
     "a canary's manifest for no mode": (
         {"manifest_dir": "git", "traffic": 10},

@@ -404,6 +404,13 @@ BAD = {
     "no replicas": ({"min_replicas": 0}, r"must be 1 to max_replicas, 1; got 0"),
     "more at least than at most": ({"min_replicas": 3, "max_replicas": 2}, r"must be 1 to max_replicas, 2; got 3"),
     "no accelerators": ({"accelerator_count": 0}, r"deployment\['accelerator_count'\] must be at least 1; got 0"),
+    "accelerators of no type": ({"accelerator_count": 4}, "must be with an accelerator_type; got 4 alone"),
+    "an unknown accelerator": (
+        {"accelerator_type": "NVIDIA_TESLA_T5"},
+        "must be one that Vertex AI has; got 'NVIDIA_TES",
+    ),
+    "no time": ({"max_seconds": 0}, r"deployment\['max_seconds'\] must be above 0 and finite; got 0"),
+    "endless": ({"max_seconds": float("inf")}, "must be above 0 and finite; got inf"),
     "fewer than none": ({"keep": -1}, r"deployment\['keep'\] must be at least 0; got -1"),
     "an endpoint of capitals": ({"endpoint": "Loans"}, "must be an endpoint's id: .*; got 'Loans'"),
     "a label of ours": ({"labels": {"hallmark_name": "x"}}, "must not begin with hallmark_"),
