@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+import shutil
 import string
 
 import pytest
@@ -456,3 +458,19 @@ def test_any_row_that_follows_the_signature_is_predicted(shared, rows):
     inputs = [tensor | {"shape": [len(rows)], "data": columns[tensor["name"]]} for tensor in tensors()]
     outputs = shared.post(V2, {"inputs": inputs, "outputs": [{"name": "score"}]})[1]["outputs"]
     assert outputs[0]["data"] == [one["score"] for one in alone]
+
+
+def test_no_shape_is_believed_before_its_data(tmp_path, trained, released, new_client):
+    """A column that may be left out is filled in for as many rows as the others have, not as a shape says."""
+    model = shutil.copytree(trained(max_iter=20), tmp_path / "model")
+    document = (model / "MLmodel").read_text()
+    changed = re.sub(r'("name":\s+"income",\s+"required":\s+)true', r"\1false", document)
+    assert changed != document
+    (model / "MLmodel").write_text(changed)
+    released(tmp_path / "people", model)
+    client = new_client(tmp_path / "people").load()
+    given = [tensor for tensor in tensors() if tensor["name"] != "income"]
+    assert client.post(V2, {"inputs": given})[0] == 200
+    status, answer = client.post(V2, {"inputs": [tensor | {"shape": [10**30]} for tensor in given]})
+    assert status == 400
+    assert "must hold" in answer["error"]
