@@ -1,5 +1,6 @@
 """The run's page and a report, opened in headless Chromium: whole, quiet, and nothing fetched from elsewhere."""
 
+import html
 import json
 import shutil
 from urllib.parse import unquote
@@ -23,6 +24,8 @@ def browser(tmp_path_factory):
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
+        # So that the logs of a page have those of the sandboxed frames in it.
+        "--disable-features=IsolateSandboxedIframes",
         "--no-first-run",
         f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
     ):
@@ -86,6 +89,58 @@ def test_links_on_the_run_page_lead_somewhere(browser, halted):
     assert len(links) > len(halted.document["verdicts"])
     for link in links:
         assert (halted.folder / unquote(link)).exists(), link
+
+
+@pytest.fixture
+def framed(tmp_path):
+    """A page that shows HTML as those of Kubeflow Pipelines do: in a sandbox with scripts and an origin of its own."""
+
+    def framed(content):
+        page = tmp_path / "page.html"
+        frame = f'<iframe sandbox="allow-scripts" width="1000" height="900" srcdoc="{html.escape(content)}"></iframe>'
+        page.write_text(f"<!DOCTYPE html><meta charset=utf-8><title>A run</title>{frame}", encoding="utf-8")
+        return page
+
+    return framed
+
+
+def everything_asked(browser, page):
+    """Open a page; return what it and all frames in it asked for, but the page itself, and what was logged."""
+    for log in ("performance", "browser"):
+        browser.get_log(log)
+    browser.get(page.as_uri())
+    browser.switch_to.frame(0)
+    own = (page.as_uri(), "about:srcdoc")
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [
+        message["params"]["request"]["url"]
+        for message in messages
+        if message["method"] == "Network.requestWillBeSent" and message["params"]["documentURL"] in own
+    ]
+    return [url for url in asked if url not in own], browser.get_log("browser")
+
+
+def test_what_is_fetched_or_logged_in_a_frame_would_be_noticed(browser, framed):
+    page = framed('<h1>A report</h1><img src="https://elsewhere.invalid/x.png"><script>localStorage.length</script>')
+    asked, logged = everything_asked(browser, page)
+    assert "https://elsewhere.invalid/x.png" in asked
+    assert any("sandboxed" in entry["message"] for entry in logged)
+
+
+def test_every_report_shows_in_a_sandboxed_frame(browser, framed, halted):
+    reports = sorted((halted.folder / "reports").iterdir())
+    assert len(reports) == 6
+    for report in reports:
+        content = report.read_text(encoding="utf-8")
+        asked, logged = everything_asked(browser, framed(content))
+        assert ([url for url in asked if not url.startswith("data:")], logged) == ([], [])
+        assert browser.find_element("tag name", "h1").is_displayed()
+        drawn = browser.find_elements("css selector", "svg, table")
+        assert drawn and all(element.rect["height"] > 0 for element in drawn if element.is_displayed())
+        assert any(element.is_displayed() for element in drawn), report
+        wide = browser.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
+        assert wide <= 0, report
+    browser.switch_to.default_content()
 
 
 def test_every_report_is_self_contained(browser, halted):
