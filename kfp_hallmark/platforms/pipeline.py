@@ -86,6 +86,21 @@ class Pipeline:
                 if label in self.steps:
                     yield name, task, self.steps[label]
 
+    def groups(self) -> Iterator[tuple[str, pb.PipelineTaskSpec, list[Step]]]:
+        """Yield every task that runs a pipeline within: its name, its message and all the steps below it."""
+        for component in (self.spec.root, *self.spec.components.values()):
+            for name, task in component.dag.tasks.items():
+                inner = self.spec.components[task.component_ref.name]
+                if inner.HasField("dag"):
+                    yield name, task, list(self._below(inner))
+
+    def _below(self, component: pb.ComponentSpec) -> Iterator[Step]:
+        for task in component.dag.tasks.values():
+            inner = self.spec.components[task.component_ref.name]
+            if inner.executor_label in self.steps:
+                yield self.steps[inner.executor_label]
+            yield from self._below(inner)
+
 
 def parse(value: Message, into: Message) -> Any:
     """Fill a message from a part of a spec that is kept as JSON, and return it.
@@ -158,6 +173,13 @@ def set_retries(pipeline: Pipeline, retries: Retries, max_seconds: Callable[[Ste
     Raises:
         InputError: If the author lets a component be run again that is not idempotent.
     """
+    for name, task, steps in pipeline.groups():
+        # Kubeflow gives a group's policy to every task in it that has none.
+        once = [step.component for step in steps if step.traits and not step.traits.idempotent]
+        if task.retry_policy.max_retry_count and once:
+            raise InputError(
+                f"The task {name!r} must not be retried: {once[0]} in it is not idempotent.", "Remove its `set_retry`."
+            )
     for name, task, step in pipeline.tasks():
         idempotent = bool(step.traits and step.traits.idempotent)
         if task.retry_policy.max_retry_count and step.traits and not idempotent:

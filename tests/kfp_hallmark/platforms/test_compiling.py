@@ -173,6 +173,22 @@ def test_sources_run_without_their_docstrings(compiled):
     assert "train_model" in source.co_names
 
 
+def test_a_pipeline_with_what_runs_once_is_not_retried_as_a_whole(compiled):
+    @dsl.pipeline(name="outer")
+    def outer(data_uri: str):
+        pipelines.governed_training(
+            data_uri=data_uri,
+            target="label",
+            model_name="m",
+            sensitive_features=["g"],
+            performance_limits={"min_accuracy": 0.5},
+            fairness_limits={"max_demographic_parity_difference": 0.1},
+        ).set_retry(3)
+
+    with pytest.raises(InputError, match=r"The task 'governed-training' must not be retried: .* is not idempotent"):
+        compiled("kubeflow", "", outer)
+
+
 @pytest.mark.parametrize(
     ("source", "kept"),
     [
