@@ -126,10 +126,12 @@ def relay(tmp_path_factory):
     with Relay(server) as made:
         thread = threading.Thread(target=made.serve_forever)
         thread.start()
-        yield made
-        made.shutdown()
-        thread.join()
-    server.stop()
+        try:
+            yield made
+        finally:
+            made.shutdown()
+            thread.join()
+            server.stop()
 
 
 @dsl.pipeline(name="releasing")
