@@ -60,19 +60,20 @@ def network(engine):
 def server(engine, network):
     """A real MLflow server on the network, and its address there."""
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "HOME": "/tmp"}
-    name = f"mlflow-{os.getpid()}"
     container = engine.containers.run(
         image("release"),
         ["sh", "-c", SERVE],
         detach=True,
         network=network.name,
-        name=name,
         environment=quiet,
         **OPTIONS,
     )
     try:
         assert any(b"Application startup complete" in line for line in container.logs(stream=True))
-        yield SimpleNamespace(container=container, uri=f"http://{name}:5000")
+        container.reload()
+        # By its address: an engine that may not touch the firewall resolves no names.
+        address = container.attrs["NetworkSettings"]["Networks"][network.name]["IPAddress"]
+        yield SimpleNamespace(container=container, uri=f"http://{address}:5000")
     finally:
         container.remove(force=True)
 
@@ -132,6 +133,7 @@ def start(network, server, compiled, state):
     def start(name, **options):
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("MLFLOW_TRACKING_URI", server.uri)
+            patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
             return runner.run(
                 compiled.path,
                 given | {"model_name": name},
