@@ -77,7 +77,8 @@ def governed_training(
     record = components.record_run(
         pipeline="governed-training",
         run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-        parameters={"data_uri": data_uri, "model_name": model_name},
+        data_uri=data_uri,
+        model_name=model_name,
         audit_log=audit_log,
         experiment=experiment,
         tracking_uri=tracking_uri,

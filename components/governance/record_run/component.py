@@ -10,6 +10,8 @@ def record_run(
     status: PipelineTaskFinalStatus,
     pipeline: str,
     run_id: str,
+    data_uri: Optional[str] = None,
+    model_name: Optional[str] = None,
     parameters: Dict = {},
     audit_log: Optional[str] = None,
     experiment: Optional[str] = None,
@@ -24,7 +26,10 @@ def record_run(
         status: How the run ended; KFP gives it.
         pipeline: The pipeline's name.
         run_id: The run, as the platform names it.
-        parameters: What else to record: names and values.
+        data_uri: The data of the run, which is recorded as a parameter of this name.
+        model_name: The model of the run, likewise.
+        parameters: What else to record, names and values: a constant, or one parameter as a whole. On a cluster, KFP
+            pastes a text that is put into a dictionary without escaping it.
         audit_log: Path of the log on this machine or a mounted volume. Default: HALLMARK_AUDIT_LOG.
         experiment: MLflow experiment in which log_run logs. Default: MLflow is not told.
         tracking_uri: MLflow tracking server or store. Default: MLFLOW_TRACKING_URI.
@@ -35,4 +40,6 @@ def record_run(
     """
     from kfp_hallmark.components.governance.record_run.record import record
 
-    record(status, pipeline, run_id, parameters, audit_log, experiment, tracking_uri)
+    named = {"data_uri": data_uri, "model_name": model_name}
+    given = {name: value for name, value in named.items() if value is not None}
+    record(status, pipeline, run_id, parameters | given, audit_log, experiment, tracking_uri)
