@@ -295,6 +295,25 @@ def test_unresolved_placeholder_in_a_dict_and_in_a_command(compiled, details):
     assert details("HM107", compiled(with_command)) == expected
 
 
+@dsl.component(base_image=IMAGE)
+def tell() -> NamedTuple("Told", [("text", str), ("count", int)]):
+    return ("a", 1)
+
+
+def test_pasted_text(compiled, details):
+    @dsl.pipeline
+    def pasting(name: str, count: int, all: dict):
+        settings(given={"name": name, "count": count})
+        say(text=f"run of {name}")
+        settings(given=all)
+        say(text=name)
+        told = tell()
+        settings(given={"text": told.outputs["text"], "count": told.outputs["count"]})
+
+    pasted = ["pipelinechannel--name", "pipelinechannel--name", "pipelinechannel--tell-text"]
+    assert details("HM120", compiled(pasting)) == pasted
+
+
 def test_unknown_field_from_the_cache_key(compiled, details):
     @dsl.pipeline
     def keyed():
