@@ -19,7 +19,7 @@ _INPUT = re.compile(r"\{\{\$\.inputs\.parameters\['([^']*)'\]\}\}")
     source="https://github.com/kubeflow/pipelines/blob/2.17.0/backend/src/v2/component/launcher_v2.go#L1061",
 )
 def pasted_text(spec: Spec) -> Iterator[Problem]:
-    """A text is pasted into a dictionary, list or longer text, and a quote, backslash or line break in it breaks the step.
+    """A text is pasted into a dict, list or longer text, and a quote, backslash or line break in it breaks the step.
 
     Kubeflow replaces the placeholder in the JSON that the step reads, without escaping what it puts there.
     """
