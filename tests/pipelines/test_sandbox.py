@@ -7,6 +7,7 @@ nothing but an MLflow server.
 import json
 import os
 import threading
+import time
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -108,11 +109,15 @@ def state(tmp_path_factory):
 
 @contextmanager
 def watching(engine):
-    """Gather what the engine knows of the containers of steps that are made."""
-    made, events = {}, engine.events(decode=True, filters={"type": "container", "event": "create", "label": RUN_LABEL})
+    """Gather what the engine knows of the containers of steps that are made, until one more is made at the end."""
+    made, end = {}, f"hallmark-test-end-{os.getpid()}"
+    filters = {"type": "container", "event": "create", "label": RUN_LABEL}
+    events = engine.events(decode=True, since=int(time.time()), filters=filters)
 
     def gather():
         for event in events:
+            if event["Actor"]["Attributes"]["name"] == end:
+                return
             found = engine.api.inspect_container(event["id"])
             command = found["Config"]["Cmd"]
             made[command[command.index("--function_to_execute") + 1]] = found
@@ -122,8 +127,9 @@ def watching(engine):
     try:
         yield made
     finally:
-        events.close()
+        engine.containers.create(image("release"), name=end, labels={RUN_LABEL: end}).remove()
         thread.join()
+        events.close()
 
 
 @pytest.fixture(scope="module")
