@@ -127,7 +127,7 @@ def watching(engine):
     try:
         yield made
     finally:
-        engine.containers.create(image("release"), name=end, labels={RUN_LABEL: end}).remove()
+        engine.containers.create(image("release"), "true", name=end, labels={RUN_LABEL: end}).remove()
         thread.join()
         events.close()
 
