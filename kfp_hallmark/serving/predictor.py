@@ -12,10 +12,10 @@ import numpy
 
 from kfp_hallmark.contracts.predictions import BINARY
 from kfp_hallmark.errors import InputError
-from kfp_hallmark.modeling import Column, LoadedModel, as_output, interpret, meaning_of, origin
+from kfp_hallmark.modeling import Column, LoadedModel, as_output, interpret, meaning_of, origin, require_servable
 from kfp_hallmark.serving.bodies import Refusal
 from kfp_hallmark.serving.features import Features, features, frame, probes
-from kfp_hallmark.serving.rows import WORDS, Signature, Values
+from kfp_hallmark.serving.rows import Signature, Values
 from kfp_hallmark.serving.trees import walked
 
 SEPARABLE = frozenset(
@@ -78,16 +78,7 @@ class Predictor:
     """
 
     def __init__(self, model: LoadedModel) -> None:
-        if not model.columns:
-            raise InputError(
-                f"The model {model.name!r} must have a signature with named columns; it has none.",
-                "Save it with a signature, such as MLflow's infer_signature gives for a data frame.",
-            )
-        for column in model.columns:
-            if column.type not in WORDS:
-                raise InputError(
-                    f"The columns of a served model must be {', '.join(WORDS)}; {column.name!r} is {column.type}."
-                )
+        require_servable(model.name, model.columns)
         self.model = model
         self.meaning = meaning_of(model, numpy.empty(0), None) if model.metadata.get("task") else {}
         self.features: Features | None = features(model)

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import os
 import pickle
 import shutil
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from kfp_hallmark.contracts.documents import write_json
 from kfp_hallmark.contracts.release import Release
 from kfp_hallmark.contracts.verdict import Status
-from kfp_hallmark.errors import IntegrityError, MissingInputError, ReleaseRefused
+from kfp_hallmark.errors import HallmarkError, IntegrityError, MissingInputError, ReleaseRefused
 from kfp_hallmark.serving import releases
 from kfp_hallmark.serving.releases import folder_of, load
 
@@ -56,6 +58,42 @@ def test_a_changed_model_is_refused_before_anything_is_unpickled(home, tmp_path)
     plant(home, Trap(tmp_path / "mark"))
     with pytest.raises(IntegrityError, match="The model must be the one that was decided on"):
         load(home)
+    assert not (tmp_path / "mark").exists()
+
+
+@pytest.fixture(scope="module")
+def opened():
+    """What is called with each file that is opened to be read."""
+    listeners = []
+
+    def hook(event, arguments):
+        if event == "open" and arguments[1] == "r":
+            for listener in listeners:
+                listener(os.fspath(arguments[0]))
+
+    sys.addaudithook(hook)
+    return listeners
+
+
+@pytest.mark.parametrize("moment", range(1, 7))
+def test_a_model_that_is_swapped_at_any_moment_is_not_loaded(home, tmp_path, opened, moment):
+    """Verifying and loading open the file several times; just before one of them it becomes another."""
+    model = home / Release.read(home / "release.json").path / "model.pkl"
+    contents, count = [model.read_bytes(), pickle.dumps(Trap(tmp_path / "mark"))], 0
+
+    def swap(path):
+        nonlocal count
+        if path == str(model):
+            count += 1
+            model.write_bytes(contents[count == moment])
+
+    opened.append(swap)
+    try:
+        assert load(home).identity.version == "1"
+    except HallmarkError:
+        assert count >= moment
+    finally:
+        opened.clear()
     assert not (tmp_path / "mark").exists()
 
 
