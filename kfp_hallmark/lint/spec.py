@@ -13,6 +13,7 @@ import yaml
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
+from kfp_hallmark.component import Traits
 from kfp_hallmark.errors import InputError, MissingInputError
 
 SCHEMA_VERSION = "2.1.0"
@@ -57,6 +58,16 @@ class Task:
     def container(self) -> Part:
         """The container that it runs; empty when it runs none."""
         return self.executor.get("container", {})
+
+    @property
+    def traits(self) -> Traits | None:
+        """What a component of ours says of itself; None of any other."""
+        return Traits.read("".join(self.container.get("command", ())[-1:]))
+
+    @property
+    def retries(self) -> int:
+        """How often it is run again, by its own policy."""
+        return int(self.value.get("retryPolicy", {}).get("maxRetryCount", 0))
 
     @property
     def iterates(self) -> bool:
@@ -322,12 +333,12 @@ def _in_own_names(value: Any, message: Message, file: str) -> dict[str, Any]:
     """Return a value as a message of KFP has it, without the fields that this version of KFP does not know."""
     try:
         json_format.ParseDict(value, message, ignore_unknown_fields=True)
-    except (json_format.ParseError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        return json_format.MessageToDict(message)
+    except (json_format.Error, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(
             f"{file!r} must hold a pipeline as KFP 2 compiles it; {_first_line(error)}.",
             _HINT,
         ) from error
-    return json_format.MessageToDict(message)
 
 
 def _kind(document: Any) -> str:

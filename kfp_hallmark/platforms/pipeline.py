@@ -109,14 +109,18 @@ class Pipeline:
         """Yield every task that runs a pipeline within: its name, its message and all the steps below it."""
         for name, task, component in self.every_task():
             if component.HasField("dag"):
-                yield name, task, list(self._below(component))
+                yield name, task, list(self._below(component, set()))
 
-    def _below(self, component: pb.ComponentSpec) -> Iterator[Step]:
+    def _below(self, component: pb.ComponentSpec, seen: set[str]) -> Iterator[Step]:
         for task in component.dag.tasks.values():
-            inner = self.spec.components[task.component_ref.name]
+            name = task.component_ref.name
+            if name in seen:
+                continue
+            seen.add(name)
+            inner = self.spec.components[name]
             if inner.executor_label in self.steps:
                 yield self.steps[inner.executor_label]
-            yield from self._below(inner)
+            yield from self._below(inner, seen)
 
 
 def parse(value: Message, into: Message) -> Any:

@@ -36,6 +36,15 @@ def changed(**changes):
         (changed(components={"c": {"dag": {"tasks": 3}}}), "must hold a pipeline as KFP 2 compiles it"),
         (changed(deploymentSpec={"executors": {"e": {"container": {"args": [3]}}}}), "as KFP 2 compiles it"),
         (changed(deploymentSpec={"executors": ["e"]}), "as KFP 2 compiles it"),
+        (
+            changed(deploymentSpec={"executors": {"e": {"container": {"resources": {"cpuLimit": float("inf")}}}}}),
+            "as KFP",
+        ),
+        (
+            changed(deploymentSpec={"executors": {"e": {"container": {"resources": {"cpuLimit": float("nan")}}}}}),
+            "as KFP",
+        ),
+        (changed(deploymentSpec={"executors": {"e": {"container": {"resources": {"cpuLimit": 10**400}}}}}), "as KFP"),
         (changed(**{"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow"}), "a Kubernetes object of the kind Work"),
         ("name: c\nimplementation: {container: {image: x}}\n", "it holds a component of KFP 1"),
         ("platforms: {kubernetes: {}}\n", "it holds settings of platforms alone"),
