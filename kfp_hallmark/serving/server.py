@@ -15,8 +15,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import httptools
 import uvicorn
 import uvloop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.serving.app import Application
@@ -50,6 +52,49 @@ def bind(host: str, port: int) -> socket.socket:
     return bound
 
 
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's HTTP, which passes over an offer to go on in another protocol (`Upgrade: h2c`).
+
+    The parser takes what follows the head of such a request for the other protocol, and so loses its body. The request
+    is parsed once more without the offer.
+    """
+
+    parser: httptools.HttpRequestParser
+
+    def data_received(self, data: bytes) -> None:
+        """Take what a client sent."""
+        self._unset_keepalive_if_required()
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserError:
+                return self.send_400_response("Invalid HTTP request received.")
+            except httptools.HttpParserUpgrade as offer:
+                if self.parser.get_method() == b"CONNECT":
+                    return self.send_400_response("This is no proxy.")
+                data = self._without_offer() + data[offer.args[0] :]
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer a request."""
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Note that a request is whole."""
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def _without_offer(self) -> bytes:
+        """Begin to parse anew, and return the head of the request without the offer."""
+        head = [self.parser.get_method() + b" " + self.url + b" HTTP/" + self.parser.get_http_version().encode()]
+        head += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        # As uvicorn does: what follows a request that closes the connection is no error.
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return b"\r\n".join([*head, b"", b""])
+
+
 class _Server(uvicorn.Server):
     """uvicorn's server, without its own signals: after them it would end by the signal instead of with 0."""
 
@@ -72,7 +117,7 @@ async def _serve(folder: Path, listener: socket.socket, predict_route: str, heal
         uvicorn.Config(
             application,
             loop="none",
-            http="httptools",
+            http=_Protocol,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -94,7 +94,14 @@ def test_a_body_in_chunks_is_limited_too(program):
 
 
 @pytest.mark.parametrize(
-    "request_", [b"GET / HTTP/1.1\r\nno colon\r\n\r\n", b"\x16\x03\x01\x02\x00", b"GET /\xff HTTP/1.1\r\n\r\n"]
+    "request_",
+    [
+        b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        b"\x16\x03\x01\x02\x00",
+        b"GET /\xff HTTP/1.1\r\n\r\n",
+        b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ],
 )
 def test_what_is_no_http_does_no_harm(program, request_):
     with socket.create_connection(("127.0.0.1", program.port), timeout=60) as connection:
@@ -104,17 +111,59 @@ def test_what_is_no_http_does_no_harm(program, request_):
     assert program.ask("GET", "/v2/health/ready")[0] == 200
 
 
+OFFER = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAA\r\n"
+LENGTH = f"Content-Length: {len(BODY)}\r\n"
+CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
+
+
+def offering(framing=LENGTH, body=BODY, offer=OFFER):
+    """Return a request that offers to go on in HTTP/2, as Java's client does, and some proxies."""
+    return f"POST {V1} HTTP/1.1\r\nHost: x\r\n{offer}{framing}\r\n".encode() + body
+
+
+OFFERS = {
+    "a length": [offering()],
+    "chunks": [offering("Transfer-Encoding: chunked\r\n", CHUNKS)],
+    "the body later": [offering(body=b""), BODY],
+    "in pieces": [offering()[:50], offering()[50:-10], offering()[-10:]],
+    "several at once": [offering() * 3],
+    "many at once": [offering() * 200],
+    "another protocol": [offering(offer="connection: upgrade\r\nupgrade: websocket\r\n")],
+}
+
+
+@pytest.mark.parametrize("case", OFFERS)
+def test_an_offer_of_another_protocol_is_passed_over(program, case):
+    last = offering(offer=OFFER.replace("Upgrade,", "Upgrade, close,"))
+    wanted = b"".join(OFFERS[case]).count(b"POST")
+    with socket.create_connection(("127.0.0.1", program.port), timeout=60) as connection:
+        for piece in OFFERS[case]:
+            connection.sendall(piece)
+        file = connection.makefile("rb")
+        answers = [read_one(file) for _ in range(wanted)]
+        connection.sendall(last + b"what follows")
+        answers.append(read_one(file))
+        assert file.read() == b""
+    assert {status for status, _ in answers} == {200}
+    assert {len(answer["predictions"]) for _, answer in answers} == {1}
+
+
+def read_one(file):
+    """Read the next of several answers."""
+    status = int(file.readline().split()[1])
+    headers = list(iter(file.readline, b"\r\n"))
+    length = next(int(line.split(b":")[1]) for line in headers if line.startswith(b"content-length"))
+    return status, json.loads(file.read(length))
+
+
 def test_many_requests_on_one_connection_are_answered_in_order(program):
     rows = [[age, "Ulm", 100.0 * age, "clerk"] for age in range(20, 60)]
     bodies = [json.dumps({"instances": [row], "parameters": {"scores": True}}).encode() for row in rows]
     head = f"POST {V1} HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
     with socket.create_connection(("127.0.0.1", program.port), timeout=60) as connection:
         connection.sendall(b"".join(head.encode() % len(body) + body for body in bodies))
-        file, found = connection.makefile("rb"), []
-        for _ in bodies:
-            headers = list(iter(file.readline, b"\r\n"))
-            length = next(int(line.split(b":")[1]) for line in headers if line.startswith(b"content-length"))
-            found += json.loads(file.read(length))["predictions"]
+        file = connection.makefile("rb")
+        found = [prediction for _ in bodies for prediction in read_one(file)[1]["predictions"]]
     together = json.dumps({"instances": rows, "parameters": {"scores": True}}).encode()
     assert found == json.loads(program.ask("POST", V1, together)[1])["predictions"]
 
