@@ -213,7 +213,7 @@ def test_a_preprocessing_that_differs_in_one_bit_is_not_used(trained):
 
 
 def test_a_model_without_a_signature_is_refused(write_model, tmp_path):
-    path = write_model(tmp_path / "model")
+    path = write_model(tmp_path / "model", columns=None)
     model = load_model_without_code(path)
     with pytest.raises(InputError, match="must have a signature with named columns"):
         Predictor(model)

@@ -146,6 +146,7 @@ def test_a_canary_gets_its_share_and_is_not_the_champion_until_it_is_promoted(
     assert either.share(service(released)) == {"1": 90, "2": 10}
     assert champion(sqlite_uri, released) == "1"
     assert previous(next_one) == "1"
+    assert Release.read(next_one.release.path).traffic == next_one.release.metadata["traffic"] == 10
     either.calls.clear()
     run(next_one, traffic=10.0)
     assert either.changes() == []
@@ -155,6 +156,7 @@ def test_a_canary_gets_its_share_and_is_not_the_champion_until_it_is_promoted(
     assert either.share(service(released)) == {"2": 100}
     assert champion(sqlite_uri, released) == "2"
     assert previous(next_one) == "1"
+    assert Release.read(next_one.release.path).traffic == next_one.release.metadata["traffic"] == 100
     found = either.service(service(released))["spec"]
     assert "canary" not in found
     assert "canaryTrafficPercent" not in found["predictor"]
@@ -361,11 +363,13 @@ def test_a_canary_where_nothing_serves_is_refused(released, next_one, either, ru
     with pytest.raises(InputError, match=message):
         run(released, traffic=10)
     run(released)
+    message = r"deployment\['traffic'\] must be 100 for the version that leads; got 10"
     with pytest.raises(InputError, match=message):
         run(released, traffic=10)
     run(next_one, traffic=10)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as refused:
         run(released, traffic=10)
+    assert refused.value.hint == "To give a canary beside it more, deploy the canary with a greater traffic."
     assert either.share(service(released)) == {"1": 90, "2": 10}
 
 

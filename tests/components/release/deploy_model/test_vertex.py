@@ -115,6 +115,89 @@ def test_a_canary_gets_its_share_and_is_not_the_champion(released, next_one, fak
     assert fake.calls.count("DeployModel") == 2
 
 
+def test_a_canary_says_that_it_is_one(released, next_one, fake, run):
+    run(released)
+    assert "traffic" not in json.loads(Path(released.release.path).read_text())
+    run(next_one, traffic=10)
+    assert Release.read(next_one.release.path).traffic == next_one.release.metadata["traffic"] == 10
+    run(next_one)
+    assert Release.read(next_one.release.path).traffic == next_one.release.metadata["traffic"] == 100
+
+
+def test_the_champion_is_no_canary(released, next_one, fake, run, sqlite_uri):
+    run(released)
+    run(next_one, traffic=10)
+    fake.calls.clear()
+    for share in (1, 50, 99):
+        with pytest.raises(InputError, match=rf"must be 100 for the version that leads; got {share}") as refused:
+            run(released, traffic=share)
+    assert refused.value.hint == "To give a canary beside it more, deploy the canary with a greater traffic."
+    assert fake.changes() == []
+    run(next_one, traffic=99)
+    assert shares(fake, released) == {"1": 1, "2": 99}
+    assert champion(sqlite_uri, released) == alias_on_vertex(fake, released) == "1"
+
+
+OTHER = {
+    "machine_type": "n1-standard-8",
+    "min_replicas": 2,
+    "max_replicas": 4,
+    "accelerator_type": "NVIDIA_TESLA_T4",
+    "accelerator_count": 2,
+    "service_account": "serving@acme-ml.iam.gserviceaccount.com",
+}
+FIRST = {"max_replicas": 3, "accelerator_type": "NVIDIA_L4"}
+
+
+def machines(fake, candidate):
+    """Return the options of the one model that is deployed."""
+    (entry,) = endpoint(fake, candidate).deployed_models
+    machine, replicas = entry.dedicated_resources.machine_spec, entry.dedicated_resources
+    return {
+        "machine_type": machine.machine_type,
+        "min_replicas": replicas.min_replica_count,
+        "max_replicas": replicas.max_replica_count,
+        "accelerator_type": machine.accelerator_type.name,
+        "accelerator_count": machine.accelerator_count,
+        "service_account": entry.service_account,
+    }
+
+
+@pytest.mark.parametrize("option", OTHER)
+def test_other_machines_are_got_without_a_request_lost(released, fake, run, sqlite_uri, option):
+    run(released, **FIRST)
+    before = machines(fake, released)
+    (former,) = endpoint(fake, released).deployed_models
+    fake.calls.clear()
+    run(released, **{**FIRST, option: OTHER[option]})
+    assert fake.changes() == ["DeployModel", "UpdateEndpoint", "UndeployModel"]
+    assert machines(fake, released) == {**before, option: OTHER[option]}
+    (deployed,) = endpoint(fake, released).deployed_models
+    assert deployed.id != former.id
+    assert shares(fake, released) == {"1": 100}
+    assert champion(sqlite_uri, released) == alias_on_vertex(fake, released) == "1"
+    assert Release.read(released.release.path).previous is None
+
+
+def test_a_canary_can_get_other_machines(released, next_one, fake, run):
+    run(released)
+    run(next_one, traffic=10)
+    run(next_one, traffic=20, machine_type="n1-standard-8")
+    assert shares(fake, released) == {"1": 80, "2": 20}
+    deployed = [
+        entry.dedicated_resources.machine_spec.machine_type for entry in endpoint(fake, released).deployed_models
+    ]
+    assert deployed == ["n1-standard-2", "n1-standard-8"]
+
+
+def test_other_machines_cost_no_former_version(released, next_one, fake, run):
+    run(released)
+    run(next_one)
+    run(next_one, machine_type="n1-standard-8")
+    assert shares(fake, released) == {"1": None, "2": 100}
+    assert Release.read(next_one.release.path).previous["version"] == "1"
+
+
 def test_deploying_the_former_version_again_rolls_back_in_one_call(released, next_one, fake, run, sqlite_uri):
     run(released)
     run(next_one)
@@ -191,8 +274,9 @@ def test_an_endpoint_of_somebody_else_is_left_alone(released, fake, run):
 
 FAULTS = [
     ("CreateEndpoint", "PERMISSION_DENIED", "make the endpoint"),
-    ("GetEndpoint", "INTERNAL", "make the endpoint"),
+    ("GetEndpoint", "INTERNAL", "show the endpoint"),
     ("DeployModel", "RESOURCE_EXHAUSTED", "deploy income-"),
+    ("UpdateEndpoint", "INTERNAL", "share the requests of projects"),
     ("MergeVersionAliases", "INVALID_ARGUMENT", "move the alias champion"),
 ]
 
@@ -249,16 +333,54 @@ def test_a_lost_answer_makes_nothing_twice(released, fake, run, method):
     assert fake.calls.count(method) == 1
 
 
-def test_a_deployment_that_takes_too_long_is_waited_for_by_the_next_run(released, next_one, fake, run, sqlite_uri):
+def test_a_deployment_that_takes_too_long_serves_nobody_until_the_next_run(released, next_one, fake, run, sqlite_uri):
     run(released)
     fake.delay("DeployModel", None)
-    with pytest.raises(ServiceError, match=r"must deploy income-\w+ 2 within 0\.3 s; .*/operations/\d+ goes on"):
+    late = r"must deploy income-\w+ 2 within 0\.3 s; its DeployModel goes on, as projects/.*/operations/\d+\."
+    with pytest.raises(ServiceError, match=late) as told:
         run(next_one, max_seconds=0.3)
-    assert champion(sqlite_uri, released) == "1"
+    assert told.value.hint.startswith("That moves neither requests nor aliases. Run it again: it waits for that")
+    late = r"must end what is under way on the endpoint income-.* within 0\.3 s; its DeployModel goes on, as projects/"
+    with pytest.raises(ServiceError, match=late):
+        run(next_one, max_seconds=0.3)
     fake.end_operations()
+    assert shares(fake, released) == {"1": 100, "2": None}
+    assert champion(sqlite_uri, released) == alias_on_vertex(fake, released) == "1"
     run(next_one)
     assert shares(fake, released) == {"1": None, "2": 100}
+    assert champion(sqlite_uri, released) == alias_on_vertex(fake, released) == "2"
     assert fake.calls.count("DeployModel") == 2
+
+
+def test_a_first_deployment_that_takes_too_long_is_completed_by_the_next_run(released, fake, run, sqlite_uri):
+    for method in ("CreateEndpoint", "DeployModel"):
+        fake.delay(method, None)
+        with pytest.raises(ServiceError, match=rf"within 0\.3 s; its {method} goes on, as"):
+            run(released, max_seconds=0.3)
+        fake.end_operations()
+        assert champion(sqlite_uri, released) is alias_on_vertex(fake, released) is None
+    run(released)
+    assert shares(fake, released) == {"1": 100}
+    assert champion(sqlite_uri, released) == alias_on_vertex(fake, released) == "1"
+    assert (fake.calls.count("CreateEndpoint"), fake.calls.count("DeployModel")) == (1, 1)
+
+
+def test_what_was_deployed_late_and_given_up_costs_no_former_version(
+    candidate, another, write_model, fake, run, sqlite_uri, vertex
+):
+    """Version 2 never served; what is kept to roll back to is version 1."""
+    for one in (candidate, another):
+        one.register(sqlite_uri, vertex=vertex)
+    run(candidate)
+    fake.delay("DeployModel", None)
+    with pytest.raises(ServiceError, match="goes on"):
+        run(another, max_seconds=0.3)
+    fake.end_operations()
+    another.decide("fairness_gate")
+    another.register(sqlite_uri, vertex=vertex)
+    run(another)
+    assert shares(fake, candidate) == {"1": None, "3": 100}
+    assert Release.read(another.release.path).previous["version"] == "1"
 
 
 def test_a_slow_deployment_is_waited_for(released, fake, run):
@@ -390,10 +512,18 @@ def test_something_that_changed_the_endpoint_in_between_is_told(released, next_o
     assert shares(fake, released) == {"1": None, "2": 100}
 
 
-def test_a_canary_where_nothing_serves_is_refused(released, fake, run):
-    with pytest.raises(InputError, match=r"deployment\['traffic'\] must be 100 where nothing else serves; got 10"):
+def test_a_canary_where_nothing_serves_is_refused_before_anything_is_made(released, next_one, fake, run):
+    fake.calls.clear()
+    nothing = r"deployment\['traffic'\] must be 100 where nothing else serves; got 10"
+    with pytest.raises(InputError, match=nothing):
         run(released, traffic=10)
-    assert "DeployModel" not in fake.calls
+    assert (fake.changes(), fake.endpoints) == ([], {})
+    run(released)
+    endpoint(fake, released).traffic_split = {}
+    fake.calls.clear()
+    with pytest.raises(InputError, match=nothing):
+        run(next_one, traffic=10)
+    assert fake.changes() == []
 
 
 BAD = {

@@ -202,7 +202,9 @@ def test_an_answer_that_is_lost_makes_nothing_twice(sqlite_uri, candidate, fake,
 
 def test_an_operation_that_takes_too_long_is_waited_for_by_the_next_run(sqlite_uri, candidate, fake, vertex):
     fake.delay("UploadModel", None)
-    with pytest.raises(ServiceError, match=r"within 0\.3 s; projects/\d+/.*/operations/1 goes on"):
+    with pytest.raises(
+        ServiceError, match=r"within 0\.3 s; its UploadModel goes on, as projects/\d+/.*/operations/1\."
+    ):
         candidate.register(sqlite_uri, vertex={**vertex, "max_seconds": 0.3})
     with pytest.raises(ServiceError, match=r"within 0\.3 s"):
         candidate.register(sqlite_uri, vertex={**vertex, "max_seconds": 0.3})
