@@ -12,7 +12,6 @@ import io
 import json
 import os
 import pickle
-import shutil
 import tempfile
 import traceback
 import weakref
@@ -139,9 +138,8 @@ def _require_one_model(name: str, general: Mapping[str, Any], native: Mapping[st
         raise InputError(f"The model {name!r} must have MLflow's flavor python_function; it has not.")
     files = {general.get("data") or general.get("model_path"), native.get("pickled_model")} - {None}
     if native and len(files) > 1:
-        raise IntegrityError(
-            f"The model {name!r} must be one model; its flavors load different files: {', '.join(sorted(map(str, files)))}."
-        )
+        named = ", ".join(sorted(map(str, files)))
+        raise IntegrityError(f"The model {name!r} must be one model; its flavors load different files: {named}.")
 
 
 Loading = Callable[[], tuple[Any, Callable[["pandas.DataFrame"], Any]]]
@@ -245,22 +243,20 @@ def _take_copy(
 
 @contextlib.contextmanager
 def private_folder() -> Iterator[Path]:
-    """Give a new folder that no other user can look into; it is removed when the block ends.
+    """Give a new folder that no other user can look into; it is removed when the block, or the process, ends.
 
     Raises:
         EnvironmentFailure: If no temporary folder can be written.
     """
     try:
-        folder = tempfile.mkdtemp(prefix="hallmark-")
+        made = tempfile.TemporaryDirectory(prefix="hallmark-", ignore_cleanup_errors=True)
     except OSError as error:
         raise EnvironmentFailure(
             "There must be a temporary folder that can be written; there is none.",
             "Mount one at /tmp, or set TMPDIR to one.",
         ) from error
-    try:
+    with made as folder:
         yield Path(folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_plain_pickle(general: Mapping[str, Any], native: Mapping[str, Any]) -> bool:

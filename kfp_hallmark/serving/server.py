@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kfp_hallmark.errors import InputError
+from kfp_hallmark.modeling import private_folder
 from kfp_hallmark.serving.app import Application
 from kfp_hallmark.serving.metrics import FOLDER_VARIABLE, Metrics
 from kfp_hallmark.serving.releases import Releases
@@ -137,7 +137,12 @@ async def _serve(folder: Path, listener: socket.socket, predict_route: str, heal
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    if not await releases.first():
+    first = asyncio.create_task(releases.first())
+    await asyncio.wait([serving, first], return_when=asyncio.FIRST_COMPLETED)
+    if serving.done():
+        await serving
+        return 0
+    if not first.result():
         stop()
         await serving
         return 1
@@ -159,11 +164,14 @@ def supervise(arguments: Sequence[str], listener: socket.socket, workers: int) -
         arguments: The program's arguments for a worker.
         listener: The socket.
         workers: How many.
+
+    Raises:
+        EnvironmentFailure: If there is no temporary folder for their metrics.
     """
     listener.listen(BACKLOG)
-    with tempfile.TemporaryDirectory(prefix="hallmark-metrics-") as folder:
+    with private_folder() as folder:
         command = [sys.executable, "-m", "kfp_hallmark.serving", *arguments, "--fd", str(listener.fileno())]
-        environment = os.environ | {FOLDER_VARIABLE: folder}
+        environment = os.environ | {FOLDER_VARIABLE: str(folder)}
         stopping = False
         children: list[subprocess.Popen[bytes]] = []
 
@@ -190,5 +198,6 @@ def supervise(arguments: Sequence[str], listener: socket.socket, workers: int) -
         if by_itself:
             _log.error("A worker ended by itself; so do the others.")
             stop()
-        codes = [child.wait() for child in children]
-    return 1 if by_itself or any(codes) else 0
+        codes = {child.wait() for child in children}
+    # One that had only been started had nothing to do before it was ended by the signal.
+    return 1 if by_itself or codes - {0, -signal.SIGTERM} else 0

@@ -4,8 +4,12 @@ import contextlib
 import http.client
 import json
 import os
+import pickle
+import shutil
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -264,5 +268,106 @@ def test_several_workers_refuse_together(home, call):
     assert (code, "A release was refused" in log) == (1, True), log
 
 
-def test_a_signal_while_it_loads_ends_it_with_0(run, home):
+def test_a_signal_at_its_start_ends_it_with_0(run, home):
     assert run(home).end()[0] == 0
+
+
+class Waiting:
+    """Cannot be unpickled before somebody writes to a pipe, and nobody does."""
+
+    def __init__(self, pipe):
+        self.pipe = pipe
+
+    def __reduce__(self):
+        return Path.read_bytes, (self.pipe,)
+
+
+@pytest.fixture
+def waiting(tmp_path, trained):
+    """A model that is never loaded, and a function that returns once it is being loaded."""
+    pipe, model = tmp_path / "pipe", shutil.copytree(trained(max_iter=20), tmp_path / "waiting")
+    os.mkfifo(pipe)
+    (model / "model.pkl").write_bytes(pickle.dumps(Waiting(pipe)))
+    opened = []
+    yield model, lambda: opened.append(pipe.open("wb"))
+    for file in opened:
+        file.close()
+
+
+def test_a_signal_while_a_model_is_loaded_ends_it_with_0(run, tmp_path, released, waiting):
+    model, wait_for_it = waiting
+    released(tmp_path / "people", model)
+    program = run(tmp_path / "people")
+    wait_for_it()
+    assert program.ask("GET", "/v2/health/ready")[0] == 503
+    assert program.end() == (0, "")
+
+
+def test_a_signal_while_the_next_model_is_loaded_ends_it_with_0(program, home, released, waiting):
+    model, wait_for_it = waiting
+    released(home, model, version="2")
+    wait_for_it()
+    assert program.ask("POST", V1, BODY)[0] == 200
+    assert program.end() == (0, "")
+
+
+WITHOUT_FILES = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+os.execv(sys.executable, [sys.executable, "-m", "kfp_hallmark.serving", *sys.argv[1:]])
+"""
+
+
+@pytest.fixture
+def without_files(home):
+    """Start the program where it can write no file."""
+
+    def start(*arguments):
+        command = [sys.executable, "-c", WITHOUT_FILES, str(home), "--port", "0", *arguments]
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+    return start
+
+
+def test_several_workers_say_that_they_need_a_temporary_folder(without_files):
+    process = without_files("--workers", "2")
+    _, log = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "There must be a temporary folder that can be written; there is none. Mount one at /tmp" in log
+    assert "Traceback" not in log
+
+
+def test_one_worker_writes_nothing(without_files):
+    process = without_files()
+    assert any(SERVING in line for line in process.stderr)
+    process.terminate()
+    assert process.communicate(timeout=60) == (None, "")
+    assert process.returncode == 0
+
+
+SIGNALLED = """
+import os, signal, socket, sys
+from kfp_hallmark.serving.server import bind, supervise
+
+started = 0
+
+def hook(event, arguments):
+    global started
+    if event == "subprocess.Popen":
+        started += 1
+        if started == int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+sys.addaudithook(hook)
+sys.exit(supervise([sys.argv[1], "--port", "0"], bind("127.0.0.1", 0), 3))
+"""
+
+
+@pytest.mark.parametrize("started", [1, 2, 3])
+def test_a_signal_while_the_workers_are_started_ends_all_of_them(home, started):
+    """It comes when the parent is about to start one of them, which is not in its list yet."""
+    command = [sys.executable, "-c", SIGNALLED, str(home), str(started)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # The log ends when all that could write to it have ended.
+    _, log = process.communicate(timeout=60)
+    assert (process.returncode, log) == (0, "")
