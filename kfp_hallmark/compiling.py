@@ -214,7 +214,7 @@ def compile_for(
         )
     pins = lock.read(Path(images) if images else settings.path(settings.images.lock))
     changed = Pipeline(pipeline)
-    set_images(changed, lambda name: lock.pin(_in_registry(name, registry or settings.images.registry), pins))
+    set_images(changed, lambda name: lock.pin(in_registry(name, registry or settings.images.registry), pins))
     drop_documentation(changed)
     applied[platform](changed, settings)
     changed.put_back()
@@ -230,7 +230,7 @@ def unused_machines(pipeline: BaseComponent, settings: Settings) -> list[str]:
     return [name for name in settings.vertex.machines if name not in used]
 
 
-def _in_registry(reference: str, registry: str | None) -> str:
+def in_registry(reference: str, registry: str | None) -> str:
     """Return one of our images as it is named in a registry, and any other as it is."""
     for name in ENVIRONMENTS:
         if registry and reference in (image(name), f"{REGISTRY}/{name}:{__version__}"):

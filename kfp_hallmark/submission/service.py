@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from kfp_hallmark.errors import ServiceError
+from kfp_hallmark.errors import InputError, ServiceError
 from kfp_hallmark.runner.record import FAILED, HALTED, PENDING, REUSED, RUNNING, SKIPPED, SUCCEEDED
+from kfp_hallmark.settings import Settings
 
 CANCELLING, CANCELLED, PAUSED = "cancelling", "cancelled", "paused"
 
@@ -23,6 +25,40 @@ ENDED = frozenset({SUCCEEDED, REUSED, SKIPPED, FAILED, CANCELLED})
 
 class TransientError(ServiceError):
     """A service could not be reached, or did not answer in time: the same question may be answered later."""
+
+
+class UncertainError(ServiceError):
+    """Nobody knows whether a service made what it was asked for: asked again, it may make a second one."""
+
+
+def require_id(what: str, value: str) -> str:
+    """Return the id of a run or schedule.
+
+    Args:
+        what: What it is the id of, as `run`.
+        value: The id.
+
+    Raises:
+        InputError: If no service gives such an id.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9-]{1,128}", value):
+        raise InputError(
+            f"The id of a {what} must be 1 to 128 letters, digits and hyphens; got {value!r}.",
+            f"`hallmark runs {'list' if what == 'run' else 'schedules'}` shows it in its last column.",
+        )
+    return value
+
+
+def runs_command(settings: Settings, platform: str, *words: str) -> str:
+    """Return a command of `hallmark runs` as it is to be typed to reach the same service.
+
+    Args:
+        settings: The settings that led to the service.
+        platform: `kubeflow` or `vertex`.
+        words: The command and its argument, as `show` and a run's id.
+    """
+    named = ["--settings", str(settings.named)] if settings.named else []
+    return shlex.join(["hallmark", "runs", *words, "--platform", platform, *named])
 
 
 @dataclass(frozen=True)
