@@ -45,6 +45,7 @@ _ROLES = {
     "iam": "roles/iam.serviceAccountUser on the service account that is to be run as",
     "resourcemanager": "roles/browser on the project",
     "storage": "roles/storage.objectUser on the bucket",
+    "storage.buckets": "roles/storage.bucketViewer on the bucket",
 }
 
 NO_TOKEN = "Getting metadata from plugin failed"
@@ -294,7 +295,8 @@ def _hint(code: str, answer: str) -> str:
     if code == "PERMISSION_DENIED":
         if "it is disabled" in answer:
             return "Turn the API on: `gcloud services enable aiplatform.googleapis.com`."
-        named = re.search(r"\b([a-z]+)\.[a-zA-Z]+\.[a-zA-Z]+\b", answer)
-        role = _ROLES.get(named[1] if named else "", _ROLES["aiplatform"])
+        named = re.search(r"\b(([a-z]+)\.[a-zA-Z]+)\.[a-zA-Z]+\b", answer)
+        kind, service = named.groups() if named else ("", "")
+        role = _ROLES.get(kind) or _ROLES.get(service, _ROLES["aiplatform"])
         return f"Give the account that runs this {role}; docs/vertex.md lists every role."
     return _HINTS.get(code, _AGAIN)

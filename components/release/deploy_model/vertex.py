@@ -146,7 +146,7 @@ class VertexEndpoint:
         except BaseException:
             self._share_again(vertex, endpoint, split)
             raise
-        self._retire(vertex, endpoint, version, wanted)
+        self._retire(vertex, endpoint, version, parcel.release, wanted)
 
     def _verified(self, parcel: Parcel) -> tuple[Vertex, types.Model]:
         """Return the service and the version to deploy, whose package is what was decided on.
@@ -233,7 +233,7 @@ class VertexEndpoint:
         ]
         if found:
             return endpoint, str(max(found, key=_standing(endpoint)).id)
-        task = f"deploy {release.name} {release.version}"
+        task = f"deploy {_display_name(release)}"
         request = types.DeployModelRequest(endpoint=endpoint.name, deployed_model=wanted)
         with reaching(task):
             operation = vertex.endpoints.deploy_model(request, timeout=CALL_SECONDS)
@@ -261,7 +261,7 @@ class VertexEndpoint:
             machine.accelerator_count = options.accelerator_count
         return types.DeployedModel(
             model=f"{version.name}@{version.version_id}",
-            display_name=f"{release.name} {release.version}",
+            display_name=_display_name(release),
             service_account=options.service_account or "",
             dedicated_resources=types.DedicatedResources(
                 machine_spec=machine,
@@ -277,15 +277,18 @@ class VertexEndpoint:
             if dict(now.traffic_split) != split:
                 _share(vertex, now, split)
 
-    def _retire(self, vertex: Vertex, endpoint: types.Endpoint, version: types.Model, split: Mapping[str, int]) -> None:
-        """Undeploy what gets no requests any more: the version on other machines and, when it leads, all former
-        versions but as many as are to be kept, those that served last."""
+    def _retire(
+        self, vertex: Vertex, endpoint: types.Endpoint, version: types.Model, release: Release, split: Mapping[str, int]
+    ) -> None:
+        """Undeploy what gets no requests any more: the same registered version, on other machines or with an earlier
+        decision, and, when it leads, all former versions but as many as are to be kept, those that served last."""
         idle = [
             entry
             for entry in endpoint.deployed_models
             if _model(entry.model) == _model(version.name) and not split.get(entry.id)
         ]
-        former = sorted((entry for entry in idle if not _is(entry, version)), key=_standing(endpoint), reverse=True)
+        others = [entry for entry in idle if entry.display_name != _display_name(release)]
+        former = sorted(others, key=_standing(endpoint), reverse=True)
         kept = former[: self.options.keep] if self.options.traffic == 100 else former
         for entry in (entry for entry in idle if entry not in kept):
             task = f"undeploy {entry.display_name}"
@@ -358,6 +361,10 @@ def _holder(vertex: Vertex, version: types.Model, alias: str) -> str | None:
             return str(vertex.models.get_model(name=f"{version.name}@{alias}", **reading()).version_id)
         except NotFound:
             return None
+
+
+def _display_name(release: Release) -> str:
+    return f"{release.name} {release.version}"
 
 
 def _model(name: str) -> str:

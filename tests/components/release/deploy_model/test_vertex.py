@@ -198,6 +198,18 @@ def test_other_machines_cost_no_former_version(released, next_one, fake, run):
     assert Release.read(next_one.release.path).previous["version"] == "1"
 
 
+def test_a_newer_decision_costs_no_former_version(released, next_one, fake, run, sqlite_uri, vertex):
+    """As each further run of a pipeline makes one; version 3 is the model of version 2."""
+    run(released)
+    run(next_one)
+    next_one.decide("fairness_gate")
+    next_one.register(sqlite_uri, vertex=vertex)
+    run(next_one)
+    assert shares(fake, released) == {"1": None, "3": 100}
+    assert champion(sqlite_uri, released) == "2"
+    assert alias_on_vertex(fake, released) == "3"
+
+
 def test_deploying_the_former_version_again_rolls_back_in_one_call(released, next_one, fake, run, sqlite_uri):
     run(released)
     run(next_one)

@@ -157,6 +157,7 @@ ROLES = {
     "Permission 'iam.serviceAccounts.actAs' denied.": "roles/iam.serviceAccountUser on the service account",
     "Permission 'artifactregistry.repositories.downloadArtifacts' denied.": "roles/artifactregistry.reader",
     "a@b does not have storage.objects.get access.": "roles/storage.objectUser on the bucket",
+    "a@b does not have storage.buckets.get access.": "roles/storage.bucketViewer on the bucket",
     "Vertex AI API has not been used in project acme-ml before or it is disabled.": "gcloud services enable aiplatform",
     "Denied.": "roles/aiplatform.user on the project",
 }
