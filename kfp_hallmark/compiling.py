@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import importlib
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 import yaml
 from docstring_parser import DocstringStyle, parse
+from google.protobuf import json_format
 from kfp.compiler import pipeline_spec_builder
 from kfp.dsl.base_component import BaseComponent
 from kfp.pipeline_spec import pipeline_spec_pb2
@@ -241,12 +241,20 @@ def in_registry(reference: str, registry: str | None) -> str:
 def _to_yaml(
     spec: pipeline_spec_pb2.PipelineSpec, description: str | None, platform: pipeline_spec_pb2.PlatformSpec
 ) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "spec.yaml")
-        pipeline_spec_builder.write_pipeline_spec_to_file(
-            pipeline_spec=spec, pipeline_description=description, platform_spec=platform, package_path=str(path)
-        )
-        return path.read_bytes()
+    documents = [json_format.MessageToDict(message) for message in (spec, platform)]
+    comments = pipeline_spec_builder.extract_comments_from_pipeline_spec(documents[0], description)
+    written = yaml.dump_all(filter(None, documents), Dumper=_Dumper, default_flow_style=None, sort_keys=True, width=120)
+    return f"{comments}{written}".encode()
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes innermost parts on one line, and sources as they are where KFP escapes them: shorter, and fit to read."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
 
 
 def component_page(name: str, stage: str, spec: dict[str, Any]) -> str:

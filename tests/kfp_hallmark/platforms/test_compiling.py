@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from google.protobuf import json_format
+from kfp import compiler, dsl
 from kfp import components as kfp_components
-from kfp import dsl
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PlatformSpec
 from uv import find_uv_bin
 
@@ -121,6 +121,17 @@ def test_backends_from_the_oldest_to_the_newest_read_both_flavours(both, version
     assert done.returncode == 0, done.stderr
     counts = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
     assert counts == [(len(spec["components"]), len(platform)) for spec, *platform in documents]
+
+
+def test_the_file_says_what_kfp_writes_and_its_sources_can_be_read(tmp_path):
+    compiler.Compiler().compile(pipelines.governed_training, str(tmp_path / "kfp.yaml"))
+    by_kfp = (tmp_path / "kfp.yaml").read_text()
+    pipeline = Pipeline(pipelines.governed_training)
+    ours = compiling._to_yaml(pipeline.spec, pipeline.description, PlatformSpec()).decode()
+    assert list(yaml.safe_load_all(ours)) == list(yaml.safe_load_all(by_kfp))
+    assert ours.partition("components:")[0] == by_kfp.partition("components:")[0]
+    assert "\n          def train_model(\n              dataset: Input[Dataset],\n" in ours
+    assert len(ours) < 0.95 * len(by_kfp)
 
 
 def test_compiling_is_deterministic(compiled):
