@@ -245,18 +245,17 @@ def test_twice_changes_nothing(released, next_one, fake, run):
     assert {**json.loads(first), "deployed": None} == {**second, "deployed": None}
 
 
-def test_only_as_many_former_versions_stay_as_are_kept(candidate, another, write_model, fake, run, sqlite_uri, vertex):
-    made = [candidate, another]
-    for one in made:
+def test_only_as_many_former_versions_stay_as_are_kept(candidate, another, follow, fake, run, sqlite_uri, vertex):
+    third = follow("third", weights="1 -1")
+    for one in (candidate, another, third):
         one.register(sqlite_uri, vertex=vertex)
-        run(one)
-    made[0].decide("fairness_gate")
-    made[0].register(sqlite_uri, vertex=vertex)
-    run(made[0], traffic=20)
+    run(candidate)
+    run(another)
+    run(third, traffic=20)
     assert shares(fake, candidate) == {"1": None, "2": 80, "3": 20}
-    run(made[0])
+    run(third)
     assert shares(fake, candidate) == {"2": None, "3": 100}
-    run(made[0], keep=0)
+    run(third, keep=0)
     assert shares(fake, candidate) == {"3": 100}
 
 
@@ -378,21 +377,20 @@ def test_a_first_deployment_that_takes_too_long_is_completed_by_the_next_run(rel
 
 
 def test_what_was_deployed_late_and_given_up_costs_no_former_version(
-    candidate, another, write_model, fake, run, sqlite_uri, vertex
+    candidate, another, follow, fake, run, sqlite_uri, vertex
 ):
     """Version 2 never served; what is kept to roll back to is version 1."""
-    for one in (candidate, another):
+    third = follow("third", weights="1 -1")
+    for one in (candidate, another, third):
         one.register(sqlite_uri, vertex=vertex)
     run(candidate)
     fake.delay("DeployModel", None)
     with pytest.raises(ServiceError, match="goes on"):
         run(another, max_seconds=0.3)
     fake.end_operations()
-    another.decide("fairness_gate")
-    another.register(sqlite_uri, vertex=vertex)
-    run(another)
+    run(third)
     assert shares(fake, candidate) == {"1": None, "3": 100}
-    assert Release.read(another.release.path).previous["version"] == "1"
+    assert Release.read(third.release.path).previous["version"] == "1"
 
 
 def test_a_slow_deployment_is_waited_for(released, fake, run):
