@@ -529,10 +529,15 @@ def interpret(
     """
     import numpy
 
+    if meaning["task"] == REGRESSION:
+        try:
+            output = output.astype(float)
+        except (TypeError, ValueError):
+            raise InputError(f"The model {model.name!r} must predict finite numbers; some are no numbers.") from None
     if output.dtype.kind == "f" and not numpy.isfinite(output).all():
         raise InputError(f"The model {model.name!r} must predict finite numbers; some are NaN or infinite.")
     if meaning["task"] == REGRESSION:
-        return output.astype(float), None
+        return output, None
     classes = list(meaning["classes"])
     names = numpy.array(classes, dtype=object if isinstance(classes[0], str) else None)
     if output.ndim == 2 and output.shape[1] != len(classes):

@@ -50,6 +50,12 @@ _BINARY = {"binary_data_output": "false", "binary_data": "false", "binary_data_s
 Source: https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md"""
 
 _OF_KIND = {"b": "BOOL", "i": "INT64", "u": "INT64", "f": "FP64"}
+_OF_TYPES = {
+    frozenset({bool}): "BOOL",
+    frozenset({int}): "INT64",
+    frozenset({float}): "FP64",
+    frozenset({int, float}): "FP64",
+}
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,7 @@ class Instances:
             assert answers.score is not None
             pairs = zip(predictions, answers.score.tolist(), strict=True)
             predictions = [dict(zip(query.outputs, pair, strict=True)) for pair in pairs]
-        return json.dumps({"predictions": predictions}).encode()
+        return json.dumps({"predictions": predictions}, allow_nan=False).encode()
 
     def _outputs(self, parameters: Any, predictor: Predictor) -> tuple[str, ...]:
         if not parameters and parameters in (None, {}):
@@ -165,16 +171,11 @@ class OpenInference:
         if query.id is not None:
             answer["id"] = query.id
         answer["outputs"] = [
-            {
-                "name": name,
-                "datatype": _OF_KIND.get(array.dtype.kind, "BYTES"),
-                "shape": list(array.shape),
-                "data": array.ravel().tolist(),
-            }
+            {"name": name, "shape": list(array.shape)} | _tensor(array)
             for name, array in zip(query.outputs, arrays, strict=True)
             if array is not None
         ]
-        return json.dumps(answer).encode()
+        return json.dumps(answer, allow_nan=False).encode()
 
     def describe(self, predictor: Predictor, identity: Identity) -> dict[str, Any]:
         """Return the model's metadata."""
@@ -290,6 +291,17 @@ class OpenInference:
                 raise InputError(f"outputs must name each output once; got {name!r} twice.")
             wanted.append(name)
         return tuple(wanted)
+
+
+def _tensor(array: numpy.ndarray) -> dict[str, Any]:
+    """Return the datatype and the data of a tensor; what is no text in one of texts is the text of its JSON."""
+    data = array.ravel().tolist()
+    datatype = _OF_KIND.get(array.dtype.kind, "BYTES")
+    if array.dtype.kind == "O":
+        datatype = _OF_TYPES.get(frozenset(map(type, data)) - {type(None)}, "BYTES")
+    if datatype == "BYTES":
+        data = [entry if entry is None or type(entry) is str else json.dumps(entry) for entry in data]
+    return {"datatype": datatype, "data": data}
 
 
 def _require_parameters(holder: dict[str, Any], what: str) -> None:

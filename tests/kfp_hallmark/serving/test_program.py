@@ -71,26 +71,26 @@ def test_a_request_under_way_is_answered_before_it_ends(program):
     assert program.end()[0] == 0
 
 
-def test_a_large_body_is_refused_before_it_is_sent_and_the_connection_goes_on(program):
-    connection = program.connect()
+def test_a_large_body_is_refused_before_it_is_sent_and_the_connection_goes_on(standing):
+    connection = standing.connect()
     connection.putrequest("POST", V1)
     connection.putheader("Content-Length", str(17 * 2**20))
     connection.endheaders()
     assert connection.getresponse().status == 413
     connection.close()
-    assert program.ask("POST", V1, BODY)[0] == 200
+    assert standing.ask("POST", V1, BODY)[0] == 200
 
 
-def test_a_body_in_chunks_is_limited_too(program):
+def test_a_body_in_chunks_is_limited_too(standing):
     def chunks(count):
         yield BODY
         for _ in range(count):
             yield b" " * 2**20
 
-    connection = program.connect()
+    connection = standing.connect()
     connection.request("POST", V1, chunks(3), encode_chunked=True, headers={"Transfer-Encoding": "chunked"})
     assert connection.getresponse().status == 200
-    connection = program.connect()
+    connection = standing.connect()
     # The program may answer and close before all is sent.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         connection.request("POST", V1, chunks(17), encode_chunked=True, headers={"Transfer-Encoding": "chunked"})
@@ -107,12 +107,12 @@ def test_a_body_in_chunks_is_limited_too(program):
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     ],
 )
-def test_what_is_no_http_does_no_harm(program, request_):
-    with socket.create_connection(("127.0.0.1", program.port), timeout=60) as connection:
+def test_what_is_no_http_does_no_harm(standing, request_):
+    with socket.create_connection(("127.0.0.1", standing.port), timeout=60) as connection:
         connection.sendall(request_)
         answer = connection.recv(1000)
     assert answer == b"" or answer.split()[1].startswith(b"4")
-    assert program.ask("GET", "/v2/health/ready")[0] == 200
+    assert standing.ask("GET", "/v2/health/ready")[0] == 200
 
 
 OFFER = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAA\r\n"
@@ -137,10 +137,10 @@ OFFERS = {
 
 
 @pytest.mark.parametrize("case", OFFERS)
-def test_an_offer_of_another_protocol_is_passed_over(program, case):
+def test_an_offer_of_another_protocol_is_passed_over(standing, case):
     last = offering(offer=OFFER.replace("Upgrade,", "Upgrade, close,"))
     wanted = b"".join(OFFERS[case]).count(b"POST")
-    with socket.create_connection(("127.0.0.1", program.port), timeout=60) as connection:
+    with socket.create_connection(("127.0.0.1", standing.port), timeout=60) as connection:
         for piece in OFFERS[case]:
             connection.sendall(piece)
         file = connection.makefile("rb")
@@ -160,16 +160,16 @@ def read_one(file):
     return status, json.loads(file.read(length))
 
 
-def test_many_requests_on_one_connection_are_answered_in_order(program):
+def test_many_requests_on_one_connection_are_answered_in_order(standing):
     rows = [[age, "Ulm", 100.0 * age, "clerk"] for age in range(20, 60)]
     bodies = [json.dumps({"instances": [row], "parameters": {"scores": True}}).encode() for row in rows]
     head = f"POST {V1} HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", program.port), timeout=60) as connection:
+    with socket.create_connection(("127.0.0.1", standing.port), timeout=60) as connection:
         connection.sendall(b"".join(head.encode() % len(body) + body for body in bodies))
         file = connection.makefile("rb")
         found = [prediction for _ in bodies for prediction in read_one(file)[1]["predictions"]]
     together = json.dumps({"instances": rows, "parameters": {"scores": True}}).encode()
-    assert found == json.loads(program.ask("POST", V1, together)[1])["predictions"]
+    assert found == json.loads(standing.ask("POST", V1, together)[1])["predictions"]
 
 
 def test_versions_switch_under_load_without_a_failed_request(program, home, trained, released):
