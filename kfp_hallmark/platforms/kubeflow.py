@@ -90,7 +90,7 @@ def _set_secrets(config: kubernetes.KubernetesExecutorConfig, settings: Kubeflow
     for name, keys in settings.secrets.items():
         wanted = {key: variable for key, variable in keys.items() if variable not in present}
         if wanted:
-            secret = config.secret_as_env.add(secret_name=name, optional=False)
+            secret = config.secret_as_env.add(secret_name=name)
             for key, variable in wanted.items():
                 secret.key_to_env.add(secret_key=key, env_var=variable)
 
