@@ -12,7 +12,7 @@ At the end the version of Hallmark's runtime is switched again and again under l
 
     .venv/bin/python benchmarks/serving.py [--seconds 4] [--rounds 3] [--switches 100] [--venvs FOLDER]
 
-It needs wrk (Debian: `apt-get install wrk`). By default the measuring takes three minutes: five servers at three numbers
+It needs wrk (Debian: `apt-get install wrk`). By default measuring takes three minutes: five servers at three numbers
 of connections, three rounds of four seconds. The run of the pipeline, the starts of the servers and the switches take a
 few minutes more, and making the environments, once if `--venvs` keeps them, takes longer.
 """
