@@ -20,19 +20,18 @@ from pathlib import Path
 from typing import Any
 
 import kfp.client
-from google.protobuf import json_format
 from kfp.client.token_credentials_base import TokenCredentialsBase
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from kfp_hallmark import __version__
 from kfp_hallmark.errors import InputError, MissingInputError, ServiceError
-from kfp_hallmark.runner.plan import readable, run_order
+from kfp_hallmark.runner.plan import readable
 from kfp_hallmark.runner.record import FAILED, PENDING, RUNNING, SKIPPED, SUCCEEDED
 from kfp_hallmark.settings import Kubeflow as KubeflowSettings
 from kfp_hallmark.settings import Settings
 from kfp_hallmark.submission import kubeflow_errors as errors
 from kfp_hallmark.submission.cron import require_cron
-from kfp_hallmark.submission.package import Package
+from kfp_hallmark.submission.package import Package, planned_tasks, read_spec
 from kfp_hallmark.submission.service import (
     CANCELLED,
     CANCELLING,
@@ -495,11 +494,7 @@ def _run_state(run: Any) -> str:
 def _spec(holder: Any) -> pipeline_spec_pb2.PipelineSpec | None:
     """Return the spec in a run or a pipeline's version; None where it holds only a reference."""
     value = holder.pipeline_spec
-    if not value:
-        return None
-    return json_format.ParseDict(
-        value.get("pipeline_spec", value), pipeline_spec_pb2.PipelineSpec(), ignore_unknown_fields=True
-    )
+    return read_spec(value.get("pipeline_spec", value)) if value else None
 
 
 def _steps(spec: pipeline_spec_pb2.PipelineSpec, details: Sequence[Any], ended: bool) -> list[RunStep]:
@@ -512,7 +507,7 @@ def _steps(spec: pipeline_spec_pb2.PipelineSpec, details: Sequence[Any], ended: 
     for detail in sorted(details, key=lambda detail: _time(detail.start_time) or datetime.max.replace(tzinfo=UTC)):
         nodes.setdefault(detail.display_name, []).append(detail)
     steps = []
-    for task in dict.fromkeys(_tasks(spec.root, spec)):
+    for task in planned_tasks(spec):
         found = nodes.get(task, [])
         names = [readable(task)] if len(found) < 2 else [f"{readable(task)}[{index}]" for index in range(len(found))]
         steps += [_step(name, node) for name, node in zip(names, found, strict=False)]
@@ -533,13 +528,3 @@ def _step(name: str, node: Any) -> RunStep:
         finished=_time(node.end_time),
         reason=node.error.message if node.error else None,
     )
-
-
-def _tasks(dag: pipeline_spec_pb2.ComponentSpec, spec: pipeline_spec_pb2.PipelineSpec) -> Iterator[str]:
-    """Yield the names of the tasks that run something, those of nested DAGs in their place."""
-    for name in run_order(dag.dag.tasks):
-        component = spec.components[dag.dag.tasks[name].component_ref.name]
-        if component.HasField("dag"):
-            yield from _tasks(component, spec)
-        else:
-            yield name

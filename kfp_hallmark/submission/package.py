@@ -1,18 +1,20 @@
-"""A compiled pipeline as it is sent."""
+"""A compiled pipeline as it is sent, and as a service gives it back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2
 
 from kfp_hallmark import compiling
 from kfp_hallmark.environments import ENVIRONMENTS, REGISTRY, image, lock
 from kfp_hallmark.errors import MissingInputError
 from kfp_hallmark.platforms.pipeline import Pipeline, Step
 from kfp_hallmark.runner.parameters import check_parameters
+from kfp_hallmark.runner.plan import run_order
 from kfp_hallmark.settings import Settings
 
 
@@ -86,3 +88,22 @@ def _is_ours(step: Step, registry: str | None) -> bool:
     repository = lock.repository(step.container.image)
     known = [(lock.repository(image(name)), f"{REGISTRY}/{name}", f"{registry}/{name}") for name in ENVIRONMENTS]
     return any(repository in names for names in known)
+
+
+def read_spec(value: Mapping[str, Any]) -> pipeline_spec_pb2.PipelineSpec:
+    """Return a spec that a service gives back, without what the service alone knows."""
+    return json_format.ParseDict(value, pipeline_spec_pb2.PipelineSpec(), ignore_unknown_fields=True)
+
+
+def planned_tasks(spec: pipeline_spec_pb2.PipelineSpec) -> list[str]:
+    """Return the names of the tasks that run something, in the order in which a run on this machine has them."""
+    return list(dict.fromkeys(_tasks(spec.root, spec)))
+
+
+def _tasks(dag: pipeline_spec_pb2.ComponentSpec, spec: pipeline_spec_pb2.PipelineSpec) -> Iterator[str]:
+    for name in run_order(dag.dag.tasks):
+        component = spec.components[dag.dag.tasks[name].component_ref.name]
+        if component.HasField("dag"):
+            yield from _tasks(component, spec)
+        else:
+            yield name

@@ -66,7 +66,7 @@ class RunStep:
     """One step of a run.
 
     Attributes:
-        name: The task's name; a step of a loop has its iteration's number behind it.
+        name: The task's name, with underscores; a step of a loop has its iteration's number behind it.
         state: One of `STATES`.
         started: When it began, with a time zone; None when it has not.
         finished: When it ended; None when it has not.
@@ -96,7 +96,7 @@ class Run:
         created: When it was submitted, with a time zone.
         finished: When it ended; None when it has not.
         reason: Why it failed, where the service says.
-        steps: Its steps in the order in which they began, those that have not begun last; empty in a listing.
+        steps: Its steps, in the order in which a run on this machine would have them; empty in a listing.
     """
 
     run_id: str
@@ -161,8 +161,8 @@ class Service(Protocol):
     """What runs pipelines elsewhere.
 
     Every method raises `InputError` for what is known to be wrong before anything is sent, `MissingInputError` for a
-    run that is not there, and `ServiceError` for what the service refuses or fails at: one sentence, and a hint that
-    says what to do.
+    run that is not there, and `ServiceError` for what the service refuses or fails at: what is wrong, and a hint that
+    says what to do. `submit` and `schedule` raise `UncertainError` where nobody knows whether something was made.
     """
 
     platform: str

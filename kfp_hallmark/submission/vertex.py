@@ -6,7 +6,6 @@ import json
 import logging
 import re
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -16,16 +15,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from google.api_core import exceptions
+from google.protobuf import json_format
 
 from kfp_hallmark.errors import EnvironmentFailure, InputError, MissingInputError, ServiceError
+from kfp_hallmark.runner.plan import readable
 from kfp_hallmark.runner.record import FAILED, PENDING, REUSED, RUNNING, SKIPPED, SUCCEEDED
 from kfp_hallmark.settings import Settings
 from kfp_hallmark.settings_checks import google_labels
 from kfp_hallmark.submission.cron import require_cron_in_zone
-from kfp_hallmark.submission.package import Package
+from kfp_hallmark.submission.package import Package, planned_tasks, read_spec
 from kfp_hallmark.submission.service import (
     CANCELLED,
     CANCELLING,
+    ENDED,
     PAUSED,
     Run,
     RunStep,
@@ -358,7 +360,7 @@ class Vertex:
             run_id=run_id,
             name=job.display_name or run_id,
             platform=self.platform,
-            state=_JOB_STATES.get(job.state.name.removeprefix("PIPELINE_STATE_"), PENDING),
+            state=_run_state(job),
             link=f"https://console.cloud.google.com/vertex-ai/locations/{api.location}/pipelines/runs/{run_id}"
             f"?project={api.project}",
             pipeline=(job.pipeline_spec or {}).get("pipelineInfo", {}).get("name"),
@@ -442,16 +444,37 @@ def _experiment(name: str) -> str:
 
 
 def _steps(job: types.PipelineJob) -> tuple[RunStep, ...]:
-    """Return the steps of a job: the tasks that hold no others."""
-    tasks = list(job.job_detail.task_details)
+    """Return the steps of a job, in the order in which a run on this machine would have them.
+
+    They are the tasks that hold no others; those of a loop's iterations share a name. Of a task whose turn has not come
+    the service may say nothing, so the pipeline's spec says which there are.
+    """
+    tasks = sorted(
+        job.job_detail.task_details, key=lambda task: (task.start_time is None, task.start_time, task.task_id)
+    )
     holders = {task.parent_task_id for task in tasks}
-    leaves = [task for task in tasks if task.task_id not in holders and task.parent_task_id]
-    leaves.sort(key=lambda task: (task.start_time is None, task.start_time, task.task_id))
-    total, seen = Counter(task.task_name for task in leaves), Counter[str]()
+    leaves: dict[str, list[types.PipelineTaskDetail]] = {name: [] for name in _planned(job)}
+    for task in tasks:
+        if task.task_id not in holders and task.parent_task_id:
+            leaves.setdefault(task.task_name, []).append(task)
+    unknown = SKIPPED if _run_state(job) in ENDED else PENDING
     steps = []
-    for task in leaves:
-        name = task.task_name if total[task.task_name] == 1 else f"{task.task_name}-{seen[task.task_name]}"
-        seen[task.task_name] += 1
-        state = _STEP_STATES.get(task.state.name, PENDING)
-        steps.append(RunStep(name, state, task.start_time, task.end_time, task.error.message or None))
+    for name, found in leaves.items():
+        label = readable(name)
+        names = [label] if len(found) == 1 else [f"{label}[{index}]" for index in range(len(found))]
+        steps += [_step(*named) for named in zip(names, found, strict=True)] or [RunStep(label, unknown)]
     return tuple(steps)
+
+
+def _step(name: str, task: types.PipelineTaskDetail) -> RunStep:
+    state = _STEP_STATES.get(task.state.name, PENDING)
+    return RunStep(name, state, task.start_time, task.end_time, task.error.message or None)
+
+
+def _planned(job: types.PipelineJob) -> list[str]:
+    value = json_format.MessageToDict(type(job).pb(job).pipeline_spec)
+    return planned_tasks(read_spec(value)) if value else []
+
+
+def _run_state(job: types.PipelineJob) -> str:
+    return _JOB_STATES.get(job.state.name.removeprefix("PIPELINE_STATE_"), PENDING)

@@ -1,5 +1,6 @@
 """The same commands lead to Vertex AI: here, where the one fake of it in this process is."""
 
+import io
 import shlex
 import shutil
 import signal
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 from fakes.vertex.server import LOCATION, PROJECT
+from rich.console import Console
 
+from kfp_hallmark import submission
 from kfp_hallmark.cli import main
 from kfp_hallmark.submission import following
 
@@ -87,7 +90,7 @@ def test_a_run_is_submitted_listed_shown_and_cancelled(hallmark, fake):
     hallmark("runs", "show", "first")
     code, output, _ = hallmark("runs", "show", "first")
     assert (code, fields(output)["pipeline"]) == (0, "governed-training")
-    assert ["succeeded", "load-dataset"] in [line.split() for line in output.splitlines()]
+    assert ["succeeded", "load_dataset"] in [line.split() for line in output.splitlines()]
 
     code, output, _ = hallmark("runs", "cancel", "second")
     assert (code, fields(output)["state"]) == (0, "cancelling")
@@ -112,9 +115,23 @@ def test_waiting_shows_the_steps_and_exits_as_a_run_here(hallmark, fake, last, c
     assert (done[0], done[2]) == (code, "")
     assert f"{word} in " in done[1]
     assert [line.split()[:2] for line in done[1].splitlines() if line.startswith("ok ")][:2] == [
-        ["ok", "load-dataset"],
-        ["ok", "decide-release"],
+        ["ok", "load_dataset"],
+        ["ok", "decide_release"],
     ]
+
+
+def test_a_terminal_gets_the_table_of_a_run_on_this_machine(hallmark, fake):
+    fake.goes({"load-dataset": "RUNNING"}, DECIDED | {"enforce-decision": "FAILED"})
+    hallmark("submit", SPEC, *GIVEN, "--run-name", "first")
+    screen = io.StringIO()
+    console = Console(file=screen, width=120, force_terminal=True, color_system=None)
+    run = submission.follow(submission.service("vertex"), "first", console=console)
+    last = screen.getvalue().rpartition("load_dataset")[2]
+    assert [step.name for step in run.steps][1] == "split_dataset"
+    for step in run.steps[1:]:
+        assert step.name in last
+        assert step.state in last
+    assert "Halted" in last
 
 
 def test_a_wait_that_the_service_ended_is_taken_up_by_the_printed_command(hallmark, fake, run):

@@ -386,8 +386,9 @@ def task(identifier, parent, name, state, minutes=None, error=None):
     )
 
 
-def test_a_run_is_shown_with_its_steps(service, fake, small):
-    run = service.submit(small, {"count": 3}, run_name="a")
+def test_a_run_is_shown_with_its_steps(service, fake, spec):
+    run = service.submit(spec, PARAMETERS, run_name="a")
+    assert {step.state for step in service.get("a").steps} == {"pending"}
     made = job(fake, run)
     made.state, made.end_time = State.PIPELINE_STATE_FAILED, MOMENT + timedelta(hours=1)
     made.error = {"code": 3, "message": "train-model failed."}
@@ -399,26 +400,35 @@ def test_a_run_is_shown_with_its_steps(service, fake, small):
         task(3, 2, "load-dataset", TaskState.SKIPPED, 1),
         task(4, 2, "split-dataset", TaskState.SUCCEEDED, 2),
         task(6, 2, "explain-model", TaskState.RUNNING, 6),
-        task(8, 2, "each", TaskState.NOT_TRIGGERED, 7),
         task(9, 2, "each", TaskState.CANCEL_PENDING, 8),
+        task(8, 2, "each", TaskState.NOT_TRIGGERED, 7),
         task(10, 2, "stopped", TaskState.CANCELLED, 9),
     ]
     found = service.get("a")
     assert (found.state, found.reason, found.finished) == ("failed", "train-model failed.", made.end_time)
     assert [(step.name, step.state) for step in found.steps] == [
-        ("load-dataset", "reused"),
-        ("split-dataset", "succeeded"),
-        ("train-model", "failed"),
-        ("explain-model", "running"),
-        ("each-0", "skipped"),
-        ("each-1", "cancelling"),
+        ("load_dataset", "reused"),
+        ("split_dataset", "succeeded"),
+        ("train_model", "failed"),
+        ("validate_dataset", "skipped"),
+        ("evaluate_model", "skipped"),
+        ("explain_model", "running"),
+        ("fairness_gate", "skipped"),
+        ("performance_gate", "skipped"),
+        ("decide_release", "pending"),
+        ("log_run", "skipped"),
+        ("register_model", "skipped"),
+        ("deploy_model", "skipped"),
+        ("enforce_decision", "skipped"),
+        ("record_run", "skipped"),
+        ("each[0]", "skipped"),
+        ("each[1]", "cancelling"),
         ("stopped", "cancelled"),
-        ("decide-release", "pending"),
     ]
     failed = found.steps[2]
     assert (failed.started, failed.finished) == (MOMENT + timedelta(minutes=5), MOMENT + timedelta(minutes=5.5))
     assert failed.reason == "Out of memory."
-    assert (found.steps[-1].started, found.steps[-1].finished) == (None, None)
+    assert (found.steps[8].started, found.steps[8].finished) == (None, None)
     assert found.ended
 
 
