@@ -142,8 +142,8 @@ class Schedule:
     Attributes:
         schedule_id: What the service knows it by.
         name: What a person knows it by.
-        when: When it starts runs: `0 6 * * 1` (minute, hour, day, month and weekday, in the service's time zone unless it
-            says another) or `every 6 h`.
+        when: When it starts runs: `0 6 * * 1` (minute, hour, day, month and weekday, in the service's time zone unless
+            it says another) or `every 6 h`.
         active: Whether it starts runs now.
         link: Where the service's user interface shows it.
         next_run: When the next run starts, where the service says.
@@ -216,8 +216,8 @@ class Service(Protocol):
             spec_path: As for `submit`.
             parameters: As for `submit`.
             name: The schedule's name, which no other schedule has.
-            cron: Minute, hour, day, month and weekday, as in `0 6 * * 1`; for Vertex AI with a time zone before it, as in
-                `TZ=Europe/Berlin 0 6 * * 1`, where wanted.
+            cron: Minute, hour, day, month and weekday, as in `0 6 * * 1`; for Vertex AI also with a time zone before
+                it, as in `TZ=Europe/Berlin 0 6 * * 1`.
             every: The time from one run to the next, in place of `cron`; Vertex AI, which knows cron alone, refuses it.
             experiment: As for `submit`.
             labels: As for `submit`.
