@@ -243,7 +243,9 @@ def _to_yaml(
 ) -> bytes:
     documents = [json_format.MessageToDict(message) for message in (spec, platform)]
     comments = pipeline_spec_builder.extract_comments_from_pipeline_spec(documents[0], description)
-    written = yaml.dump_all(filter(None, documents), Dumper=_Dumper, default_flow_style=None, sort_keys=True, width=1000)
+    written = yaml.dump_all(
+        filter(None, documents), Dumper=_Dumper, default_flow_style=None, sort_keys=True, width=1000
+    )
     return f"{comments}{written}".encode()
 
 

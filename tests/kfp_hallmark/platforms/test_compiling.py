@@ -14,7 +14,7 @@ from kfp import components as kfp_components
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PlatformSpec
 from uv import find_uv_bin
 
-from kfp_hallmark import compiling, components, pipelines, settings
+from kfp_hallmark import compiling, components, lint, pipelines, settings
 from kfp_hallmark.component import Traits, component
 from kfp_hallmark.environments import image, lock
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
@@ -121,6 +121,13 @@ def test_both_flavours_are_the_same_graph_and_within_the_size(both):
         for found in flavours.values():
             assert len(found.content) < compiling.MAX_SPEC_BYTES
             assert found.content.isascii()
+
+
+def test_both_flavours_run_into_no_rule_of_their_platform(both):
+    for name, flavours in both.items():
+        for flavour, found in flavours.items():
+            spec = lint.parse(found.content.decode(), f"{name}.{flavour}.yaml")
+            assert lint.check(spec, lint.Target((flavour,))) == []
 
 
 def test_every_image_is_pinned(both, compiled):
