@@ -200,7 +200,7 @@ class VertexFake(Service):
         return self
 
     def __exit__(self, *error):
-        self.server.stop(grace=0).wait()
+        assert self.server.stop(grace=0).wait(timeout=60)
         self.web.shutdown()
         self.web.server_close()
 
