@@ -156,12 +156,17 @@ def load(path: Path) -> BaseComponent:
     from kfp.components import load_component_from_text
 
     try:
-        return load_component_from_text(path.read_text(encoding="utf-8"))
+        found = load_component_from_text(path.read_text(encoding="utf-8"))
+        # KFP reads what is within only when it is asked for.
+        _to_yaml(found.pipeline_spec, found.description, found.platform_spec)
     except Exception as error:
+        said = f"it lacks {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
+        reason = said.partition("\n")[0].rstrip(".")
         raise InputError(
-            f"A pipeline must be what KFP's compiler wrote; {str(path)!r} cannot be read ({error}).",
+            f"A pipeline must be what KFP's compiler wrote; {str(path)!r} cannot be read ({reason[:300]}).",
             "Compile it with `kfp.compiler.Compiler().compile(pipeline, path)`.",
         ) from error
+    return found
 
 
 def _imported(module: str, function: str) -> BaseComponent:

@@ -131,7 +131,7 @@ def parse(value: Message, into: Message) -> Any:
     """
     try:
         return json_format.ParseDict(json_format.MessageToDict(value), into)
-    except json_format.ParseError as error:
+    except (json_format.Error, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise InputError(f"The pipeline must be one that KFP 2.17 can read; it is not ({reason}).") from error
 

@@ -308,10 +308,39 @@ def test_no_pipeline(name, message, tmp_path, monkeypatch):
         compiling.find_pipeline(name)
 
 
-def test_a_file_that_is_no_pipeline_is_refused(tmp_path):
-    (tmp_path / "other.yaml").write_text("a: 1")
-    with pytest.raises(InputError, match="must be what KFP's compiler wrote"):
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: "a: 1", "cannot be read"),
+        (lambda text: "", "cannot be read"),
+        (lambda text: "[" * 5000, "cannot be read"),
+        (
+            lambda text: text.replace("schemaVersion: 2.1.0", "schemaVersion: [3]"),
+            "Failed to parse schemaVersion field",
+        ),
+        (lambda text: text.replace(", parameterType: STRING", ""), "it lacks '"),
+        (lambda text: f"{text}unknown: 1\n", 'no field named "unknown"'),
+    ],
+)
+def test_a_file_that_is_no_pipeline_is_refused(change, message, tmp_path):
+    (tmp_path / "other.yaml").write_text(
+        change((ROOT / "compiled/pipelines/governed_training.vertex.yaml").read_text())
+    )
+    with pytest.raises(InputError, match="must be what KFP's compiler wrote") as error:
         compiling.find_pipeline(str(tmp_path / "other.yaml"))
+    assert message in error.value.message
+    assert "\n" not in error.value.message
+
+
+def test_a_number_that_is_none_is_refused(compiled):
+    infinite = PipelineSpec()
+    infinite.CopyFrom(pipelines.governed_training.pipeline_spec)
+    container = infinite.deployment_spec["executors"]["exec-train-model"]["container"]
+    container["resources"] = {"cpuLimit": float("inf")}
+    with pytest.raises(
+        InputError, match=r"must be one that KFP 2\.17 can read; it is not \(Fail to serialize Infinity"
+    ):
+        Pipeline(SimpleNamespace(pipeline_spec=infinite, platform_spec=PlatformSpec(), description=None))
 
 
 def test_machines_for_nothing_are_found():
