@@ -648,6 +648,43 @@ def test_killed_in_the_middle_the_next_run_completes_it(
     assert either.changes().count(f"{verb} inferenceservices") == 1
 
 
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("former", [False, True], ids=["first", "next"])
+def test_a_connection_lost_at_any_request_is_made_good_by_the_next_run(
+    released, next_one, either, run, sqlite_uri, former, after
+):
+    """So often that the client, which sends again what can be sent twice, gives up."""
+
+    def begin():
+        for key in [key for key in either.objects if key[0] != "configmaps"]:
+            del either.objects[key]
+        if champion(sqlite_uri, released):
+            client(sqlite_uri).delete_registered_model_alias(released.name, "champion")
+        if former:
+            run(released)
+        either.calls.clear()
+
+    begin()
+    run(next_one)
+    requests = list(either.calls)
+    assert ("update inferenceservices" if former else "create inferenceservices") in requests
+    for number, request in enumerate(requests):
+        begin()
+        either.cut(number, after, times=4)
+        try:
+            run(next_one)
+        except ServiceError as error:
+            assert error.hint, request
+        either.end()
+        if version := champion(sqlite_uri, released):
+            assert either.share(service(released)) == {version: 100}, request
+        run(next_one)
+        either.cuts.clear()
+        assert either.share(service(released)) == {"2": 100}, request
+        assert champion(sqlite_uri, released) == "2"
+        assert previous(next_one) == ("1" if former else None)
+
+
 def test_an_alias_that_cannot_be_moved_leaves_the_former_version_serving(
     road, server_uri, candidate, another, either, run
 ):

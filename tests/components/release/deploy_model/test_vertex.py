@@ -442,6 +442,54 @@ def test_killed_in_the_middle_the_next_run_completes_it(released, next_one, fake
     assert fake.calls.count(method) == 1
 
 
+def withdraw(fake, candidate, uri):
+    """Let nothing be deployed any more, nor be called the champion."""
+    fake.operations.clear()
+    fake.endpoints.clear()
+    for version in fake.models[resource_id(candidate.name)].values():
+        if "champion" in version.version_aliases:
+            version.version_aliases.remove("champion")
+    if champion(uri, candidate):
+        client(uri).delete_registered_model_alias(candidate.name, "champion")
+
+
+def assert_true(fake, candidate, uri):
+    """Assert that whatever is called the champion, in either registry, gets every request."""
+    for version in {champion(uri, candidate), alias_on_vertex(fake, candidate)} - {None}:
+        assert shares(fake, candidate)[version] == 100
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("former", [False, True], ids=["first", "next"])
+def test_a_connection_lost_at_any_call_is_made_good_by_the_next_run(
+    released, next_one, fake, run, sqlite_uri, former, after
+):
+    def begin():
+        withdraw(fake, released, sqlite_uri)
+        if former:
+            run(released)
+        fake.calls.clear()
+
+    begin()
+    run(next_one, keep=0)
+    calls = list(fake.calls)
+    assert {"DeployModel", "UpdateEndpoint", "MergeVersionAliases"} <= set(calls)
+    assert ("UndeployModel" in calls) == former == ("CreateEndpoint" not in calls)
+    for number, method in enumerate(calls):
+        begin()
+        fake.cut(number, after)
+        try:
+            run(next_one, keep=0)
+        except ServiceError as error:
+            assert error.hint, method
+        assert_true(fake, released, sqlite_uri)
+        run(next_one, keep=0)
+        assert shares(fake, released) == {"2": 100}, method
+        assert champion(sqlite_uri, released) == alias_on_vertex(fake, released) == "2"
+        assert fake.calls.count("DeployModel") == 1 + (not after and method == "DeployModel")
+        assert Release.read(next_one.release.path).version == "2"
+
+
 def test_an_alias_that_cannot_be_moved_leaves_the_former_version_serving(
     road, server_uri, candidate, another, fake, run, vertex
 ):

@@ -201,6 +201,36 @@ def test_an_answer_that_is_lost_makes_nothing_twice(sqlite_uri, candidate, fake,
     assert fake.calls.count("UploadModel") == 1
 
 
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("former", [False, True], ids=["first", "next"])
+def test_a_connection_lost_at_any_call_is_made_good_by_the_next_run(
+    sqlite_uri, candidate, another, fake, vertex, former, after
+):
+    def begin():
+        fake.operations.clear()
+        fake.models.clear()
+        if former:
+            candidate.register(sqlite_uri, vertex=vertex)
+        fake.calls.clear()
+
+    begin()
+    another.register(sqlite_uri, vertex=vertex)
+    calls = list(fake.calls)
+    assert {"UploadModel", "MergeVersionAliases"} <= set(calls)
+    for number, method in enumerate(calls):
+        begin()
+        fake.cut(number, after)
+        try:
+            another.register(sqlite_uri, vertex=vertex)
+        except ServiceError as error:
+            assert error.hint, method
+        another.register(sqlite_uri, vertex=vertex)
+        assert len(versions(fake, another)) == 1 + former, method
+        assert fake.calls.count("UploadModel") == 1 + (not after and method == "UploadModel")
+        challengers = [entry.version_id for entry in versions(fake, another) if "challenger" in entry.version_aliases]
+        assert challengers == [str(1 + former)]
+
+
 def test_an_operation_that_takes_too_long_is_waited_for_by_the_next_run(sqlite_uri, candidate, fake, vertex):
     fake.delay("UploadModel", None)
     with pytest.raises(
