@@ -1,16 +1,20 @@
 """How fast a model is served: Hallmark's runtime beside `mlflow models serve`, MLServer and KServe's ModelServer.
 
 `governed_training` runs on the bundled data, and every server serves the model that it released: the same MLflow
-folder, one row a request, one process, OMP_NUM_THREADS=1 (which is faster for all of them). Each peer has a virtual
-environment of its own, made from PyPI with the scikit-learn, NumPy and cloudpickle of the model. Before it is
-measured, each server's answer is held against the others'. wrk, which is in C and single-threaded here, asks; by
-itself it asks many times as often as any of the servers answers.
+folder, one row a request, one process, OMP_NUM_THREADS=1. Each peer has a virtual environment of its own, made from
+PyPI with the scikit-learn, NumPy, SciPy and cloudpickle of the model. Before any is measured, the servers' answers to
+one row must be equal.
+
+All servers run all the while and are asked in turn, by wrk (in C, one thread) on the same machine. What wrk takes of it
+grows with the answers, so a fast server loses more by it than a slow one.
 
 At the end the version of Hallmark's runtime is switched again and again under load.
 
-    .venv/bin/python benchmarks/serving.py [--seconds 8] [--switches 100] [--venvs FOLDER]
+    .venv/bin/python benchmarks/serving.py [--seconds 4] [--rounds 3] [--switches 100] [--venvs FOLDER]
 
-It needs wrk (Debian: `apt-get install wrk`) and takes about five minutes, with the environments made.
+It needs wrk (Debian: `apt-get install wrk`). By default measuring takes three minutes: five servers at three numbers
+of connections, three rounds of four seconds. The run of the pipeline, the starts of the servers and the switches take a
+few minutes more, and making the environments, once if `--venvs` keeps them, takes longer.
 """
 
 import argparse

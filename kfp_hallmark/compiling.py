@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import importlib
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 import yaml
 from docstring_parser import DocstringStyle, parse
+from google.protobuf import json_format
 from kfp.compiler import pipeline_spec_builder
 from kfp.dsl.base_component import BaseComponent
 from kfp.pipeline_spec import pipeline_spec_pb2
@@ -156,12 +156,17 @@ def load(path: Path) -> BaseComponent:
     from kfp.components import load_component_from_text
 
     try:
-        return load_component_from_text(path.read_text(encoding="utf-8"))
+        found = load_component_from_text(path.read_text(encoding="utf-8"))
+        # KFP reads what is within only when it is asked for.
+        _to_yaml(found.pipeline_spec, found.description, found.platform_spec)
     except Exception as error:
+        said = f"it lacks {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
+        reason = said.partition("\n")[0].rstrip(".")
         raise InputError(
-            f"A pipeline must be what KFP's compiler wrote; {str(path)!r} cannot be read ({error}).",
+            f"A pipeline must be what KFP's compiler wrote; {str(path)!r} cannot be read ({reason[:300]}).",
             "Compile it with `kfp.compiler.Compiler().compile(pipeline, path)`.",
         ) from error
+    return found
 
 
 def _imported(module: str, function: str) -> BaseComponent:
@@ -214,7 +219,7 @@ def compile_for(
         )
     pins = lock.read(Path(images) if images else settings.path(settings.images.lock))
     changed = Pipeline(pipeline)
-    set_images(changed, lambda name: lock.pin(_in_registry(name, registry or settings.images.registry), pins))
+    set_images(changed, lambda name: lock.pin(in_registry(name, registry or settings.images.registry), pins))
     drop_documentation(changed)
     applied[platform](changed, settings)
     changed.put_back()
@@ -230,7 +235,7 @@ def unused_machines(pipeline: BaseComponent, settings: Settings) -> list[str]:
     return [name for name in settings.vertex.machines if name not in used]
 
 
-def _in_registry(reference: str, registry: str | None) -> str:
+def in_registry(reference: str, registry: str | None) -> str:
     """Return one of our images as it is named in a registry, and any other as it is."""
     for name in ENVIRONMENTS:
         if registry and reference in (image(name), f"{REGISTRY}/{name}:{__version__}"):
@@ -241,12 +246,22 @@ def _in_registry(reference: str, registry: str | None) -> str:
 def _to_yaml(
     spec: pipeline_spec_pb2.PipelineSpec, description: str | None, platform: pipeline_spec_pb2.PlatformSpec
 ) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "spec.yaml")
-        pipeline_spec_builder.write_pipeline_spec_to_file(
-            pipeline_spec=spec, pipeline_description=description, platform_spec=platform, package_path=str(path)
-        )
-        return path.read_bytes()
+    documents = [json_format.MessageToDict(message) for message in (spec, platform)]
+    comments = pipeline_spec_builder.extract_comments_from_pipeline_spec(documents[0], description)
+    written = yaml.dump_all(
+        filter(None, documents), Dumper=_Dumper, default_flow_style=None, sort_keys=True, width=1000
+    )
+    return f"{comments}{written}".encode()
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes innermost parts on one line, and sources as they are where KFP escapes them: shorter, and fit to read."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
 
 
 def component_page(name: str, stage: str, spec: dict[str, Any]) -> str:

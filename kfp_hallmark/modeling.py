@@ -6,21 +6,25 @@ MLflow, which costs seconds; every other folder is loaded as MLflow's `python_fu
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import io
 import json
 import os
 import pickle
-import sys
+import tempfile
 import traceback
-from collections.abc import Callable, Mapping, Sequence, Set
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.contracts.dataset import dataset_lineage, read_schema, read_table, require_column
-from kfp_hallmark.contracts.digest import artifact_digest
-from kfp_hallmark.contracts.model import model_metadata, read_model_file
+from kfp_hallmark.contracts.digest import PREFIX, Manifest, file_digest
+from kfp_hallmark.contracts.model import MODEL_FILE, model_file, parse_model_file, stated_metadata
 from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION, TASKS, Predictions
-from kfp_hallmark.errors import HallmarkError, InputError, IntegrityError
+from kfp_hallmark.errors import EnvironmentFailure, HallmarkError, InputError, IntegrityError
 
 if TYPE_CHECKING:
     import numpy
@@ -30,8 +34,22 @@ if TYPE_CHECKING:
 BATCH_ROWS = 100_000
 """How many rows a model is given at once, which bounds memory."""
 
+BLOCK_BYTES = 2**20
+"""How much of a file is held in memory while it is hashed, copied or unpickled."""
+
 THRESHOLD = 0.5
 """The threshold of a binary model that does not name its own."""
+
+WORDS = {
+    "boolean": "true or false",
+    "integer": "whole numbers of 32 bits",
+    "long": "whole numbers of 64 bits",
+    "float": "finite numbers of 32 bits",
+    "double": "finite numbers",
+    "string": "text",
+    "datetime": "times as in ISO 8601, of the years 1678 to 2261",
+}
+"""The column types that can be served, and what their values are called."""
 
 MAX_NUMBERS = 20
 """Up to how many different numbers a model's output may be classes, where it does not say."""
@@ -76,62 +94,169 @@ class LoadedModel:
 def load_model(path: str | Path, digest: str | None = None) -> LoadedModel:
     """Load a model folder; what it holds is code, so it is verified first when its digest is known.
 
+    What is loaded is what was hashed, whoever changes the folder meanwhile: a pickle is held against its hash once more
+    while it is unpickled, and MLflow is given a private copy that was hashed as it was made.
+
     Args:
         path: MLflow model folder.
         digest: The digest that the folder must have; None does not ask.
 
     Raises:
         MissingInputError: If the folder is not a model folder.
-        IntegrityError: If its digest is another; nothing in it was loaded then.
+        IntegrityError: If its digest is another, and nothing in it was loaded then; if it changes while it is loaded.
         InputError: If it cannot be loaded.
+        EnvironmentFailure: If MLflow must load it and no temporary folder can be written.
     """
-    name = str(path)
-    document = read_model_file(path)
-    found = artifact_digest(path)
-    if digest is not None and digest != found:
-        raise IntegrityError(
-            f"The model {name!r} must have the digest {digest}; got {found}.",
-            "Its files were changed after the digest was taken; train it again.",
-        )
-    try:
-        estimator, function = _load(Path(path), document)
-    except HallmarkError:
-        raise
-    except Exception as error:
-        raise InputError(
-            f"The model {name!r} must load as MLflow's python_function; got {type(error).__name__}: {error}.",
-            "The environment must hold the packages that its requirements.txt names.",
-        ) from error
-    return LoadedModel(name, found, function, _signature(document), model_metadata(path), estimator)
-
-
-def _load(path: Path, document: Mapping[str, Any]) -> tuple[Any, Callable[[pandas.DataFrame], Any]]:
-    """Return the estimator, if it is scikit-learn's, and the function that predicts.
-
-    From now on the process writes no byte code, since that of a model's own code would change the model's digest.
-    """
+    name, content = str(path), model_file(path).read_bytes()
+    document = parse_model_file(content, path)
     flavors = document.get("flavors") or {}
-    general = flavors.get("python_function")
+    general, native = flavors.get("python_function") or {}, flavors.get("sklearn") or {}
+    take = _take_pickle if _is_plain_pickle(general, native) else _take_copy
+    with contextlib.ExitStack() as undo:
+        found, load = take(Path(path), content, general, undo)
+        if digest is not None and digest != found:
+            raise IntegrityError(
+                f"The model {name!r} must have the digest {digest}; got {found}.",
+                "Its files were changed after the digest was taken; train it again.",
+            )
+        _require_one_model(name, general, native)
+        try:
+            estimator, function = load()
+        except HallmarkError:
+            raise
+        except Exception as error:
+            raise InputError(
+                f"The model {name!r} must load as MLflow's python_function; got {type(error).__name__}: {error}.",
+                "The environment must hold the packages that its requirements.txt names.",
+            ) from error
+    return LoadedModel(name, found, function, signature_of(document), stated_metadata(document), estimator)
+
+
+def _require_one_model(name: str, general: Mapping[str, Any], native: Mapping[str, Any]) -> None:
+    """Raise unless a model can be loaded, and is the same one for MLflow and for scikit-learn's flavor."""
     if not general:
-        raise InputError(f"The model {str(path)!r} must have MLflow's flavor python_function; it has not.")
-    native = flavors.get("sklearn") or {}
+        raise InputError(f"The model {name!r} must have MLflow's flavor python_function; it has not.")
     files = {general.get("data") or general.get("model_path"), native.get("pickled_model")} - {None}
     if native and len(files) > 1:
-        raise IntegrityError(
-            f"The model {str(path)!r} must be one model; its flavors load different files: {', '.join(sorted(files))}."
-        )
-    if not _is_plain_pickle(general, native):
+        named = ", ".join(sorted(map(str, files)))
+        raise IntegrityError(f"The model {name!r} must be one model; its flavors load different files: {named}.")
+
+
+Loading = Callable[[], tuple[Any, Callable[["pandas.DataFrame"], Any]]]
+"""Returns the estimator, if it is scikit-learn's, and the function that predicts."""
+
+
+def _take_pickle(
+    folder: Path, content: bytes, general: Mapping[str, Any], undo: contextlib.ExitStack
+) -> tuple[str, Loading]:
+    """Return the digest of a model folder with a plain pickle, and what loads the very pickle that was hashed."""
+    name = str(general.get("model_path"))
+    pickled: list[_Hashed] = []
+
+    def digest_of(file: Path) -> str:
+        if file == folder / MODEL_FILE:
+            return PREFIX + hashlib.sha256(content).hexdigest()
+        if file != folder / name:
+            return file_digest(file)
+        pickled.append(_Hashed(file))
+        return pickled[0].digest
+
+    def load() -> tuple[Any, Callable[[pandas.DataFrame], Any]]:
+        if not pickled:
+            raise IntegrityError(f"The model {str(folder)!r} must hold what it loads; it names {name!r}.")
+        estimator = pickle.load(io.BufferedReader(undo.enter_context(pickled[0]), BLOCK_BYTES))
+        return estimator, getattr(estimator, general.get("predict_fn", "predict"))
+
+    return Manifest.of(folder, digest_of).digest, load
+
+
+class _Hashed(io.RawIOBase):
+    """A file that is hashed when it is opened, and then gives what was hashed or nothing.
+
+    The hash is noted block by block, so that reading can be held against it without keeping the file in memory.
+
+    Attributes:
+        digest: The file's digest.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._file = path, path.open("rb")
+        state, notes = hashlib.sha256(), []
+        while block := self._file.read(BLOCK_BYTES):
+            state.update(block)
+            notes.append(state.digest())
+        self.digest = PREFIX + state.hexdigest()
+        self._state, self._notes, self._block = hashlib.sha256(), iter(notes), memoryview(b"")
+        self._file.seek(0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._block:
+            block = self._file.read(BLOCK_BYTES)
+            self._state.update(block)
+            if next(self._notes, None) != (self._state.digest() if block else None):
+                raise IntegrityError(f"The file {str(self._path)!r} must not change while it is loaded; it did.")
+            self._block = memoryview(block)
+        count = min(len(buffer), len(self._block))
+        buffer[:count], self._block = self._block[:count], self._block[count:]
+        return count
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _take_copy(
+    folder: Path, content: bytes, general: Mapping[str, Any], undo: contextlib.ExitStack
+) -> tuple[str, Loading]:
+    """Return the digest of a private copy of a model folder, and what lets MLflow load it.
+
+    The copy stays as long as the model, which may read in it whenever it predicts.
+    """
+    copy = undo.enter_context(private_folder())
+
+    def digest_of(file: Path) -> str:
+        target = copy / file.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            io.BytesIO(content) if file == folder / MODEL_FILE else file.open("rb") as source,
+            target.open("xb") as made,
+        ):
+            state = hashlib.sha256()
+            while block := source.read(BLOCK_BYTES):
+                state.update(block)
+                made.write(block)
+        return PREFIX + state.hexdigest()
+
+    def load() -> tuple[Any, Callable[[pandas.DataFrame], Any]]:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         from mlflow import pyfunc
 
-        sys.dont_write_bytecode = True
-        return None, pyfunc.load_model(str(path), suppress_warnings=True).predict
-    place = path / general["model_path"]
-    if not place.resolve().is_relative_to(path.resolve()):
-        raise IntegrityError(f"The model {str(path)!r} must hold what it loads; it names {general['model_path']!r}.")
-    with place.open("rb") as file:
-        estimator = pickle.load(file)
-    return estimator, getattr(estimator, general.get("predict_fn", "predict"))
+        model = pyfunc.load_model(str(copy), suppress_warnings=True)
+        weakref.finalize(model, undo.pop_all().close)
+        return None, model.predict
+
+    return Manifest.of(folder, digest_of).digest, load
+
+
+@contextlib.contextmanager
+def private_folder() -> Iterator[Path]:
+    """Give a new folder that no other user can look into; it is removed when the block, or the process, ends.
+
+    Raises:
+        EnvironmentFailure: If no temporary folder can be written.
+    """
+    try:
+        made = tempfile.TemporaryDirectory(prefix="hallmark-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise EnvironmentFailure(
+            "There must be a temporary folder that can be written; there is none.",
+            "Mount one at /tmp, or set TMPDIR to one.",
+        ) from error
+    with made as folder:
+        yield Path(folder)
 
 
 def _is_plain_pickle(general: Mapping[str, Any], native: Mapping[str, Any]) -> bool:
@@ -146,12 +271,26 @@ def _is_plain_pickle(general: Mapping[str, Any], native: Mapping[str, Any]) -> b
     )
 
 
-def _signature(document: Mapping[str, Any]) -> tuple[Column, ...]:
-    """Return the named input columns of a model's signature."""
+def signature_of(document: Mapping[str, Any]) -> tuple[Column, ...]:
+    """Return the named input columns of the signature in an `MLmodel` document."""
     inputs = json.loads((document.get("signature") or {}).get("inputs") or "[]")
     return tuple(
         Column(entry["name"], str(entry["type"]), entry.get("required", True)) for entry in inputs if entry.get("name")
     )
+
+
+def require_servable(name: str, columns: Sequence[Column]) -> None:
+    """Raise `InputError` unless a model's signature says what a request must hold."""
+    if not columns:
+        raise InputError(
+            f"The model {name!r} must have a signature with named columns; it has none.",
+            "Save it with a signature, such as MLflow's infer_signature gives for a data frame.",
+        )
+    for column in columns:
+        if column.type not in WORDS:
+            raise InputError(
+                f"The columns of a served model must be {', '.join(WORDS)}; {column.name!r} is {column.type}."
+            )
 
 
 def feature_frame(table: pyarrow.Table, columns: Sequence[Column]) -> pandas.DataFrame:
@@ -390,10 +529,15 @@ def interpret(
     """
     import numpy
 
+    if meaning["task"] == REGRESSION:
+        try:
+            output = output.astype(float)
+        except (TypeError, ValueError):
+            raise InputError(f"The model {model.name!r} must predict finite numbers; some are no numbers.") from None
     if output.dtype.kind == "f" and not numpy.isfinite(output).all():
         raise InputError(f"The model {model.name!r} must predict finite numbers; some are NaN or infinite.")
     if meaning["task"] == REGRESSION:
-        return output.astype(float), None
+        return output, None
     classes = list(meaning["classes"])
     names = numpy.array(classes, dtype=object if isinstance(classes[0], str) else None)
     if output.ndim == 2 and output.shape[1] != len(classes):

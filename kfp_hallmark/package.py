@@ -11,7 +11,6 @@ and nothing in it is ever changed, so that what a platform copied once stays wha
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kfp_hallmark.contracts.digest import PREFIX, Manifest, short
+from kfp_hallmark.contracts.digest import Manifest, file_digest, short
 from kfp_hallmark.contracts.release import RELEASE_FILE, Release
 from kfp_hallmark.errors import HallmarkError, InputError, IntegrityError, ServiceError
 
@@ -115,11 +114,16 @@ def _open(uri: str) -> tuple[Any, str]:
 
 
 def _verify_files(filesystem: Any, root: str, manifest: Manifest) -> None:
-    """Raise `IntegrityError` unless a folder of a filesystem holds exactly the files of a manifest."""
+    """Raise `IntegrityError` unless a folder of a filesystem holds exactly the files of a manifest.
+
+    Each is fetched whole: the file objects of a remote filesystem read ahead in threads, whose clean-up can hang.
+    """
     found = {}
-    for path in filesystem.find(root):
-        with filesystem.open(path, "rb") as file:
-            found[path.removeprefix(f"{root}/")] = PREFIX + hashlib.file_digest(file, "sha256").hexdigest()
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "copy")
+        for path in filesystem.find(root):
+            filesystem.get_file(path, str(copy))
+            found[path.removeprefix(f"{root}/")] = file_digest(copy)
     if found != manifest.files:
         differing = sorted({name for name, _ in found.items() ^ manifest.files.items()})
         raise IntegrityError(

@@ -13,6 +13,7 @@ not exist is refused, in the file and in the environment.
 
 from __future__ import annotations
 
+import datetime
 import os
 import tomllib
 import types
@@ -22,7 +23,10 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from kfp_hallmark import settings_checks as check
+from kfp_hallmark.contracts.audit import PATH_VARIABLE as AUDIT_VARIABLE
+from kfp_hallmark.contracts.release import SERVING_VARIABLE
 from kfp_hallmark.errors import InputError, MissingInputError, nearest
+from kfp_hallmark.tracking import VARIABLE as TRACKING_VARIABLE
 
 FILE = "hallmark.toml"
 FILE_VARIABLE = "HALLMARK_SETTINGS"
@@ -178,13 +182,14 @@ class Pvc:
     """`[kubeflow.pvc]`: a volume that every step sees.
 
     Attributes:
-        claim: Name of the PersistentVolumeClaim, which exists. `ReadWriteMany`, or all steps must run on one node.
-        mount_path: Where steps see it. `HALLMARK_SERVING_DIR` and `HALLMARK_AUDIT_LOG` point into it unless
-            `[kubeflow.variables]` says otherwise. Default: `/mnt/hallmark`.
+        claim: Name of the PersistentVolumeClaim, which exists; without dots, because Kubeflow names the pod's volume by
+            it. `ReadWriteMany`, or all steps must run on one node.
+        mount_path: Where steps see it; not in a folder of Kubeflow's own, such as `/gcs`. `HALLMARK_SERVING_DIR` and
+            `HALLMARK_AUDIT_LOG` point into it unless `[kubeflow.variables]` says otherwise. Default: `/mnt/hallmark`.
     """
 
-    claim: str = _key("", check.object_name)
-    mount_path: str = _key("/mnt/hallmark", check.absolute_path)
+    claim: str = _key("", check.claim)
+    mount_path: str = _key("/mnt/hallmark", check.mount_path)
 
 
 @dataclass(frozen=True)
@@ -305,6 +310,7 @@ class Settings:
         kubeflow: `[kubeflow]`.
         vertex: `[vertex]`.
         folder: Where relative paths in the settings start: the settings file's folder, else the working folder.
+        named: The path of the settings file as it was given to `load`; None where nobody gave one.
     """
 
     images: Images = Images()
@@ -316,6 +322,7 @@ class Settings:
     kubeflow: Kubeflow = Kubeflow()
     vertex: Vertex = Vertex()
     folder: Path = field(default=Path(), metadata={"internal": True})
+    named: Path | None = field(default=None, metadata={"internal": True})
 
     def path(self, name: str) -> Path:
         """Return a path that the settings name, such as `images.lock`."""
@@ -357,7 +364,7 @@ def load(path: str | Path | None = None, environment: Mapping[str, str] = os.env
         if text := environment.get(variable):
             _put(tables, name, _from_text(kind, text, variable))
     settings: Settings = _dataclass(Settings(), tables, "")
-    settings = replace(settings, folder=file.absolute().parent)
+    settings = replace(settings, folder=file.absolute().parent, named=Path(path) if path else None)
     _check_together(settings)
     return settings
 
@@ -366,8 +373,8 @@ def _read_file(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise MissingInputError(f"The settings must be a file; got {str(file)!r}.")
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise InputError(f"The settings must be a TOML file in UTF-8; {str(file)!r} is not ({error}).") from error
 
 
@@ -408,7 +415,7 @@ def _typed(kind: Any, value: Any, name: str, default: Any = None) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise _wrong(name, _KINDS[kind], value)
+        raise _wrong(name, _KINDS[kind], value, shown=kind is not str)
     return value
 
 
@@ -419,6 +426,9 @@ _KINDS = {
     bool: "true or false",
     list: "a list",
     dict: "a table",
+    datetime.date: "a date",
+    datetime.time: "a time",
+    datetime.datetime: "a date and time",
 }
 
 
@@ -428,10 +438,13 @@ def _without_none(kind: Any) -> Any:
     return kind
 
 
-def _wrong(name: str, wanted: str, value: Any) -> InputError:
-    """Return the error for a value of another type. It says the type alone: the value may be a misplaced secret."""
+def _wrong(name: str, wanted: str, value: Any, shown: bool = False) -> InputError:
+    """Return the error for a value of another type, with the value where that cannot be a misplaced secret."""
     hint = "Quote it." if wanted == "text" and isinstance(value, int | float) else None
-    return InputError(f"{name} must be {wanted}; got {_KINDS.get(type(value), type(value).__name__)}.", hint)
+    got = _KINDS[type(value)]
+    if shown and isinstance(value, str | float):
+        got += f", {value!r}"
+    return InputError(f"{name} must be {wanted}; got {got}.", hint)
 
 
 def _overridable(table: Any, name: str = "") -> dict[str, tuple[str, Any]]:
@@ -457,7 +470,7 @@ def _variable(name: str) -> str:
 def _refuse_unknown_variables(environment: Mapping[str, str], known: Mapping[str, Any]) -> None:
     tables = tuple(f"{_variable(entry.name)}_" for entry in fields(Settings) if not entry.metadata.get("internal"))
     for variable in environment:
-        if variable.startswith(tables) and variable not in known:
+        if f"{variable}_".startswith(tables) and variable not in known:
             raise InputError(f"There is no setting for the variable {variable}.", nearest(variable, list(known)))
 
 
@@ -465,9 +478,12 @@ def _from_text(kind: Any, text: str, variable: str) -> Any:
     if kind is str:
         return text
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError as error:
+        tables = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError) as error:
         raise InputError(f"The variable {variable} must be written as TOML writes a value ({error}).") from error
+    if len(tables) > 1:
+        raise InputError(f"The variable {variable} must be one value; it is several lines.")
+    return tables["value"]
 
 
 def _put(tables: dict[str, Any], name: str, value: Any) -> None:
@@ -509,13 +525,22 @@ def _check_together(settings: Settings) -> None:
     for name, machine in settings.vertex.machines.items():
         if machine.accelerator_count is not None and machine.accelerator_type is None:
             raise InputError(f"vertex.machines.{name} must have an accelerator_type with its accelerator_count.")
-    check.disjoint(
-        "kubeflow.variables",
-        settings.kubeflow.variables,
-        "kubeflow.secrets",
-        [variable for keys in settings.kubeflow.secrets.values() for variable in keys.values()],
-    )
-    check.disjoint("vertex.variables", settings.vertex.variables, "vertex.secrets", list(settings.vertex.secrets))
+    _check_variables(settings)
+
+
+def _check_variables(settings: Settings) -> None:
+    """Check that no secret goes to a variable that something else sets."""
+    tracking = [TRACKING_VARIABLE] if settings.mlflow.tracking_uri else []
+    volume = [SERVING_VARIABLE, AUDIT_VARIABLE] if settings.kubeflow.pvc else []
+    from_kubernetes = [variable for keys in settings.kubeflow.secrets.values() for variable in keys.values()]
+    for name, variables, secrets_name, secrets in (
+        ("kubeflow.variables", settings.kubeflow.variables, "kubeflow.secrets", from_kubernetes),
+        ("kubeflow.pvc", volume, "kubeflow.secrets", from_kubernetes),
+        ("mlflow.tracking_uri", tracking, "kubeflow.secrets", from_kubernetes),
+        ("vertex.variables", settings.vertex.variables, "vertex.secrets", settings.vertex.secrets),
+        ("mlflow.tracking_uri", tracking, "vertex.secrets", settings.vertex.secrets),
+    ):
+        check.disjoint(name, variables, secrets_name, secrets)
 
 
 def _check_toleration(name: str, toleration: Toleration) -> None:

@@ -12,9 +12,19 @@ from kfp_hallmark.errors import InputError, nearest
 
 Check: TypeAlias = Callable[[str, Any], None]
 
-_CPU = re.compile(r"\d+(\.\d+)?|\d+m")
-_MEMORY = re.compile(r"(\d+)(Ki|Mi|Gi|Ti|M|G|T)?")
+_CPU = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?|[0-9]{1,12}m")
+_MEMORY = re.compile(r"([0-9]{1,18})(Ki|Mi|Gi|Ti|M|G|T)?")
 _UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "M": 10**6, "G": 10**9, "T": 10**12}
+
+_FOLDERS = ("gcs", "s3", "minio", "kfp-launcher", "kfp-workspace", ".local", ".cache", ".config")
+"""https://github.com/kubeflow/pipelines/blob/2.17.0/backend/src/v2/compiler/argocompiler/container.go"""
+
+_SECRET_NAME = re.compile(r"(.*_)?(PASSWORD|PASSWD|TOKEN|SECRET|KEY)", re.IGNORECASE)
+_CREDENTIAL = re.compile(
+    r"://[^/?#\s@]*:[^/?#\s]*@|https?://[^/?#\s]+@|[?&;](password|passwd|token|secret|key|sig|signature)=[^&\s]",
+    re.IGNORECASE,
+)
+"""A password, or over HTTP any user, in a URI; or what goes for one in its query."""
 
 VERTEX_CPUS, VERTEX_MEMORY = 96, "624G"
 """The largest step that Vertex AI Pipelines runs:
@@ -110,10 +120,15 @@ def _matching(pattern: str, wanted: str, longest: int = 253) -> Check:
 _SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _LABEL_TEXT = r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
 
-not_empty = _matching(r".+", "a name", 4096)
+not_empty = _matching(r".*\S.*", "a name", 4096)
 object_name = _matching(_SUBDOMAIN, "the name of a Kubernetes object: lowercase letters, digits, '-' and '.'")
 label_name = _matching(
     r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", "a Kubernetes namespace: at most 63 lowercase letters, digits and '-'", 63
+)
+claim = _matching(
+    r"[a-z0-9]([-a-z0-9]*[a-z0-9])?",
+    "a PersistentVolumeClaim whose name a pod's volume can have: at most 63 lowercase letters, digits and '-'",
+    63,
 )
 label_value = _matching(
     rf"({_LABEL_TEXT})?",
@@ -121,10 +136,11 @@ label_value = _matching(
     63,
 )
 registry = _matching(
-    r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*",
+    r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*",
     "a registry with a path, without scheme, tag or '/' at its end, such as 'europe-docker.pkg.dev/acme/hallmark'",
 )
 absolute_path = _matching(r"/[^\0:]+", "an absolute path, without ':'", 4096)
+_volume_path = _matching(r"(/[^\0:/]+)+/?", "an absolute path below '/', without ':'", 4096)
 gcs_uri = _matching(
     r"gs://[a-z0-9][-a-z0-9_.]{1,220}[a-z0-9](/[^\s?#]*)?",
     "a Cloud Storage URI, gs://<bucket>/<path>",
@@ -133,7 +149,7 @@ gcs_uri = _matching(
 project = _matching(
     r"([a-z0-9.-]+:)?[a-z][-a-z0-9]{4,28}[a-z0-9]", "a Google Cloud project id: 6 to 30 lowercase letters, digits, '-'"
 )
-location = _matching(r"[a-z]+-[a-z]+\d+", "a region of Google Cloud, such as 'europe-west4'")
+location = _matching(r"[a-z]+-[a-z]+[0-9]+", "a region of Google Cloud, such as 'europe-west4'")
 google_service_account = _matching(
     r"[a-z0-9][-a-z0-9.]*@[-a-z0-9.]+\.gserviceaccount\.com",
     "a service account's e-mail address, <name>@<project>.iam.gserviceaccount.com",
@@ -142,13 +158,13 @@ network = _matching(
     r"projects/[^/\s]+/global/networks/[a-z]([-a-z0-9]*[a-z0-9])?",
     "a network's resource name, projects/<number>/global/networks/<name>",
 )
-api_endpoint = _matching(r"[a-z0-9][-a-z0-9.]*(:\d{1,5})?", "a host, without a scheme, with a port where needed")
+api_endpoint = _matching(r"[a-z0-9][-a-z0-9.]*(:[0-9]{1,5})?", "a host, without a scheme, with a port where needed")
 machine_name = _matching(r"[a-z][a-z0-9_-]*", "a size or a component's name")
 accelerator = _matching(r"[A-Z][A-Z0-9_]+", "an accelerator of Vertex AI, such as 'NVIDIA_TESLA_T4'")
 _label_name_part = _matching(_LABEL_TEXT, "", 63)
 _prefix = _matching(_SUBDOMAIN, "")
 _variable = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_secret_version = re.compile(r"projects/[^/\s]+/secrets/[A-Za-z0-9_-]{1,255}/versions/(latest|[1-9]\d*)")
+_secret_version = re.compile(r"projects/[^/\s]+/secrets/[A-Za-z0-9_-]{1,255}/versions/(latest|[1-9][0-9]*)")
 
 
 def url(name: str, value: str) -> None:
@@ -159,13 +175,21 @@ def url(name: str, value: str) -> None:
         _ = parts.port
     except ValueError:
         good = False
-    if "@" in value:
+    if "@" in value or _CREDENTIAL.search(value):
         raise InputError(
-            f"{name} must have no user and no password in it.",
+            f"{name} must have no user, password or token in it.",
             "Keep them in the platform's secrets, see docs/settings.md.",
         )
     if not good:
         raise _wrong(name, "an address that begins with http:// or https://", value)
+
+
+def mount_path(name: str, value: str) -> None:
+    """A folder where a volume can be: not one of those that Kubeflow makes in every pod."""
+    _volume_path(name, value)
+    folders = value.strip("/").split("/")
+    if folders[0] in _FOLDERS or {".", ".."} & {*folders}:
+        raise _wrong(name, f"outside Kubeflow's own /{', /'.join(_FOLDERS)}, without '.' and '..'", value)
 
 
 def label_key(name: str, value: str) -> None:
@@ -221,11 +245,16 @@ def free_variable(name: str, value: str) -> None:
 
 
 def plain_variables(name: str, values: Mapping[str, str]) -> None:
-    """Variables with values; Vertex AI refuses an empty one."""
+    """Variables with values that are no secrets; Vertex AI refuses an empty one."""
     for key, value in values.items():
         variable(f"A key of {name}", key)
         if not value or not value.isascii() or not value.isprintable():
             raise InputError(f"{name}.{key} must be printable ASCII text, and not empty.")
+        if _SECRET_NAME.fullmatch(key) or _CREDENTIAL.search(value):
+            raise InputError(
+                f"{name}.{key} must be no secret: everybody who sees the pipeline can read it.",
+                f"Name what holds it in [{name.replace('variables', 'secrets')}], see docs/settings.md.",
+            )
 
 
 def kubernetes_secrets(name: str, values: Mapping[str, Mapping[str, str]]) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         PipelineServiceClient,
         ScheduleServiceClient,
     )
+    from google.longrunning import operations_pb2
 
 NAME_LABEL = "hallmark_name"
 DIGEST_LABEL = "hallmark_digest"
@@ -44,9 +45,10 @@ _ROLES = {
     "iam": "roles/iam.serviceAccountUser on the service account that is to be run as",
     "resourcemanager": "roles/browser on the project",
     "storage": "roles/storage.objectUser on the bucket",
+    "storage.buckets": "roles/storage.bucketViewer on the bucket",
 }
 
-_NO_TOKEN = "Getting metadata from plugin failed"
+NO_TOKEN = "Getting metadata from plugin failed"
 """What gRPC says, as if the service were away, when the credentials give no token: they have expired, say."""
 
 _AGAIN = "Run it again: nothing is made twice."
@@ -174,7 +176,7 @@ class Vertex:
             try:
                 return operation.result(timeout=self.max_seconds, polling=_polling(), retry=_retry())
             except TimeoutError:
-                raise self._late(operation.operation.name, task) from None
+                raise self._late(operation.operation, task) from None
 
     def settle(self, client: Any, resource: str, task: str) -> None:
         """Wait for all that is under way on a resource, which an earlier try may have begun, however it ends.
@@ -195,12 +197,14 @@ class Vertex:
                     try:
                         polling.with_timeout(self.max_seconds)(ended)(entry.name)
                     except RetryError:
-                        raise self._late(entry.name, task) from None
+                        raise self._late(entry, task) from None
 
-    def _late(self, name: str, task: str) -> ServiceError:
+    def _late(self, operation: operations_pb2.Operation, task: str) -> ServiceError:
+        method = operation.metadata.TypeName().rpartition(".")[2].removesuffix("OperationMetadata")
         return ServiceError(
-            f"Vertex AI must {task} within {self.max_seconds:g} s; {name} goes on.",
-            "Run it again to wait for that, with a greater max_seconds if it takes so long.",
+            f"Vertex AI must {task} within {self.max_seconds:g} s; its {method} goes on, as {operation.name}.",
+            "That moves neither requests nor aliases. Run it again: it waits for that and completes the rest; give a "
+            "greater max_seconds if it takes so long.",
         )
 
 
@@ -234,7 +238,7 @@ def _retry() -> Retry:
     from google.api_core.retry import Retry
 
     def passes(error: Exception) -> bool:
-        return isinstance(error, ServiceUnavailable) and _NO_TOKEN not in str(error)
+        return isinstance(error, ServiceUnavailable) and NO_TOKEN not in str(error)
 
     return Retry(passes, initial=0.2, maximum=10.0, timeout=60.0)
 
@@ -265,7 +269,7 @@ def reaching(task: str) -> Iterator[None]:
     except exceptions.GoogleAPICallError as error:
         code = _code(error)
         answer = next(iter((error.message or "").splitlines()), "")
-        if _NO_TOKEN in answer:
+        if NO_TOKEN in answer:
             raise _no_credentials(task, answer) from error
         raise ServiceError(f"Vertex AI must {task}; it answered {code}: {answer}", _hint(code, answer)) from error
     except exceptions.RetryError as error:
@@ -291,7 +295,8 @@ def _hint(code: str, answer: str) -> str:
     if code == "PERMISSION_DENIED":
         if "it is disabled" in answer:
             return "Turn the API on: `gcloud services enable aiplatform.googleapis.com`."
-        named = re.search(r"\b([a-z]+)\.[a-zA-Z]+\.[a-zA-Z]+\b", answer)
-        role = _ROLES.get(named[1] if named else "", _ROLES["aiplatform"])
+        named = re.search(r"\b(([a-z]+)\.[a-zA-Z]+)\.[a-zA-Z]+\b", answer)
+        kind, service = named.groups() if named else ("", "")
+        role = _ROLES.get(kind) or _ROLES.get(service, _ROLES["aiplatform"])
         return f"Give the account that runs this {role}; docs/vertex.md lists every role."
     return _HINTS.get(code, _AGAIN)

@@ -9,7 +9,7 @@ from kfp_hallmark import components
 OUTCOME_RELEASE = "release"
 
 
-@dsl.pipeline(name="governed-training")
+@dsl.pipeline(name="governed-training", display_name="Governed training")
 def governed_training(
     data_uri: str,
     target: str,

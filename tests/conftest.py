@@ -132,14 +132,16 @@ def copy_checkout(checkout_files):
 @pytest.fixture
 def write_model():
     """Write a folder that reads as an MLflow model trained from the digests TRAIN and SOURCE."""
+    columns = json.dumps([{"name": "age", "type": "long"}, {"name": "hours", "type": "double"}])
 
-    def write(path, weights="0.5 -1.25", datasets=(TRAIN, SOURCE)):
+    def write(path, weights="0.5 -1.25", datasets=(TRAIN, SOURCE), columns=columns):
         path = Path(path)
         (path / "data").mkdir(parents=True)
         (path / "data" / "weights.txt").write_text(weights)
         metadata = {"hallmark": {"task": "binary", "datasets": list(datasets), "experiment_hash": "sha256:" + "e" * 64}}
         flavors = {"python_function": {"loader_module": "weights", "data": "data"}}
-        (path / "MLmodel").write_text(json.dumps({"flavors": flavors, "metadata": metadata}))
+        document = {"flavors": flavors, "metadata": metadata, "signature": {"inputs": columns}}
+        (path / "MLmodel").write_text(json.dumps(document))
         return path
 
     return write

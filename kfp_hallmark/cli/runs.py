@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from kfp_hallmark.settings import Settings
     from kfp_hallmark.submission import Run, Service
 
 INTERRUPTED = 130
@@ -60,7 +61,9 @@ def show(run_id: RunId, platform: Platform, settings: SettingsFile = None) -> No
 @app.command()
 def wait(run_id: RunId, platform: Platform, settings: SettingsFile = None) -> None:
     """Show the steps of a run until it has ended. Exit codes: as of `hallmark run`; Ctrl-C leaves the run running."""
-    wait_for(_service(platform, settings), run_id, Console(highlight=False))
+    from kfp_hallmark import settings as known
+
+    wait_for(platform, known.load(settings), run_id, Console(highlight=False))
 
 
 @app.command()
@@ -91,23 +94,22 @@ def unschedule(
     tell(Console(highlight=False), removed=schedule_id)
 
 
-def wait_for(service: Service, run_id: str, console: Console) -> NoReturn:
+def wait_for(platform: str, settings: Settings, run_id: str, console: Console) -> NoReturn:
     """Follow a run to its end, and exit as it says; Ctrl-C ends the wait alone."""
     from kfp_hallmark import submission
     from kfp_hallmark.errors import ServiceError
 
-    again = f"hallmark runs wait {run_id} --platform {service.platform}"
+    again = submission.runs_command(settings, platform, "wait", run_id)
     try:
-        run = submission.follow(service, run_id, console=console)
+        run = submission.follow(submission.service(platform, settings), run_id, console=console)
     except KeyboardInterrupt:
         console.print()
         console.print("The run goes on; this took only the wait away.")
-        tell(console, wait=again, end=f"hallmark runs cancel {run_id} --platform {service.platform}")
+        tell(console, wait=again, end=submission.runs_command(settings, platform, "cancel", run_id))
         raise typer.Exit(INTERRUPTED) from None
     except ServiceError as error:
-        raise ServiceError(
-            error.message, f"{error.hint or 'The run goes on.'} Take the wait up again: {again}"
-        ) from None
+        hint = "The run goes on." if isinstance(error, submission.TransientError) or not error.hint else error.hint
+        raise ServiceError(error.message, f"{hint} Take the wait up again: {again}") from None
     raise typer.Exit(run.exit_code)
 
 

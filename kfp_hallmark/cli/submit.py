@@ -84,8 +84,8 @@ def submit(
     )
     show_run(console, run)
     if wait:
-        wait_for(submission.service(platform, loaded), run.run_id, console)
-    tell(console, wait=f"hallmark runs wait {run.run_id} --platform {platform}")
+        wait_for(platform, loaded, run.run_id, console)
+    tell(console, wait=submission.runs_command(loaded, platform, "wait", run.run_id))
 
 
 def _duration(text: str) -> timedelta:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,8 +45,12 @@ class Manifest:
         return value_digest(dict(self.files))
 
     @classmethod
-    def of(cls, path: str | Path) -> Manifest:
+    def of(cls, path: str | Path, digest_of: Callable[[Path], str] | None = None) -> Manifest:
         """Read a file, or every file below a folder, and return the manifest.
+
+        Args:
+            path: The file or folder.
+            digest_of: Reads each file and returns its digest; None is `file_digest`.
 
         Raises:
             MissingInputError: If the path is not there, or a folder holds no file.
@@ -54,12 +58,12 @@ class Manifest:
                 device, or a name that is no Unicode. The path itself may be a link.
             PermissionError: If something below the folder cannot be read; nothing is left out in silence.
         """
-        path = Path(path)
+        path, digest_of = Path(path), digest_of or file_digest
         if path.is_file():
-            return cls({".": file_digest(path)})
+            return cls({".": digest_of(path)})
         if not path.is_dir():
             raise MissingInputError(f"An artifact must be a file or a folder; got {str(path)!r}.")
-        files = {entry.relative_to(path).as_posix(): file_digest(entry) for entry in sorted(_files(path))}
+        files = {entry.relative_to(path).as_posix(): digest_of(entry) for entry in sorted(_files(path))}
         if not files:
             raise MissingInputError(f"An artifact must hold at least one file; got the empty folder {str(path)!r}.")
         return cls(files)

@@ -19,6 +19,7 @@ Reading these needs no MLflow. Loading the model runs code that is in it: verify
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,26 +50,50 @@ def read_model_file(path: str | Path) -> dict[str, Any]:
         MissingInputError: If the folder holds none.
         IntegrityError: If it is not a YAML mapping.
     """
-    import yaml
+    return parse_model_file(model_file(path).read_bytes(), path)
 
+
+def model_file(path: str | Path) -> Path:
+    """Return the `MLmodel` file of a model folder.
+
+    Raises:
+        MissingInputError: If the folder holds none.
+    """
     file = Path(path) / MODEL_FILE
     if not file.is_file():
         raise MissingInputError(
             f"A model must be a folder that holds the file {MODEL_FILE}; got {str(path)!r}.",
             "Write it with MLflow's save_model.",
         )
+    return file
+
+
+def parse_model_file(content: bytes, path: str | Path) -> dict[str, Any]:
+    """Return the document that the bytes of a model folder's `MLmodel` file hold.
+
+    Raises:
+        IntegrityError: If it is not a YAML mapping.
+    """
+    import yaml
+
+    name = str(Path(path) / MODEL_FILE)
     try:
-        value = yaml.safe_load(file.read_text(encoding="utf-8"))
+        value = yaml.safe_load(content.decode("utf-8"))
     except (RecursionError, ValueError, yaml.YAMLError) as error:
-        raise IntegrityError(f"The file {str(file)!r} must be YAML; it is not.") from error
+        raise IntegrityError(f"The file {name!r} must be YAML; it is not.") from error
     if not isinstance(value, dict):
-        raise IntegrityError(f"The file {str(file)!r} must be a YAML mapping; got {type(value).__name__}.")
+        raise IntegrityError(f"The file {name!r} must be a YAML mapping; got {type(value).__name__}.")
     return value
 
 
 def model_metadata(path: str | Path) -> dict[str, Any]:
     """Return what a model folder says of itself under `metadata.hallmark`; empty when it says nothing."""
-    metadata = read_model_file(path).get("metadata") or {}
+    return stated_metadata(read_model_file(path))
+
+
+def stated_metadata(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an `MLmodel` document says under `metadata.hallmark`; empty when it says nothing."""
+    metadata = document.get("metadata") or {}
     found = metadata.get("hallmark") if isinstance(metadata, dict) else None
     return found if isinstance(found, dict) else {}
 

@@ -37,6 +37,7 @@ class Release:
         decision_digest: The digest of the decision's folder.
         deployed: When it was deployed, ISO 8601 in UTC.
         previous: What was served before, as `reference` gives it; None for the first.
+        traffic: The share of the requests that it got, in percent; below 100 it is a canary.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Release:
     decision_digest: str
     deployed: str = field(default_factory=now)
     previous: Mapping[str, str] | None = None
+    traffic: int = 100
 
     @property
     def path(self) -> str:
@@ -70,6 +72,7 @@ class Release:
             "files": dict(self.model.files),
             "deployed": self.deployed,
             "previous": None if self.previous is None else dict(self.previous),
+            **({} if self.traffic == 100 else {"traffic": self.traffic}),
         }
 
     @classmethod
@@ -89,7 +92,10 @@ class Release:
                 decision_digest=value["decision_digest"],
                 deployed=value["deployed"],
                 previous=value["previous"],
+                traffic=value.get("traffic", 100),
             )
+            if type(release.traffic) is not int or not 1 <= release.traffic <= 100:
+                raise ValueError("its traffic is no share of the requests")
             parse_time(release.deployed)
             if (former := release.previous) is not None:
                 require_form(former, reference_to(former["version"], former["digest"], former["decision_digest"]))

@@ -111,17 +111,18 @@ def check(spec: Spec, target: Target | None = None, rules: Sequence[Rule] | None
             concerned = Problem(
                 problem.path, problem.detail, problem.since, problem.below or rule.below, problem.document
             )
-            if KUBEFLOW in backends and not any(concerned.affects(number) for number in target.versions):
-                continue
-            findings.append(_finding(rule, spec, concerned, backends))
+            affected = any(concerned.affects(number) for number in target.versions)
+            places = [backend for backend in backends if backend != KUBEFLOW or affected]
+            if places:
+                findings.append(_finding(rule, spec, concerned, places))
     return sorted(findings, key=lambda finding: (finding.line, finding.rule.code, finding.detail))
 
 
 def _finding(rule: Rule, spec: Spec, problem: Problem, backends: Sequence[str]) -> Finding:
     names = [BACKENDS[backend] for backend in backends]
-    if problem.since:
+    if problem.since and KUBEFLOW in backends:
         names[0] += f" from {written(problem.since)} on"
-    if problem.below:
+    if problem.below and KUBEFLOW in backends:
         names[0] += f" below {written(problem.below)}"
     return Finding(
         rule=rule,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_STUBS = ("argostub/createpvc", "argostub/deletepvc")
+STUBS = ("argostub/createpvc", "argostub/deletepvc")
 """What `kfp.kubernetes` names where Kubeflow makes or deletes a volume itself; no such image is pulled."""
 
 
@@ -11,6 +11,6 @@ def tag(reference: str) -> str | None:
 
     None when it has a digest, or is known only when the step runs, or stands for no image.
     """
-    if "@" in reference or "{{" in reference or reference in _STUBS:
+    if "@" in reference or "{{" in reference or reference in STUBS:
         return None
     return reference.rpartition("/")[2].partition(":")[2]

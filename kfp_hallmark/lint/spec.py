@@ -13,9 +13,16 @@ import yaml
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
+from kfp_hallmark.component import Traits
 from kfp_hallmark.errors import InputError, MissingInputError
 
 SCHEMA_VERSION = "2.1.0"
+
+MAX_BYTES = 5_000_000
+"""Much more than Kubeflow takes, and little enough to be read in seconds."""
+
+MAX_DEPTH = 200
+
 _HINT = "Compile the pipeline with kfp 2: `kfp.compiler.Compiler().compile(pipeline, path)`."
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -57,6 +64,16 @@ class Task:
     def container(self) -> Part:
         """The container that it runs; empty when it runs none."""
         return self.executor.get("container", {})
+
+    @property
+    def traits(self) -> Traits | None:
+        """What a component of ours says of itself; None of any other."""
+        return Traits.read("".join(self.container.get("command", ())[-1:]))
+
+    @property
+    def retries(self) -> int:
+        """How often it is run again, by its own policy."""
+        return int(self.value.get("retryPolicy", {}).get("maxRetryCount", 0))
 
     @property
     def iterates(self) -> bool:
@@ -211,10 +228,12 @@ def read(path: FilePath) -> Spec:
 
     Raises:
         MissingInputError: If there is no such file.
-        InputError: If it is no YAML, or no pipeline as KFP 2 compiles it.
+        InputError: If it is too large, no YAML, or no pipeline as KFP 2 compiles it.
     """
     if not path.is_file():
         raise MissingInputError(f"FILE must be a file; got {str(path)!r}.")
+    if (size := path.stat().st_size) > MAX_BYTES:
+        raise InputError(f"{str(path)!r} must have at most {MAX_BYTES:,} bytes; it has {size:,}.")
     try:
         return parse(path.read_text(encoding="utf-8-sig"), str(path))
     except UnicodeDecodeError as error:
@@ -232,11 +251,10 @@ def parse(text: str, file: str) -> Spec:
         InputError: If it is no YAML, or no pipeline as KFP 2 compiles it.
     """
     try:
+        _refuse_traps(text, file)
         nodes = [node for node in yaml.compose_all(text, Loader=_LOADER) if not _is_empty(node)]
-        for node in nodes:
-            _refuse_aliases(node, set(), file)
         documents = [document for document in yaml.load_all(text, Loader=_LOADER) if document is not None]
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{file!r} must be YAML; {_where(error)}.") from error
@@ -259,18 +277,16 @@ def _is_empty(node: yaml.Node | None) -> bool:
     return node is None or node.tag == "tag:yaml.org,2002:null"
 
 
-def _refuse_aliases(node: yaml.Node, seen: set[int], file: str) -> None:
-    """Raise for a node that is in more than one place: such a file can be endless, and KFP writes none."""
-    if id(node) in seen:
-        raise InputError(f"{file!r} must be without YAML aliases; line {node.start_mark.line + 1} is used twice.")
-    seen.add(id(node))
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            _refuse_aliases(key, seen, file)
-            _refuse_aliases(value, seen, file)
-    elif isinstance(node, yaml.SequenceNode):
-        for entry in node.value:
-            _refuse_aliases(entry, seen, file)
+def _refuse_traps(text: str, file: str) -> None:
+    """Raise for what makes a small file endless, aliases, or exhausts a parser, depth; KFP writes neither."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        line = getattr(event.start_mark, "line", 0) + 1
+        if isinstance(event, yaml.AliasEvent):
+            raise InputError(f"{file!r} must be without YAML aliases; line {line} has one.")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise InputError(f"{file!r} must be nested at most {MAX_DEPTH} deep; line {line} is deeper.")
 
 
 def _where(error: Exception) -> str:
@@ -322,12 +338,12 @@ def _in_own_names(value: Any, message: Message, file: str) -> dict[str, Any]:
     """Return a value as a message of KFP has it, without the fields that this version of KFP does not know."""
     try:
         json_format.ParseDict(value, message, ignore_unknown_fields=True)
-    except (json_format.ParseError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        return json_format.MessageToDict(message)
+    except (json_format.Error, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(
             f"{file!r} must hold a pipeline as KFP 2 compiles it; {_first_line(error)}.",
             _HINT,
         ) from error
-    return json_format.MessageToDict(message)
 
 
 def _kind(document: Any) -> str:
@@ -339,7 +355,7 @@ def _kind(document: Any) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0].rstrip(".")
+    return str(error).partition("\n")[0].rstrip(".")[:300]
 
 
 def _snake(name: str) -> str:

@@ -14,12 +14,16 @@ from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
 from kfp_hallmark.component import Traits
 from kfp_hallmark.errors import InputError
+from kfp_hallmark.lint.images import STUBS
 from kfp_hallmark.settings import Caching, Resources, Retries
 from kfp_hallmark.settings_checks import byte_count, cpus
 
 Container: TypeAlias = pb.PipelineDeploymentConfig.PipelineContainerSpec
 
 _FUNCTION = "--function_to_execute"
+
+FETCH = ["python3", "-m", "kfp_hallmark.secret_manager"]
+"""The command before a step's own that fetches secrets for it on Vertex AI."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,11 @@ class Step:
         return self.label.removeprefix("exec-").replace("-", "_")
 
     @property
+    def variables(self) -> set[str]:
+        """The variables that it sets itself."""
+        return {variable.name for variable in self.container.env}
+
+    @property
     def size(self) -> str:
         """What the step needs; medium when nobody said."""
         return self.traits.size if self.traits else "medium"
@@ -57,7 +66,8 @@ class Pipeline:
         spec: What every backend reads.
         platform: What Kubernetes alone reads.
         description: What the pipeline says of itself.
-        steps: The containers that it runs, by their executors' labels.
+        steps: The containers that it runs, by their executors' labels. What Kubeflow does itself, without an image, is
+            not among them.
     """
 
     def __init__(self, pipeline: BaseComponent) -> None:
@@ -70,36 +80,47 @@ class Pipeline:
         self.steps = {
             label: Step(label, executor.container, Traits.read("".join(executor.container.command[-1:])))
             for label, executor in sorted(self._deployment.executors.items())
-            if executor.HasField("container")
+            if executor.HasField("container") and executor.container.image not in STUBS
         }
+
+    @property
+    def volumes(self) -> list[str]:
+        """The executors by which Kubeflow makes and deletes volumes itself."""
+        return [label for label, executor in self._deployment.executors.items() if executor.container.image in STUBS]
 
     def put_back(self) -> None:
         """Put the changed containers back into the spec."""
         self.spec.deployment_spec.Clear()
         self.spec.deployment_spec.update(json_format.MessageToDict(self._deployment))
 
-    def tasks(self) -> Iterator[tuple[str, pb.PipelineTaskSpec, Step]]:
-        """Yield every task that runs a container: its name, its message and its step."""
+    def every_task(self) -> Iterator[tuple[str, pb.PipelineTaskSpec, pb.ComponentSpec]]:
+        """Yield every task: its name, its message and what it runs."""
         for component in (self.spec.root, *self.spec.components.values()):
             for name, task in component.dag.tasks.items():
-                label = self.spec.components[task.component_ref.name].executor_label
-                if label in self.steps:
-                    yield name, task, self.steps[label]
+                yield name, task, self.spec.components[task.component_ref.name]
+
+    def tasks(self) -> Iterator[tuple[str, pb.PipelineTaskSpec, Step]]:
+        """Yield every task that runs a container: its name, its message and its step."""
+        for name, task, component in self.every_task():
+            if component.executor_label in self.steps:
+                yield name, task, self.steps[component.executor_label]
 
     def groups(self) -> Iterator[tuple[str, pb.PipelineTaskSpec, list[Step]]]:
         """Yield every task that runs a pipeline within: its name, its message and all the steps below it."""
-        for component in (self.spec.root, *self.spec.components.values()):
-            for name, task in component.dag.tasks.items():
-                inner = self.spec.components[task.component_ref.name]
-                if inner.HasField("dag"):
-                    yield name, task, list(self._below(inner))
+        for name, task, component in self.every_task():
+            if component.HasField("dag"):
+                yield name, task, list(self._below(component, set()))
 
-    def _below(self, component: pb.ComponentSpec) -> Iterator[Step]:
+    def _below(self, component: pb.ComponentSpec, seen: set[str]) -> Iterator[Step]:
         for task in component.dag.tasks.values():
-            inner = self.spec.components[task.component_ref.name]
+            name = task.component_ref.name
+            if name in seen:
+                continue
+            seen.add(name)
+            inner = self.spec.components[name]
             if inner.executor_label in self.steps:
                 yield self.steps[inner.executor_label]
-            yield from self._below(inner)
+            yield from self._below(inner, seen)
 
 
 def parse(value: Message, into: Message) -> Any:
@@ -110,7 +131,7 @@ def parse(value: Message, into: Message) -> Any:
     """
     try:
         return json_format.ParseDict(json_format.MessageToDict(value), into)
-    except json_format.ParseError as error:
+    except (json_format.Error, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise InputError(f"The pipeline must be one that KFP 2.17 can read; it is not ({reason}).") from error
 
@@ -156,10 +177,10 @@ def set_caching(pipeline: Pipeline, caching: Caching) -> None:
 
     A component that was loaded from YAML cannot switch it off by itself.
     """
-    for _, task, step in pipeline.tasks():
-        if not caching.enabled or (step.traits and not step.traits.pure):
+    never = [task for _, task, step in pipeline.tasks() if step.traits and not step.traits.pure]
+    for task in never if caching.enabled else [task for _, task, _ in pipeline.every_task()]:
+        if task.HasField("caching_options"):
             task.caching_options.Clear()
-            task.caching_options.SetInParent()
 
 
 def set_retries(pipeline: Pipeline, retries: Retries, max_seconds: Callable[[Step], int]) -> None:
@@ -196,39 +217,64 @@ def set_retries(pipeline: Pipeline, retries: Retries, max_seconds: Callable[[Ste
 
 
 def set_resources(container: Container, resources: Resources, requests: bool) -> None:
-    """Set processors and memory, unless the pipeline's author did.
+    """Set the processors and memory that the pipeline's author left open, no request above its limit.
 
     Older backends read numbers (memory in GB), newer ones the quantities themselves, so both are set, as KFP does.
     """
     target = container.resources
-    if any(field.name != "accelerator" for field, _ in target.ListFields()):
+    for kind, number in (("cpu", cpus), ("memory", _gigabytes)):
+        limit, request = f"{kind}_limit", f"{kind}_request"
+        _set_resource(target, limit, getattr(resources, limit), number, request, max)
+        if requests:
+            _set_resource(target, request, getattr(resources, request), number, limit, min)
+
+
+def _set_resource(
+    target: Any,
+    field: str,
+    quantity: str,
+    number: Callable[[str], float],
+    other: str,
+    bound: Callable[[float, float], float],
+) -> None:
+    """Set a field that is open to a quantity, or to what its counterpart is when that bounds it.
+
+    It stays open beside a counterpart that only the run knows, a parameter's value.
+    """
+    given, given_quantity = getattr(target, other), getattr(target, f"resource_{other}")
+    if getattr(target, field) or getattr(target, f"resource_{field}") or "{{" in given_quantity:
         return
-    target.cpu_limit, target.resource_cpu_limit = cpus(resources.cpu_limit), resources.cpu_limit
-    target.memory_limit, target.resource_memory_limit = _gigabytes(resources.memory_limit), resources.memory_limit
-    if requests:
-        target.cpu_request, target.resource_cpu_request = cpus(resources.cpu_request), resources.cpu_request
-        target.memory_request = _gigabytes(resources.memory_request)
-        target.resource_memory_request = resources.memory_request
+    value = number(quantity)
+    if given and bound(value, given) == given:
+        value, quantity = given, given_quantity
+    setattr(target, field, value)
+    setattr(target, f"resource_{field}", quantity)
 
 
 def _gigabytes(quantity: str) -> float:
     return byte_count(quantity) / 10**9
 
 
-def set_variables(step: Step, variables: Mapping[str, str]) -> None:
-    """Set a step's variables, unless the pipeline's author did."""
-    present = {variable.name for variable in step.container.env}
+def set_variables(step: Step, variables: Mapping[str, str], present: Collection[str]) -> None:
+    """Set a step's variables, but those that the pipeline's author set."""
     for name, value in sorted(variables.items()):
         if name not in present:
             step.container.env.add(name=name, value=value)
 
 
-def refuse_overlap(step: Step, secrets: Collection[str]) -> None:
+def refuse_overlap(step: Step, present: Collection[str], secrets: Collection[str]) -> None:
     """Raise `InputError` if the author set a variable that a secret is to go to."""
-    for variable in step.container.env:
-        if variable.name in secrets:
-            raise InputError(
-                f"The variable {variable.name} of {step.component} must come from its secret alone; "
-                "the pipeline sets it too.",
-                "Remove it from the pipeline.",
-            )
+    for name in sorted({*present} & {*secrets}):
+        raise InputError(
+            f"The variable {name} of {step.component} must come from its secret alone; the pipeline sets it too.",
+            "Remove it from the pipeline.",
+        )
+
+
+def refuse_fetched_secrets(step: Step) -> None:
+    """Raise `InputError` if a step is one that was compiled to fetch secrets itself."""
+    if list(step.container.command[: len(FETCH)]) == FETCH:
+        raise InputError(
+            "A pipeline must not hold secrets of an earlier compilation for Vertex AI; it does.",
+            "Compile the pipeline itself, or what KFP's compiler made of it.",
+        )

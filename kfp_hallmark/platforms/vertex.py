@@ -14,10 +14,8 @@ from kfp_hallmark.errors import InputError
 from kfp_hallmark.platforms import pipeline as change
 from kfp_hallmark.platforms.pipeline import Container, Pipeline, Step
 from kfp_hallmark.settings import Machine, Settings
-from kfp_hallmark.settings_checks import vertex_cpu, vertex_memory
+from kfp_hallmark.settings_checks import VERTEX_CPUS, VERTEX_MEMORY, byte_count
 from kfp_hallmark.tracking import VARIABLE as TRACKING_VARIABLE
-
-FETCH = ["python3", "-m", "kfp_hallmark.secret_manager"]
 
 MAX_RETRY_SECONDS = 3600
 """The greatest time for retries; the service takes a greater one for this."""
@@ -34,14 +32,20 @@ def apply(pipeline: Pipeline, settings: Settings) -> None:
             f"A pipeline for Vertex AI must have no platform settings; {pipeline.spec.pipeline_info.name!r} has.",
             "Remove what `kfp.kubernetes` set in it.",
         )
+    if pipeline.volumes:
+        raise InputError(
+            "A pipeline for Vertex AI must not make or delete volumes of Kubernetes; "
+            f"{pipeline.spec.pipeline_info.name!r} does."
+        )
     change.set_caching(pipeline, settings.caching)
     seconds = min(settings.retries.max_seconds or MAX_RETRY_SECONDS, MAX_RETRY_SECONDS)
     change.set_retries(pipeline, settings.retries, lambda step: seconds)
     for step in pipeline.steps.values():
+        change.refuse_fetched_secrets(step)
         _set_machine(step, settings)
         if step.traits:
-            change.refuse_overlap(step, settings.vertex.secrets)
-            change.set_variables(step, _variables(settings))
+            change.refuse_overlap(step, step.variables, settings.vertex.secrets)
+            change.set_variables(step, _variables(settings), step.variables)
             _set_secrets(step.container, settings)
 
 
@@ -58,11 +62,18 @@ def _set_machine(step: Step, settings: Settings) -> None:
         cpu_limit=machine.cpu_limit or resources.cpu_limit,
         memory_limit=machine.memory_limit or resources.memory_limit,
     )
-    vertex_cpu(f"The processors of {step.component}", resources.cpu_limit)
-    vertex_memory(f"The memory of {step.component}", resources.memory_limit)
     change.set_resources(step.container, resources, requests=False)
-    if machine.accelerator_type and not step.container.resources.HasField("accelerator"):
-        accelerator = step.container.resources.accelerator
+    target = step.container.resources
+    for what, got, most, unit in (
+        ("processors", target.cpu_limit, VERTEX_CPUS, ""),
+        ("memory", target.memory_limit, byte_count(VERTEX_MEMORY) / 10**9, " GB"),
+    ):
+        if got > most:
+            raise InputError(
+                f"The {what} of {step.component} must be at most {most:g}{unit} on Vertex AI; got {got:g}."
+            )
+    if machine.accelerator_type and not target.HasField("accelerator"):
+        accelerator = target.accelerator
         accelerator.type = accelerator.resource_type = machine.accelerator_type
         accelerator.count = machine.accelerator_count or 1
         accelerator.resource_count = str(accelerator.count)
@@ -79,13 +90,8 @@ def _machine(step: Step, settings: Settings) -> Machine:
 
 def _set_secrets(container: Container, settings: Settings) -> None:
     """Put the step's command behind the one that fetches the secrets and then becomes it."""
-    if list(container.command[:3]) == FETCH:
-        raise InputError(
-            "A pipeline must not hold secrets of an earlier compilation for Vertex AI; it does.",
-            "Compile the pipeline itself, or what KFP's compiler made of it.",
-        )
     if settings.vertex.secrets:
         references = [f"{variable}={version}" for variable, version in sorted(settings.vertex.secrets.items())]
-        command = [*FETCH, *references, "--", *container.command]
+        command = [*change.FETCH, *references, "--", *container.command]
         container.ClearField("command")
         container.command.extend(command)

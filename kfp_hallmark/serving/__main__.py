@@ -7,12 +7,12 @@ AIP_PREDICT_ROUTE and AIP_HEALTH_ROUTE. KServe mounts the folder at /mnt/models.
 from __future__ import annotations
 
 import argparse
+import atexit
 import logging
 import os
 import signal
 import socket
 import sys
-import tempfile
 from pathlib import Path
 
 from kfp_hallmark.errors import HallmarkError, InputError
@@ -49,6 +49,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from kfp_hallmark.modeling import private_folder
     from kfp_hallmark.serving.releases import folder_of
     from kfp_hallmark.serving.server import serve
     from kfp_hallmark.serving.storage import fetch
@@ -62,8 +63,8 @@ def _run(arguments: argparse.Namespace) -> int:
         return serve(folder_of(arguments.folder), socket.socket(fileno=arguments.fd), predict, health)
     if "://" not in arguments.folder:
         return _listen(folder_of(arguments.folder), arguments.host, port, workers, predict, health)
-    with tempfile.TemporaryDirectory(prefix="hallmark-serving-") as folder:
-        fetch(arguments.folder, Path(folder))
+    with private_folder() as folder:
+        fetch(arguments.folder, folder)
         return _listen(folder_of(folder), arguments.host, port, workers, predict, health)
 
 
@@ -91,4 +92,7 @@ def _route(variable: str, default: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended = main()
+    # A thread that loads a model, or predicts for a client that was waited for long enough, holds up nobody.
+    atexit._run_exitfuncs()
+    os._exit(ended)

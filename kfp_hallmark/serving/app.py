@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -24,7 +25,17 @@ from kfp_hallmark.serving.releases import Releases, Served
 INLINE_BYTES = 32 * 2**10
 """Up to which size a request is answered at once; a larger one goes to a thread, so that it holds up nobody."""
 
+HELD_BYTES = 4 * MAX_BYTES
+"""Up to which size all bodies under way, from their first byte to their answer, leave room for a large one."""
+
+LARGE_AT_ONCE = 2
+"""How many large requests are decoded at once, for JSON takes thirty times its size once it is decoded."""
+
+BODY_SECONDS = 60
+"""Within what time a body must arrive."""
+
 JSON = "application/json"
+BINARY_HEADER = b"inference-header-content-length"
 VERSION_HEADER = "x-hallmark-version"
 """The header of an answer that names the version which gave it."""
 
@@ -87,6 +98,8 @@ class Application:
     def __init__(self, releases: Releases, metrics: Metrics, predict_route: str, health_route: str) -> None:
         self.releases = releases
         self.draining = False
+        self._held = 0
+        self._threads = ThreadPoolExecutor(LARGE_AT_ONCE)
         self._metrics = metrics
         self._instances, self._inference = Instances(), OpenInference()
         self._fixed = {
@@ -157,13 +170,49 @@ class Application:
         if served is None:
             raise Refusal(503, "A release must be loaded; none is yet.")
         assert route.dialect is not None
-        body = await _body(scope["headers"], receive)
-        headers = ((VERSION_HEADER.encode(), served.release.version.encode()),)
-        if len(body) > INLINE_BYTES:
-            return Answer(200, await asyncio.to_thread(_predict, route.dialect, served, body), headers=headers)
-        query = route.dialect.read(parse(body), served.predictor)
-        answers = await served.together.predict(query.values)
-        return Answer(200, route.dialect.write(answers, query, served.identity), headers=headers)
+        content = await self._predictions(route.dialect, served, scope["headers"], receive)
+        return Answer(200, content, headers=((VERSION_HEADER.encode(), served.release.version.encode()),))
+
+    async def _predictions(
+        self, dialect: Dialect, served: Served, headers: list[tuple[bytes, bytes]], receive: Receive
+    ) -> bytes:
+        """Return the body of the answer to a request for predictions.
+
+        Raises:
+            Refusal: If its body is no JSON by its type, too large, too slow, or too much beside the others.
+            InputError: If the body asks nothing.
+            Disconnected: If the client went away before it was whole.
+        """
+        _require_json(headers)
+        body = bytearray()
+        try:
+            await self._receive(body, receive)
+            if len(body) > INLINE_BYTES:
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._threads, _predict, dialect, served, body)
+            query = dialect.read(parse(body), served.predictor)
+            return dialect.write(await served.together.predict(query.values), query, served.identity)
+        finally:
+            self._held -= len(body)
+
+    async def _receive(self, body: bytearray, receive: Receive) -> None:
+        """Fill in a body as it arrives."""
+        more = True
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise Disconnected
+                    part, more = message.get("body", b""), message.get("more_body", False)
+                    body += part
+                    self._held += len(part)
+                    if len(body) > MAX_BYTES:
+                        raise _too_large()
+                    if len(body) > INLINE_BYTES and self._held > HELD_BYTES:
+                        raise Refusal(503, f"Bodies under way must be of at most {HELD_BYTES:,} bytes together.")
+        except TimeoutError:
+            raise Refusal(408, f"The body must arrive within {BODY_SECONDS} seconds; it did not.") from None
 
     def _unknown(self, path: str, served: Served | None) -> Refusal:
         if not path.startswith(("/v1/models/", "/v2/models/")):
@@ -202,21 +251,22 @@ class Application:
 
 def answer(value: Any, status: int = 200, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Answer:
     """Return a JSON value as an answer."""
-    return Answer(status, json.dumps(value).encode(), headers=headers)
+    return Answer(status, json.dumps(value, allow_nan=False).encode(), headers=headers)
 
 
 def refusal(status: int, error: InputError) -> Answer:
     """Return why a request cannot be answered."""
-    return answer({"error": error.message if error.hint is None else f"{error.message} {error.hint}"}, status)
+    text = error.message if error.hint is None else f"{error.message} {error.hint}"
+    return answer({"error": text}, status, ((b"retry-after", b"1"),) if status == 503 else ())
 
 
-def _predict(dialect: Dialect, served: Served, body: bytes) -> bytes:
+def _predict(dialect: Dialect, served: Served, body: bytearray) -> bytes:
     query = dialect.read(parse(body), served.predictor)
     return dialect.write(served.predictor.predict(query.values), query, served.identity)
 
 
-async def _body(headers: list[tuple[bytes, bytes]], receive: Receive) -> bytes:
-    """Return a request's body.
+def _require_json(headers: list[tuple[bytes, bytes]]) -> None:
+    """Raise unless a request's headers say a body that can be read.
 
     Raises:
         Refusal: If it is no JSON by its type, or too large.
@@ -226,19 +276,10 @@ async def _body(headers: list[tuple[bytes, bytes]], receive: Receive) -> bytes:
             raise Refusal(415, f"The content type must be {JSON}; it is not.")
         if name == b"content-encoding" and value.strip().lower() != b"identity":
             raise Refusal(415, "The body must not be compressed; it is.")
+        if name == BINARY_HEADER:
+            raise Refusal(415, "The header Inference-Header-Content-Length must not be sent; data must be JSON here.")
         if name == b"content-length" and int(value) > MAX_BYTES:
             raise _too_large()
-    parts: list[bytes] = []
-    size, more = 0, True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Disconnected
-        parts.append(message.get("body", b""))
-        size, more = size + len(parts[-1]), message.get("more_body", False)
-        if size > MAX_BYTES:
-            raise _too_large()
-    return b"".join(parts)
 
 
 def _too_large() -> Refusal:

@@ -1,9 +1,13 @@
-"""JSON, read strictly: what two readers could take for different things is refused."""
+"""JSON, read strictly: what two readers could take for different things is refused. And written strictly."""
 
 from __future__ import annotations
 
 import json
+import math
+from datetime import date
 from typing import Any, NoReturn
+
+import numpy
 
 from kfp_hallmark.errors import InputError
 
@@ -25,6 +29,10 @@ class Refusal(InputError):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+class NoJson(InputError):
+    """A model predicts what JSON has no word for."""
 
 
 def shown(name: str) -> str:
@@ -60,6 +68,39 @@ def parse(body: bytes | bytearray) -> dict[str, Any]:
     if type(value) is not dict:
         raise InputError(f"The body must be a JSON object; got {kind(value)}.")
     return value
+
+
+def as_json(value: Any) -> Any:
+    """Return what a model predicts as JSON has it.
+
+    A number of NumPy's is a number, a time is text as in ISO 8601. What is missing (None, NaN, NaT, NA) is null, and so
+    is an infinite number.
+
+    Raises:
+        NoJson: If JSON has no such thing.
+    """
+    if isinstance(value, numpy.datetime64):
+        value = value.astype("datetime64[us]").item()
+    elif isinstance(value, numpy.floating):
+        value = float(value)
+    elif isinstance(value, numpy.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, dict):
+        return {str(key): as_json(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | numpy.ndarray):
+        return [as_json(entry) for entry in value]
+    raise NoJson(
+        "The model must predict numbers, booleans, texts, times, or lists or objects of these; "
+        f"got {type(value).__name__}."
+    )
 
 
 def require_fields(value: dict[str, Any], known: tuple[str, ...], what: str) -> None:

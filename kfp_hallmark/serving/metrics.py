@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from kfp_hallmark.contracts.release import Release
@@ -55,6 +56,8 @@ class Metrics:
             "hallmark_release_refusals", "Releases that were found and refused.", registry=self._registry
         )
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._versions: set[str] = set()
+        self._dropped: set[str] = set()
 
     def observe(self, version: str, route: str, status: int, seconds: float) -> None:
         """Count an answered request."""
@@ -67,11 +70,22 @@ class Metrics:
         found[1].observe(seconds)
 
     def switched(self, former: Release | None, release: Release) -> None:
-        """Note that a release serves."""
+        """Note that a release serves, and drop the numbers of all but this and the former one."""
         if former is not None:
             self._serving.labels(former.name, former.version, former.model.digest).set(0)
         self._serving.labels(release.name, release.version, release.model.digest).set(1)
         self._refused.set(0)
+        self._drop({release.version, former.version if former else NO_VERSION})
+
+    def _drop(self, kept: set[str]) -> None:
+        """Drop the numbers of all versions but some; a request that was under way may have left some behind again."""
+        gone = (self._versions | {version for version, _, _ in self._children}) - kept - {NO_VERSION}
+        self._versions, self._dropped = kept, (self._dropped | gone) - kept
+        self._children = {key: child for key, child in self._children.items() if key[0] not in gone}
+        if not _several():
+            for version in gone:
+                for metric in (self._requests, self._seconds, self._serving):
+                    metric.remove_by_labels({"version": version})
 
     def refused(self) -> None:
         """Note that a release was refused."""
@@ -85,7 +99,18 @@ class Metrics:
     def render(self) -> bytes:
         """Return all numbers in Prometheus' text format."""
         registry = self._registry
-        if os.environ.get(FOLDER_VARIABLE):
+        if _several():
             registry = CollectorRegistry()
-            MultiProcessCollector(registry)
+            registry.register(self)
         return generate_latest(registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Give what all workers count; what one of them counted stays in its file, so it is left out here."""
+        for metric in MultiProcessCollector(None).collect():
+            metric.samples = [sample for sample in metric.samples if sample.labels.get("version") not in self._dropped]
+            yield metric
+
+
+def _several() -> bool:
+    """Tell whether there are several workers."""
+    return bool(os.environ.get(FOLDER_VARIABLE))

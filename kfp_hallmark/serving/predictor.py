@@ -12,10 +12,10 @@ import numpy
 
 from kfp_hallmark.contracts.predictions import BINARY
 from kfp_hallmark.errors import InputError
-from kfp_hallmark.modeling import Column, LoadedModel, as_output, interpret, meaning_of, origin
-from kfp_hallmark.serving.bodies import Refusal
+from kfp_hallmark.modeling import Column, LoadedModel, as_output, interpret, meaning_of, origin, require_servable
+from kfp_hallmark.serving.bodies import NoJson, Refusal, as_json
 from kfp_hallmark.serving.features import Features, features, frame, probes
-from kfp_hallmark.serving.rows import WORDS, Signature, Values
+from kfp_hallmark.serving.rows import Signature, Values
 from kfp_hallmark.serving.trees import walked
 
 SEPARABLE = frozenset(
@@ -33,6 +33,9 @@ SEPARABLE = frozenset(
 )
 """Estimators that send each row down trees on its own, so that no bit of an answer depends on the rows beside it.
 Linear algebra may round otherwise for more rows."""
+
+PLAIN = frozenset("?bBhHiIlLqQefdU")
+"""NumPy's codes of what is a number, a boolean or a text as it is."""
 
 _EXAMPLE: dict[str, Any] = {
     "boolean": False,
@@ -78,18 +81,14 @@ class Predictor:
     """
 
     def __init__(self, model: LoadedModel) -> None:
-        if not model.columns:
-            raise InputError(
-                f"The model {model.name!r} must have a signature with named columns; it has none.",
-                "Save it with a signature, such as MLflow's infer_signature gives for a data frame.",
-            )
-        for column in model.columns:
-            if column.type not in WORDS:
-                raise InputError(
-                    f"The columns of a served model must be {', '.join(WORDS)}; {column.name!r} is {column.type}."
-                )
+        require_servable(model.name, model.columns)
         self.model = model
         self.meaning = meaning_of(model, numpy.empty(0), None) if model.metadata.get("task") else {}
+        classes = self.meaning.get("classes") or []
+        if as_json(classes) != classes:
+            raise InputError(
+                f"The classes of the model {model.name!r} must be numbers, booleans or texts; got {classes}."
+            )
         self.features: Features | None = features(model)
         self._estimate: Callable[[numpy.ndarray], Any] | None = None
         if self.features is not None:
@@ -118,6 +117,8 @@ class Predictor:
         else:
             raw = self.model.function(frame(self.model.columns, values))
         output = as_output(self.model, raw, len(values[0]))
+        if output.dtype.char not in PLAIN:
+            output = numpy.array([as_json(entry) for entry in output], dtype=object)
         if self.meaning:
             return Answers(*interpret(self.model, output, self.meaning))
         if output.dtype.kind == "f" and not numpy.isfinite(output).all():
@@ -157,6 +158,8 @@ class Predictor:
         try:
             if self._predict(self._example()).score is None:
                 return None
+        except NoJson:
+            raise
         except Exception as error:
             _log.warning("The model could not predict a made-up row: %s %s", type(error).__name__, origin(error))
             if self.model.function.__name__ != "predict_proba" or not self.meaning:

@@ -45,7 +45,17 @@ _ACCEPTED = {
     "datetime": frozenset({"BYTES"}),
 }
 _ROUNDED = {"FP16": numpy.float16, "FP32": numpy.float32}
+_BINARY = {"binary_data_output": "false", "binary_data": "false", "binary_data_size": "absent"}
+"""The parameters that ask for binary tensors, and what they may be.
+Source: https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md"""
+
 _OF_KIND = {"b": "BOOL", "i": "INT64", "u": "INT64", "f": "FP64"}
+_OF_TYPES = {
+    frozenset({bool}): "BOOL",
+    frozenset({int}): "INT64",
+    frozenset({float}): "FP64",
+    frozenset({int, float}): "FP64",
+}
 
 
 @dataclass(frozen=True)
@@ -112,7 +122,7 @@ class Instances:
             assert answers.score is not None
             pairs = zip(predictions, answers.score.tolist(), strict=True)
             predictions = [dict(zip(query.outputs, pair, strict=True)) for pair in pairs]
-        return json.dumps({"predictions": predictions}).encode()
+        return json.dumps({"predictions": predictions}, allow_nan=False).encode()
 
     def _outputs(self, parameters: Any, predictor: Predictor) -> tuple[str, ...]:
         if not parameters and parameters in (None, {}):
@@ -141,7 +151,7 @@ class OpenInference:
         name = body.get("id")
         if name is not None and type(name) is not str:
             raise InputError(f"id must be text; got {kind(name)}.")
-        _require_parameters(body)
+        _require_parameters(body, "parameters")
         tensors = self._tensors(body.get("inputs"), predictor)
         rows = self._rows(tensors)
         columns = predictor.model.columns
@@ -161,16 +171,11 @@ class OpenInference:
         if query.id is not None:
             answer["id"] = query.id
         answer["outputs"] = [
-            {
-                "name": name,
-                "datatype": _OF_KIND.get(array.dtype.kind, "BYTES"),
-                "shape": list(array.shape),
-                "data": array.ravel().tolist(),
-            }
+            {"name": name, "shape": list(array.shape)} | _tensor(array)
             for name, array in zip(query.outputs, arrays, strict=True)
             if array is not None
         ]
-        return json.dumps(answer).encode()
+        return json.dumps(answer, allow_nan=False).encode()
 
     def describe(self, predictor: Predictor, identity: Identity) -> dict[str, Any]:
         """Return the model's metadata."""
@@ -199,7 +204,7 @@ class OpenInference:
             if type(tensor) is not dict:
                 raise InputError(f"{what} must be an object; got {kind(tensor)}.")
             require_fields(tensor, ("name", "shape", "datatype", "parameters", "data"), what)
-            _require_parameters(tensor)
+            _require_parameters(tensor, f"{what}.parameters")
             name = tensor.get("name")
             if type(name) is not str:
                 raise InputError(f"{what}.name must be a column of the signature; got {kind(name)}.")
@@ -277,7 +282,7 @@ class OpenInference:
         known, wanted = available(predictor), []
         for index, output in enumerate(outputs):
             require_fields(output, ("name", "parameters"), f"outputs[{index}]")
-            _require_parameters(output)
+            _require_parameters(output, f"outputs[{index}].parameters")
             name = output.get("name")
             if type(name) is not str or name not in known:
                 hint = nearest(name, known) if type(name) is str else None
@@ -288,7 +293,24 @@ class OpenInference:
         return tuple(wanted)
 
 
-def _require_parameters(holder: dict[str, Any]) -> None:
-    """Raise unless parameters, which are hints that nothing here follows, are an object."""
-    if holder.get("parameters") is not None and type(holder["parameters"]) is not dict:
-        raise InputError(f"parameters must be an object; got {kind(holder['parameters'])}.")
+def _tensor(array: numpy.ndarray) -> dict[str, Any]:
+    """Return the datatype and the data of a tensor; what is no text in one of texts is the text of its JSON."""
+    data = array.ravel().tolist()
+    datatype = _OF_KIND.get(array.dtype.kind, "BYTES")
+    if array.dtype.kind == "O":
+        datatype = _OF_TYPES.get(frozenset(map(type, data)) - {type(None)}, "BYTES")
+    if datatype == "BYTES":
+        data = [entry if entry is None or type(entry) is str else json.dumps(entry) for entry in data]
+    return {"datatype": datatype, "data": data}
+
+
+def _require_parameters(holder: dict[str, Any], what: str) -> None:
+    """Raise unless parameters, which are hints that nothing here follows, are an object and ask for no binary data."""
+    parameters = holder.get("parameters")
+    if parameters is None:
+        return
+    if type(parameters) is not dict:
+        raise InputError(f"{what} must be an object; got {kind(parameters)}.")
+    for name, wanted in _BINARY.items():
+        if parameters.get(name) not in (None, False):
+            raise InputError(f"{what}.{name} must be {wanted}; data is JSON here, in both directions.")

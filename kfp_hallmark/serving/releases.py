@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -115,6 +116,8 @@ class Releases:
         self._folder = folder
         self._metrics = metrics
         self._switched = switched
+        # One of its own, for the event loop waits for its common threads before it ends.
+        self._thread = ThreadPoolExecutor(1)
         self._seen: tuple[int, ...] | None = None
         self._retry_at = 0.0
 
@@ -122,7 +125,7 @@ class Releases:
         """Load the first release, and return whether it serves; if not, the log says why."""
         self._seen = self._mark()
         try:
-            self._serve(await asyncio.to_thread(load, self._folder))
+            self._serve(await self._loaded())
         except Exception as error:
             self._refuse(error)
         return self.served is not None
@@ -144,9 +147,12 @@ class Releases:
                 self.failure = None
                 self._metrics.settled()
                 return
-            self._serve(await asyncio.to_thread(load, self._folder))
+            self._serve(await self._loaded())
         except Exception as error:
             self._refuse(error)
+
+    async def _loaded(self) -> Served:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, load, self._folder)
 
     def _mark(self) -> tuple[int, ...] | None:
         """Return what changes whenever the document is replaced."""

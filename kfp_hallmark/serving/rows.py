@@ -9,22 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kfp_hallmark.errors import InputError
-from kfp_hallmark.modeling import Column
+from kfp_hallmark.modeling import WORDS, Column
 from kfp_hallmark.serving.bodies import kind, shown
 
 Values = list[Any]
 """The values of one column, as JSON has them; null is None."""
-
-WORDS = {
-    "boolean": "true or false",
-    "integer": "whole numbers of 32 bits",
-    "long": "whole numbers of 64 bits",
-    "float": "finite numbers of 32 bits",
-    "double": "finite numbers",
-    "string": "text",
-    "datetime": "times as in ISO 8601, of the years 1678 to 2261",
-}
-"""The column types that can be served, and what their values are called."""
 
 _TYPES: dict[str, frozenset[type]] = {
     "boolean": frozenset({bool}),

@@ -11,14 +11,16 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import httptools
 import uvicorn
 import uvloop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kfp_hallmark.errors import InputError
+from kfp_hallmark.modeling import private_folder
 from kfp_hallmark.serving.app import Application
 from kfp_hallmark.serving.metrics import FOLDER_VARIABLE, Metrics
 from kfp_hallmark.serving.releases import Releases
@@ -50,6 +52,49 @@ def bind(host: str, port: int) -> socket.socket:
     return bound
 
 
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's HTTP, which passes over an offer to go on in another protocol (`Upgrade: h2c`).
+
+    The parser takes what follows the head of such a request for the other protocol, and so loses its body. The request
+    is parsed once more without the offer.
+    """
+
+    parser: httptools.HttpRequestParser
+
+    def data_received(self, data: bytes) -> None:
+        """Take what a client sent."""
+        self._unset_keepalive_if_required()
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserError:
+                return self.send_400_response("Invalid HTTP request received.")
+            except httptools.HttpParserUpgrade as offer:
+                if self.parser.get_method() == b"CONNECT":
+                    return self.send_400_response("This is no proxy.")
+                data = self._without_offer() + data[offer.args[0] :]
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer a request."""
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Note that a request is whole."""
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def _without_offer(self) -> bytes:
+        """Begin to parse anew, and return the head of the request without the offer."""
+        head = [self.parser.get_method() + b" " + self.url + b" HTTP/" + self.parser.get_http_version().encode()]
+        head += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        # As uvicorn does: what follows a request that closes the connection is no error.
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return b"\r\n".join([*head, b"", b""])
+
+
 class _Server(uvicorn.Server):
     """uvicorn's server, without its own signals: after them it would end by the signal instead of with 0."""
 
@@ -72,7 +117,7 @@ async def _serve(folder: Path, listener: socket.socket, predict_route: str, heal
         uvicorn.Config(
             application,
             loop="none",
-            http="httptools",
+            http=_Protocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -92,7 +137,12 @@ async def _serve(folder: Path, listener: socket.socket, predict_route: str, heal
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    if not await releases.first():
+    first = asyncio.create_task(releases.first())
+    await asyncio.wait([serving, first], return_when=asyncio.FIRST_COMPLETED)
+    if serving.done():
+        await serving
+        return 0
+    if not first.result():
         stop()
         await serving
         return 1
@@ -114,11 +164,14 @@ def supervise(arguments: Sequence[str], listener: socket.socket, workers: int) -
         arguments: The program's arguments for a worker.
         listener: The socket.
         workers: How many.
+
+    Raises:
+        EnvironmentFailure: If there is no temporary folder for their metrics.
     """
     listener.listen(BACKLOG)
-    with tempfile.TemporaryDirectory(prefix="hallmark-metrics-") as folder:
+    with private_folder() as folder:
         command = [sys.executable, "-m", "kfp_hallmark.serving", *arguments, "--fd", str(listener.fileno())]
-        environment = os.environ | {FOLDER_VARIABLE: folder}
+        environment = os.environ | {FOLDER_VARIABLE: str(folder)}
         stopping = False
         children: list[subprocess.Popen[bytes]] = []
 
@@ -145,5 +198,6 @@ def supervise(arguments: Sequence[str], listener: socket.socket, workers: int) -
         if by_itself:
             _log.error("A worker ended by itself; so do the others.")
             stop()
-        codes = [child.wait() for child in children]
-    return 1 if by_itself or any(codes) else 0
+        codes = {child.wait() for child in children}
+    # One that had only been started had nothing to do before it was ended by the signal.
+    return 1 if by_itself or codes - {0, -signal.SIGTERM} else 0

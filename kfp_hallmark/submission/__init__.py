@@ -21,6 +21,8 @@ from kfp_hallmark.submission.service import (
     Schedule,
     Service,
     TransientError,
+    UncertainError,
+    runs_command,
 )
 from kfp_hallmark.submission.submitting import PLATFORMS, schedule, service, submit
 
@@ -36,7 +38,9 @@ __all__ = [
     "Schedule",
     "Service",
     "TransientError",
+    "UncertainError",
     "follow",
+    "runs_command",
     "schedule",
     "service",
     "submit",

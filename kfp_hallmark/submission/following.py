@@ -14,8 +14,8 @@ from kfp_hallmark.submission.service import ENDED, Run, RunStep, Service, Transi
 POLL_SECONDS = 5.0
 """The time between two looks at a run."""
 
-PATIENCE = 60
-"""How many looks in a row may fail because the service does not answer."""
+PATIENCE_SECONDS = 300.0
+"""How long looks in a row may fail because the service does not answer."""
 
 
 def follow(service: Service, run_id: str, *, console: Console | None = None) -> Run:
@@ -45,14 +45,18 @@ def follow(service: Service, run_id: str, *, console: Console | None = None) -> 
 
 
 def _look(service: Service, before: Run, display: _Display) -> Run:
-    for attempt in range(PATIENCE):
+    given_up = time.monotonic() + PATIENCE_SECONDS
+    told = False
+    while True:
         try:
             return service.get(before.run_id)
         except TransientError as error:
-            if attempt == 0:
+            if time.monotonic() >= given_up:
+                raise
+            if not told:
                 display.say(f"{error.message} Waiting for it.")
+            told = True
             time.sleep(POLL_SECONDS)
-    return service.get(before.run_id)
 
 
 class _Display(StepsDisplay):

@@ -10,25 +10,39 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
+import ssl
+import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import json_format
+import kfp.client
+from kfp.client.token_credentials_base import TokenCredentialsBase
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from kfp_hallmark.errors import InputError, MissingInputError
-from kfp_hallmark.runner.plan import readable, run_order
+from kfp_hallmark import __version__
+from kfp_hallmark.errors import InputError, MissingInputError, ServiceError
+from kfp_hallmark.runner.plan import readable
 from kfp_hallmark.runner.record import FAILED, PENDING, RUNNING, SKIPPED, SUCCEEDED
 from kfp_hallmark.settings import Kubeflow as KubeflowSettings
 from kfp_hallmark.settings import Settings
 from kfp_hallmark.submission import kubeflow_errors as errors
-from kfp_hallmark.submission.package import Package
-from kfp_hallmark.submission.service import CANCELLED, CANCELLING, PAUSED, Run, RunStep, Schedule
+from kfp_hallmark.submission.cron import require_cron
+from kfp_hallmark.submission.package import Package, planned_tasks, read_spec
+from kfp_hallmark.submission.service import (
+    CANCELLED,
+    CANCELLING,
+    PAUSED,
+    Run,
+    RunStep,
+    Schedule,
+    UncertainError,
+    require_id,
+    runs_command,
+)
 
 TIMEOUTS = (10, 60)
 """Seconds to connect, and to answer."""
@@ -50,14 +64,6 @@ _STATES = {
     "PAUSED": PAUSED,
 }
 
-_CRON_FIELDS = (
-    ("minute", 0, 59, r"\d+"),
-    ("hour", 0, 23, r"\d+"),
-    ("day", 1, 31, r"\d+"),
-    ("month", 1, 12, r"\d+|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"),
-    ("weekday", 0, 6, r"\d+|sun|mon|tue|wed|thu|fri|sat"),
-)
-
 
 class Kubeflow:
     """A Kubeflow Pipelines installation; see `kfp_hallmark.submission.Service`.
@@ -66,7 +72,7 @@ class Kubeflow:
         settings: `[kubeflow]` says where it is and how to reach it.
 
     Raises:
-        InputError: If the settings lack the host, or the variable that holds the token or cookie.
+        InputError: If the settings lack the host, or what they name holds no token, cookie or certificates.
         MissingInputError: If a file that the settings name is not there.
     """
 
@@ -74,6 +80,7 @@ class Kubeflow:
 
     def __init__(self, settings: Settings) -> None:
         settings.require("kubeflow.host")
+        self._all_settings = settings
         self._settings = settings.kubeflow
         self._client = _client(settings)
         self._ui = str(self._settings.ui_host or self._settings.host).rstrip("/")
@@ -89,7 +96,10 @@ class Kubeflow:
         labels: Mapping[str, str] | None = None,
         caching: bool | None = None,
     ) -> Run:
-        """Start a run of a compiled pipeline; see `Service.submit`. A label is refused: runs have none on Kubeflow."""
+        """Start a run of a compiled pipeline; see `Service.submit`.
+
+        A label is refused: runs have none on Kubeflow. When the answer is lost, the run is looked for.
+        """
         import kfp_server_api
 
         package, source = self._source(spec_path, parameters, labels, caching)
@@ -98,11 +108,13 @@ class Kubeflow:
             experiment_id=self._experiment_id(experiment),
             **source,
         )
-        return self._run(self._ask("start the run", self._client.runs.run_service_create_run, run))
+        create, listed = self._client.runs.run_service_create_run, self._client.runs.run_service_list_runs
+        return self._run(self._create("run", create, run, "runs", listed))
 
     def get(self, run_id: str) -> Run:
         """Return a run with its steps."""
-        with self._missing(f"A run must be one that Kubeflow has; got {run_id!r}.", "`hallmark runs list` shows them."):
+        require_id("run", run_id)
+        with self._missing(f"A run must be one that Kubeflow has; got {run_id!r}.", "list"):
             found = self._ask("show the run", self._client.runs.run_service_get_run, run_id)
         return self._run(found, self._steps(found))
 
@@ -137,13 +149,17 @@ class Kubeflow:
         caching: bool | None = None,
         max_concurrent_runs: int = 1,
     ) -> Schedule:
-        """Start runs by a schedule: a recurring run; see `Service.schedule`. Times that were missed are not made up."""
+        """Start runs by a schedule: a recurring run; see `Service.schedule`.
+
+        Times that were missed are not made up. When the answer is lost, the schedule is looked for.
+        """
         import kfp_server_api
 
         trigger = _trigger(cron, every)
         if not 1 <= max_concurrent_runs <= 10:
             raise InputError(f"max_concurrent_runs must be from 1 to 10; got {max_concurrent_runs}.")
         _, source = self._source(spec_path, parameters, labels, caching)
+        self._require_new_schedule(name)
         recurring = kfp_server_api.V2beta1RecurringRun(
             display_name=name,
             experiment_id=self._experiment_id(experiment),
@@ -154,7 +170,8 @@ class Kubeflow:
             **source,
         )
         create = self._client.recurring_runs.recurring_run_service_create_recurring_run
-        return self._schedule(self._ask("start the schedule", create, recurring))
+        listed = self._client.recurring_runs.recurring_run_service_list_recurring_runs
+        return self._schedule(self._create("schedule", create, recurring, "recurring_runs", listed))
 
     def schedules(self) -> Sequence[Schedule]:
         """Return the schedules, the newest first."""
@@ -164,9 +181,43 @@ class Kubeflow:
 
     def unschedule(self, schedule_id: str) -> None:
         """Remove a schedule; the runs that it started stay."""
+        require_id("schedule", schedule_id)
         delete = self._client.recurring_runs.recurring_run_service_delete_recurring_run
-        with self._missing(f"A schedule must be one that Kubeflow has; got {schedule_id!r}."):
+        with self._missing(f"A schedule must be one that Kubeflow has; got {schedule_id!r}.", "schedules"):
             self._ask("remove the schedule", delete, schedule_id)
+
+    def _command(self, *words: str) -> str:
+        return runs_command(self._all_settings, self.platform, *words)
+
+    def _require_new_schedule(self, name: str) -> None:
+        """Raise `InputError` if there is a schedule of a name: Kubeflow would start the runs of both."""
+        for found in self.schedules():
+            if found.name == name:
+                remove = self._command("unschedule", found.schedule_id)
+                raise InputError(
+                    f"A schedule's name must be new; there is a schedule {name!r}, {found.when}.",
+                    f"Give it another name, or remove that one: `{remove}`.",
+                )
+
+    def _create(self, kind: str, create: Callable[..., Any], body: Any, key: str, listed: Callable[..., Any]) -> Any:
+        """Make a run or a schedule; when the answer is lost, look for what was made.
+
+        Names need not be unique on Kubeflow, so its description marks it.
+        """
+        body.description = f"Submitted by Hallmark {__version__} ({uuid.uuid4()})"
+        try:
+            return self._ask(f"start the {kind}", create, body)
+        except (errors.LostError, errors.UnreadableError) as error:
+            among = {"experiment_id": body.experiment_id, "filter": _named(body.display_name)}
+            with suppress(ServiceError):
+                for found in self._pages(key, listed, None, among):
+                    if found.description == body.description:
+                        return found
+            look = self._command("list" if kind == "run" else "schedules")
+            raise UncertainError(
+                f"Whether the {kind} {body.display_name!r} was made is not known. {error.message}",
+                f"Look with `{look}`, and once more after a minute, before you submit it again.",
+            ) from error
 
     def _source(
         self,
@@ -183,7 +234,7 @@ class Kubeflow:
                 f"A run on Kubeflow must have no labels, for it cannot keep them; got {', '.join(labels)}.",
                 "Labels of the pods are in the settings: [kubeflow] labels.",
             )
-        package = Package(spec_path)
+        package = Package(spec_path, self._all_settings)
         package.set_caching(caching)
         return package, {
             "pipeline_spec": package.to_json(),
@@ -211,8 +262,7 @@ class Kubeflow:
         return str(found.experiment_id)
 
     def _find_experiment(self, name: str) -> Any:
-        predicate = {"operation": "EQUALS", "key": "display_name", "stringValue": name}
-        among = {"namespace": self._settings.namespace, "filter": json.dumps({"predicates": [predicate]})}
+        among = {"namespace": self._settings.namespace, "filter": _named(name)}
         pages = self._client.experiments.experiment_service_list_experiments
         return next(self._pages("experiments", pages, 1, among), None)
 
@@ -292,32 +342,46 @@ class Kubeflow:
         return answer
 
     @contextmanager
-    def _missing(self, message: str, hint: str | None = None) -> Iterator[None]:
+    def _missing(self, message: str, listing: str) -> Iterator[None]:
         try:
             yield
         except errors.UnknownError:
-            raise MissingInputError(message, hint) from None
+            raise MissingInputError(message, f"List them with `{self._command(listing)}`.") from None
+
+
+class _TokenFile(TokenCredentialsBase):
+    """The token in a file, which may be renewed: it is read for each request."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._token()
+
+    def refresh_api_key_hook(self, config: Any) -> None:
+        """Put the token that the file holds now into the client's configuration."""
+        config.api_key["authorization"] = self._token()
+
+    def _token(self) -> str:
+        name, hint = "kubeflow.token_file", "See docs/kubeflow.md for how a pod gets one."
+        token = _read(name, self._file, hint).decode("utf-8", "replace").strip()
+        if not _fits_header(token):
+            wrong = "it holds what no header can" if token else "it is empty"
+            raise InputError(f"{name} must hold a token; got {str(self._file)!r}, and {wrong}.", hint)
+        return token
 
 
 def _client(settings: Settings) -> Any:
     """Return KFP's client as the settings say who asks."""
-    import kfp
-    from kfp import client
-
     kubeflow = settings.kubeflow
-    token = cookie = credentials = None
+    token = cookie = credentials = certificates = None
     if kubeflow.auth == "bearer":
         token = _secret(kubeflow)
     elif kubeflow.auth == "cookie":
         cookie = _secret(kubeflow)
     elif kubeflow.auth == "service_account":
-        named = kubeflow.token_file or os.environ.get(client.KF_PIPELINES_SA_TOKEN_ENV)
-        file = Path(named or client.KF_PIPELINES_SA_TOKEN_PATH)
-        _require_file("kubeflow.token_file", file, "See docs/kubeflow.md for how a pod gets one.")
-        credentials = client.ServiceAccountTokenVolumeCredentials(str(file))
-    certificates = None
+        named = kubeflow.token_file or os.environ.get(kfp.client.KF_PIPELINES_SA_TOKEN_ENV)
+        credentials = _TokenFile(Path(named or kfp.client.KF_PIPELINES_SA_TOKEN_PATH))
     if kubeflow.certificates:
-        certificates = str(_require_file("kubeflow.certificates", settings.path(kubeflow.certificates)))
+        certificates = str(_require_certificates(settings.path(kubeflow.certificates)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         # Without a namespace it asks the API for one, five times, and keeps it in a file. Ours goes with each call.
@@ -334,7 +398,7 @@ def _client(settings: Settings) -> Any:
 def _secret(settings: KubeflowSettings) -> str:
     name = settings.secret_variable
     value = os.environ.get(name, "").strip()
-    if not value or not value.isascii() or not value.isprintable():
+    if not _fits_header(value):
         raise InputError(
             f"The variable {name} must hold the {'cookie' if settings.auth == 'cookie' else 'token'} for Kubeflow; "
             f"{'it holds what no header can' if value else 'it is not set'}.",
@@ -343,10 +407,30 @@ def _secret(settings: KubeflowSettings) -> str:
     return value
 
 
-def _require_file(name: str, file: Path, hint: str | None = None) -> Path:
+def _fits_header(value: str) -> bool:
+    return bool(value) and value.isascii() and value.isprintable()
+
+
+def _require_certificates(file: Path) -> Path:
+    name = "kubeflow.certificates"
+    _read(name, file)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=file)
+    except ssl.SSLError:
+        raise InputError(f"{name} must hold certificates in PEM; {str(file)!r} does not.") from None
+    return file
+
+
+def _read(name: str, file: Path, hint: str | None = None) -> bytes:
+    """Return what a file holds that the settings name."""
     if not file.is_file():
         raise MissingInputError(f"{name} must be a file; got {str(file)!r}.", hint)
-    return file
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{name} must be a file that can be read; {str(file)!r} cannot ({error.strerror}).", hint
+        ) from error
 
 
 @contextmanager
@@ -361,33 +445,22 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
+def _named(name: str) -> str:
+    """Return the API's filter for a name."""
+    return json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]})
+
+
 def _trigger(cron: str | None, every: timedelta | None) -> Any:
     import kfp_server_api
 
     if cron is not None:
-        schedule = kfp_server_api.V2beta1CronSchedule(cron=f"0 {_checked_cron(cron)}")
+        schedule = kfp_server_api.V2beta1CronSchedule(cron=f"0 {require_cron(cron)}")
         return kfp_server_api.V2beta1Trigger(cron_schedule=schedule)
     seconds = every.total_seconds() if every else 0
     if seconds < 1 or seconds != int(seconds):
         raise InputError(f"every must be whole seconds, at least 1; got {every}.")
     periodic = kfp_server_api.V2beta1PeriodicSchedule(interval_second=str(int(seconds)))
     return kfp_server_api.V2beta1Trigger(periodic_schedule=periodic)
-
-
-def _checked_cron(cron: str) -> str:
-    """Return a cron expression of five fields; KFP's has the seconds before them, and takes five for the first five."""
-    fields = cron.split()
-    if len(fields) != len(_CRON_FIELDS):
-        raise InputError(
-            f"cron must be minute, hour, day, month and weekday; got {cron!r}.", "`0 6 * * 1` is Mondays at six."
-        )
-    for text, (name, low, high, value) in zip(fields, _CRON_FIELDS, strict=True):
-        for part in text.lower().split(","):
-            match = re.fullmatch(rf"(?:[*?]|({value})(?:-({value}))?)(?:/([1-9]\d*))?", part)
-            numbers = [int(end) for end in match.groups()[:2] if end and end.isdecimal()] if match else []
-            if not match or numbers != sorted(numbers) or not all(low <= number <= high for number in numbers):
-                raise InputError(f"The {name} of cron must be from {low} to {high}, or *; got {part!r} in {cron!r}.")
-    return " ".join(fields)
 
 
 def _when(trigger: Any) -> str:
@@ -421,11 +494,7 @@ def _run_state(run: Any) -> str:
 def _spec(holder: Any) -> pipeline_spec_pb2.PipelineSpec | None:
     """Return the spec in a run or a pipeline's version; None where it holds only a reference."""
     value = holder.pipeline_spec
-    if not value:
-        return None
-    return json_format.ParseDict(
-        value.get("pipeline_spec", value), pipeline_spec_pb2.PipelineSpec(), ignore_unknown_fields=True
-    )
+    return read_spec(value.get("pipeline_spec", value)) if value else None
 
 
 def _steps(spec: pipeline_spec_pb2.PipelineSpec, details: Sequence[Any], ended: bool) -> list[RunStep]:
@@ -438,7 +507,7 @@ def _steps(spec: pipeline_spec_pb2.PipelineSpec, details: Sequence[Any], ended: 
     for detail in sorted(details, key=lambda detail: _time(detail.start_time) or datetime.max.replace(tzinfo=UTC)):
         nodes.setdefault(detail.display_name, []).append(detail)
     steps = []
-    for task in dict.fromkeys(_tasks(spec.root, spec)):
+    for task in planned_tasks(spec):
         found = nodes.get(task, [])
         names = [readable(task)] if len(found) < 2 else [f"{readable(task)}[{index}]" for index in range(len(found))]
         steps += [_step(name, node) for name, node in zip(names, found, strict=False)]
@@ -459,13 +528,3 @@ def _step(name: str, node: Any) -> RunStep:
         finished=_time(node.end_time),
         reason=node.error.message if node.error else None,
     )
-
-
-def _tasks(dag: pipeline_spec_pb2.ComponentSpec, spec: pipeline_spec_pb2.PipelineSpec) -> Iterator[str]:
-    """Yield the names of the tasks that run something, those of nested DAGs in their place."""
-    for name in run_order(dag.dag.tasks):
-        component = spec.components[dag.dag.tasks[name].component_ref.name]
-        if component.HasField("dag"):
-            yield from _tasks(component, spec)
-        else:
-            yield name

@@ -15,13 +15,6 @@ from kfp_hallmark.submission.service import TransientError
 MAX_MESSAGE = 600
 """How much of a service's own words is repeated."""
 
-_AGAIN = (
-    HTTPStatus.TOO_MANY_REQUESTS,
-    HTTPStatus.BAD_GATEWAY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    HTTPStatus.GATEWAY_TIMEOUT,
-)
-
 _IDENTITY = {
     "none": "Say in kubeflow.auth how to tell it who asks.",
     "bearer": "The token may have expired: put a new one into {variable}.",
@@ -36,6 +29,14 @@ class UnknownError(ServiceError):
 
 class ConflictError(ServiceError):
     """The service has something of that name already."""
+
+
+class LostError(TransientError):
+    """The service may have done what it was asked for: it failed at it, or its answer did not arrive."""
+
+
+class UnreadableError(ServiceError):
+    """The service did what it was asked for, and its answer cannot be read."""
 
 
 @contextmanager
@@ -61,7 +62,7 @@ def told(what: str, settings: Kubeflow) -> Iterator[None]:
     except urllib3.exceptions.HTTPError as error:
         raise _unreachable(api, error) from None
     except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise ServiceError(
+        raise UnreadableError(
             f"{api} must answer as Kubeflow Pipelines 2 does; its answer cannot be read ({type(error).__name__}).",
             "Check kubeflow.host, and that its version is 2.0 or later.",
         ) from None
@@ -98,9 +99,13 @@ def _refusal(api: str, what: str, error: Any, settings: Kubeflow) -> ServiceErro
         )
     if error.status == HTTPStatus.CONFLICT:
         return ConflictError(f"{api} must be free to {what}{place}; the name is taken{told}")
-    if error.status in _AGAIN:
+    if error.status == HTTPStatus.TOO_MANY_REQUESTS:
         return TransientError(f"{api} must be ready to {what}; it is not ({error.status}){told}", "Try again later.")
-    return ServiceError(f"{api} must {what}{place}; it refuses ({error.status}){told}", _remedy(said))
+    remedy = _remedy(said)
+    # The API answers 500 also to what it refuses.
+    if error.status < HTTPStatus.INTERNAL_SERVER_ERROR or error.status == HTTPStatus.NOT_IMPLEMENTED or remedy:
+        return ServiceError(f"{api} must {what}{place}; it refuses ({error.status}){told}", remedy)
+    return LostError(f"{api} must be able to {what}{place}; it is not ({error.status}){told}", "Try again later.")
 
 
 def _remedy(said: str) -> str | None:
@@ -137,17 +142,15 @@ def _unreachable(api: str, error: Exception) -> HallmarkError:
     cause = getattr(error, "reason", error)
     if isinstance(cause, urllib3.exceptions.SSLError):
         return _untrusted(api)
-    if isinstance(cause, urllib3.exceptions.TimeoutError) and not isinstance(
-        cause, urllib3.exceptions.NewConnectionError
-    ):
+    if isinstance(cause, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ProxyError):
         return TransientError(
-            f"{api} must answer in time; it did not.",
-            "Try again; if it was asked to start something, look first whether it did: `hallmark runs list`.",
+            f"{api} must be reachable; it is not ({_cause(cause)}).",
+            "Check kubeflow.host, and that the port-forward or the network to it is up.",
         )
-    return TransientError(
-        f"{api} must be reachable; it is not ({_cause(cause)}).",
-        "Check kubeflow.host, and that the port-forward or the network to it is up.",
-    )
+    kind = TransientError if isinstance(cause, urllib3.exceptions.ConnectTimeoutError) else LostError
+    if isinstance(cause, urllib3.exceptions.TimeoutError):
+        return kind(f"{api} must answer in time; it did not.", "Try again later.")
+    return kind(f"{api} must answer; the connection ended before it did.", "Try again later.")
 
 
 def _cause(error: BaseException) -> str:

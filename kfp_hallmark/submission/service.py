@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from kfp_hallmark.errors import ServiceError
+from kfp_hallmark.errors import InputError, ServiceError
 from kfp_hallmark.runner.record import FAILED, HALTED, PENDING, REUSED, RUNNING, SKIPPED, SUCCEEDED
+from kfp_hallmark.settings import Settings
 
 CANCELLING, CANCELLED, PAUSED = "cancelling", "cancelled", "paused"
 
@@ -25,12 +27,46 @@ class TransientError(ServiceError):
     """A service could not be reached, or did not answer in time: the same question may be answered later."""
 
 
+class UncertainError(ServiceError):
+    """Nobody knows whether a service made what it was asked for: asked again, it may make a second one."""
+
+
+def require_id(what: str, value: str) -> str:
+    """Return the id of a run or schedule.
+
+    Args:
+        what: What it is the id of, as `run`.
+        value: The id.
+
+    Raises:
+        InputError: If no service gives such an id.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9-]{1,128}", value):
+        raise InputError(
+            f"The id of a {what} must be 1 to 128 letters, digits and hyphens; got {value!r}.",
+            f"`hallmark runs {'list' if what == 'run' else 'schedules'}` shows it in its last column.",
+        )
+    return value
+
+
+def runs_command(settings: Settings, platform: str, *words: str) -> str:
+    """Return a command of `hallmark runs` as it is to be typed to reach the same service.
+
+    Args:
+        settings: The settings that led to the service.
+        platform: `kubeflow` or `vertex`.
+        words: The command and its argument, as `show` and a run's id.
+    """
+    named = ["--settings", str(settings.named)] if settings.named else []
+    return shlex.join(["hallmark", "runs", *words, "--platform", platform, *named])
+
+
 @dataclass(frozen=True)
 class RunStep:
     """One step of a run.
 
     Attributes:
-        name: The task's name; a step of a loop has its iteration's number behind it.
+        name: The task's name, with underscores; a step of a loop has its iteration's number behind it.
         state: One of `STATES`.
         started: When it began, with a time zone; None when it has not.
         finished: When it ended; None when it has not.
@@ -60,7 +96,7 @@ class Run:
         created: When it was submitted, with a time zone.
         finished: When it ended; None when it has not.
         reason: Why it failed, where the service says.
-        steps: Its steps in the order in which they began, those that have not begun last; empty in a listing.
+        steps: Its steps, in the order in which a run on this machine would have them; empty in a listing.
     """
 
     run_id: str
@@ -106,8 +142,8 @@ class Schedule:
     Attributes:
         schedule_id: What the service knows it by.
         name: What a person knows it by.
-        when: When it starts runs: `0 6 * * 1` (minute, hour, day, month and weekday, in UTC unless it says otherwise)
-            or `every 6 h`.
+        when: When it starts runs: `0 6 * * 1` (minute, hour, day, month and weekday, in the service's time zone unless
+            it says another) or `every 6 h`.
         active: Whether it starts runs now.
         link: Where the service's user interface shows it.
         next_run: When the next run starts, where the service says.
@@ -125,8 +161,8 @@ class Service(Protocol):
     """What runs pipelines elsewhere.
 
     Every method raises `InputError` for what is known to be wrong before anything is sent, `MissingInputError` for a
-    run that is not there, and `ServiceError` for what the service refuses or fails at: one sentence, and a hint that
-    says what to do.
+    run that is not there, and `ServiceError` for what the service refuses or fails at: what is wrong, and a hint that
+    says what to do. `submit` and `schedule` raise `UncertainError` where nobody knows whether something was made.
     """
 
     platform: str
@@ -179,8 +215,9 @@ class Service(Protocol):
         Args:
             spec_path: As for `submit`.
             parameters: As for `submit`.
-            name: The schedule's name.
-            cron: Minute, hour, day, month and weekday, as in `0 6 * * 1`.
+            name: The schedule's name, which no other schedule has.
+            cron: Minute, hour, day, month and weekday, as in `0 6 * * 1`; for Vertex AI also with a time zone before
+                it, as in `TZ=Europe/Berlin 0 6 * * 1`.
             every: The time from one run to the next, in place of `cron`; Vertex AI, which knows cron alone, refuses it.
             experiment: As for `submit`.
             labels: As for `submit`.

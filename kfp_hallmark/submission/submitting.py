@@ -62,7 +62,8 @@ def submit(
     """Start a run of a pipeline on a platform, and return it; `follow` waits for its end.
 
     Args:
-        pipeline: The pipeline. A compiled YAML is sent as it is; all else is compiled for the platform, images pinned.
+        pipeline: The pipeline. A compiled YAML is sent as it is, but for images of ours, which are pinned; all else is
+            compiled for the platform, every image pinned.
         parameters: Its parameters, with the types that it declares. A path must be absolute: it is one that the steps
             see.
         platform: `kubeflow` or `vertex`.
@@ -123,7 +124,7 @@ def schedule(
         return found.schedule(
             path,
             parameters,
-            name=name or Package(path).name,
+            name=name or Package(path, settings).name,
             cron=cron,
             every=every,
             experiment=experiment,

@@ -6,9 +6,8 @@ import json
 import logging
 import re
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -16,14 +15,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from google.api_core import exceptions
+from google.protobuf import json_format
 
 from kfp_hallmark.errors import EnvironmentFailure, InputError, MissingInputError, ServiceError
+from kfp_hallmark.runner.plan import readable
 from kfp_hallmark.runner.record import FAILED, PENDING, REUSED, RUNNING, SKIPPED, SUCCEEDED
 from kfp_hallmark.settings import Settings
 from kfp_hallmark.settings_checks import google_labels
-from kfp_hallmark.submission.package import Package
-from kfp_hallmark.submission.service import CANCELLED, CANCELLING, PAUSED, Run, RunStep, Schedule, TransientError
-from kfp_hallmark.vertex import CALL_SECONDS, reaching, reading
+from kfp_hallmark.submission.cron import require_cron_in_zone
+from kfp_hallmark.submission.package import Package, planned_tasks, read_spec
+from kfp_hallmark.submission.service import (
+    CANCELLED,
+    CANCELLING,
+    ENDED,
+    PAUSED,
+    Run,
+    RunStep,
+    Schedule,
+    TransientError,
+    UncertainError,
+    require_id,
+    runs_command,
+)
+from kfp_hallmark.vertex import CALL_SECONDS, NO_TOKEN, reaching, reading
 from kfp_hallmark.vertex import Vertex as Api
 
 if TYPE_CHECKING:
@@ -101,15 +115,11 @@ class Vertex:
         job = self._job(spec_path, parameters, run_name, experiment, labels, caching)
         run_id = str(job.job_id)
         if run_name is not None and self._found(run_id) is not None:
-            raise InputError(
-                f"run_name must be new; there is a run {run_id!r}.",
-                f"Look at it with `hallmark runs show {run_id} --platform vertex`.",
-            )
+            raise self._taken(run_id)
         vertex = self._settings.vertex
-        task = f"start the run {run_id}"
+        made = self._made_experiment(experiment) if experiment else None
         try:
-            with reaching(task), _unwrapped():
-                made = self._aiplatform.Experiment.get_or_create(experiment) if experiment else None
+            with reaching(f"start the run {run_id}"), _unwrapped():
                 job.submit(
                     service_account=vertex.service_account,
                     network=vertex.network,
@@ -117,22 +127,38 @@ class Vertex:
                     experiment=made,
                 )
         except ServiceError as error:
-            if self._found(run_id) is None:
-                raise
+            begun = _created(job) or self._begun(run_id, error)
             if experiment:
                 raise ServiceError(
-                    f"The run {run_id} goes on, but may not show in the experiment {experiment}: {error.message}",
-                    _look_at(run_id),
+                    f"The run {run_id} goes on, but may not show in the experiment {experiment}. {error.message}",
+                    f"Look at it with `{self._command('show', run_id)}`.",
                 ) from error
-        return self.get(run_id)
+            return self._run(begun)
+        return self._run(job.gca_resource)
+
+    def _begun(self, run_id: str, error: ServiceError) -> types.PipelineJob:
+        """Return the run that an unanswered request has begun, or raise an error that says what is known."""
+        if isinstance(error.__cause__, exceptions.AlreadyExists):
+            raise self._taken(run_id) from error
+        if not _is_lost(error):
+            raise error
+        with suppress(ServiceError):
+            if (found := self._found(run_id)) is not None:
+                return found
+        raise UncertainError(
+            f"Whether the run {run_id} began is not known. {error.message}",
+            f"Look with `{self._command('show', run_id)}`; submitted again with `--run-name {run_id}`, it cannot begin "
+            "twice.",
+        ) from error
 
     def get(self, run_id: str) -> Run:
         """Return a run with its steps; see `Service.get`."""
+        require_id("run", run_id)
         job = self._found(run_id)
         if job is None:
             raise MissingInputError(
                 f"A run must be there; Vertex AI has no run {run_id!r} in {self._api.parent}.",
-                "List them with `hallmark runs list --platform vertex`.",
+                f"List them with `{self._command('list')}`.",
             )
         return replace(self._run(job), steps=_steps(job))
 
@@ -142,7 +168,7 @@ class Vertex:
             "parent": self._api.parent,
             "order_by": "create_time desc",
             "page_size": limit,
-            "filter": f'labels.{EXPERIMENT_LABEL}="{_experiment(experiment)}"' if experiment else "",
+            "filter": "" if experiment is None else f'labels.{EXPERIMENT_LABEL}="{_experiment(experiment)}"',
         }
         with reaching("list the runs"):
             jobs = self._api.pipelines.list_pipeline_jobs(request, **reading())
@@ -173,25 +199,41 @@ class Vertex:
         """Start runs by a schedule; see `Service.schedule`."""
         if every is not None or cron is None:
             raise InputError("A schedule on Vertex AI must be given by `cron`; it knows no intervals.")
-        if not re.fullmatch(r"((CRON_)?TZ=\S+ )?(\S+ ){4}\S+", cron):
-            raise InputError(f"cron must have five fields, as in '0 6 * * 1'; got {cron!r}.")
+        cron = require_cron_in_zone(cron)
+        if not 1 <= len(name) <= 128:
+            raise InputError(f"A schedule's name must have 1 to 128 characters; got {len(name)}.")
         if experiment is not None:
             raise InputError(f"A schedule on Vertex AI must have no experiment; got {experiment!r}.", "Use a label.")
         if max_concurrent_runs < 1:
             raise InputError(f"max_concurrent_runs must be at least 1; got {max_concurrent_runs}.")
-        if any(schedule.name == name for schedule in self.schedules()):
-            raise InputError(f"name must be new; there is a schedule {name!r}.", "Remove that one first.")
         job = self._job(spec_path, parameters, None, None, labels, caching)
-        vertex = self._settings.vertex
-        with reaching(f"make the schedule {name}"):
-            made = self._aiplatform.PipelineJobSchedule(pipeline_job=job, display_name=name)
-            made.create(
-                cron=cron,
-                max_concurrent_run_count=max_concurrent_runs,
-                service_account=vertex.service_account,
-                network=vertex.network,
-                create_request_timeout=CALL_SECONDS,
+        if (known := self._schedule_named(name)) is not None:
+            remove = self._command("unschedule", known.schedule_id)
+            raise InputError(
+                f"A schedule's name must be new; there is a schedule {name!r}, {known.when}.",
+                f"Give it another name, or remove that one: `{remove}`.",
             )
+        vertex = self._settings.vertex
+        made = self._aiplatform.PipelineJobSchedule(pipeline_job=job, display_name=name)
+        try:
+            with reaching(f"make the schedule {name}"):
+                made.create(
+                    cron=cron,
+                    max_concurrent_run_count=max_concurrent_runs,
+                    service_account=vertex.service_account,
+                    network=vertex.network,
+                    create_request_timeout=CALL_SECONDS,
+                )
+        except ServiceError as error:
+            if not _is_lost(error):
+                raise
+            with suppress(ServiceError):
+                if (found := self._schedule_named(name)) is not None:
+                    return found
+            raise UncertainError(
+                f"Whether the schedule {name!r} was made is not known. {error.message}",
+                f"Look with `{self._command('schedules')}`, and once more after a minute, before you submit it again.",
+            ) from error
         return self._schedule(made.gca_resource)
 
     def schedules(self) -> Sequence[Schedule]:
@@ -202,6 +244,7 @@ class Vertex:
 
     def unschedule(self, schedule_id: str) -> None:
         """Remove a schedule; the runs that it started stay."""
+        require_id("schedule", schedule_id)
         task = f"remove the schedule {schedule_id}"
         with reaching(task):
             try:
@@ -209,7 +252,8 @@ class Vertex:
                 operation = self._api.schedules.delete_schedule(name=name, timeout=CALL_SECONDS)
             except exceptions.NotFound:
                 raise MissingInputError(
-                    f"A schedule must be there; Vertex AI has no schedule {schedule_id!r} in {self._api.parent}."
+                    f"A schedule must be there; Vertex AI has no schedule {schedule_id!r} in {self._api.parent}.",
+                    f"List them with `{self._command('schedules')}`.",
                 ) from None
         self._api.finish(operation, task)
 
@@ -224,13 +268,13 @@ class Vertex:
     ) -> aiplatform.PipelineJob:
         """Return a job that has not begun, everything about it checked."""
         self._settings.require("vertex.pipeline_root")
-        package = Package(spec_path)
+        package = Package(spec_path, self._settings)
         given = package.parameters(parameters)
         package.set_caching(caching)
         labels = {**self._settings.vertex.labels, **(labels or {})}
-        google_labels("labels", labels)
         if experiment is not None:
             labels[EXPERIMENT_LABEL] = _experiment(experiment)
+        google_labels("labels", labels)
         run_id = _run_id(run_name, package.name)
         spec = package.to_json()
         if "platform_spec" in spec:
@@ -272,6 +316,24 @@ class Vertex:
                 f"`gcloud storage buckets create gs://{name} --location={self._api.location}`.",
             )
 
+    def _made_experiment(self, name: str) -> aiplatform.Experiment:
+        """Return an experiment, which is made when it is not there."""
+        try:
+            with reaching(f"make the experiment {name}"), _unwrapped():
+                return self._aiplatform.Experiment.get_or_create(name)
+        except ValueError as error:
+            raise InputError(
+                f"experiment must name an experiment of Vertex AI; {name!r} is something else ({error})."
+            ) from error
+
+    def _taken(self, run_id: str) -> InputError:
+        return InputError(
+            f"run_name must be new; there is a run {run_id!r}.", f"Look at it with `{self._command('show', run_id)}`."
+        )
+
+    def _command(self, *words: str) -> str:
+        return runs_command(self._settings, self.platform, *words)
+
     def _name(self, run_id: str) -> str:
         return f"{self._api.parent}/pipelineJobs/{run_id}"
 
@@ -281,9 +343,6 @@ class Vertex:
         Raises:
             TransientError: If the service does not answer.
         """
-
-        if not re.fullmatch(r"[A-Za-z0-9-]{1,128}", run_id):
-            raise InputError(f"run_id must be letters, digits and hyphens; got {run_id!r}.")
         try:
             with reaching(f"show the run {run_id}"):
                 return self._api.pipelines.get_pipeline_job(name=self._name(run_id), **reading())
@@ -291,7 +350,7 @@ class Vertex:
             if isinstance(error.__cause__, exceptions.NotFound):
                 return None
             if isinstance(error.__cause__, exceptions.RetryError | exceptions.ServerError):
-                raise TransientError(error.message, error.hint) from error
+                raise TransientError(error.message, "Try again later.") from error
             raise
 
     def _run(self, job: types.PipelineJob) -> Run:
@@ -301,7 +360,7 @@ class Vertex:
             run_id=run_id,
             name=job.display_name or run_id,
             platform=self.platform,
-            state=_JOB_STATES.get(job.state.name.removeprefix("PIPELINE_STATE_"), PENDING),
+            state=_run_state(job),
             link=f"https://console.cloud.google.com/vertex-ai/locations/{api.location}/pipelines/runs/{run_id}"
             f"?project={api.project}",
             pipeline=(job.pipeline_spec or {}).get("pipelineInfo", {}).get("name"),
@@ -311,6 +370,9 @@ class Vertex:
             finished=job.end_time,
             reason=job.error.message or None,
         )
+
+    def _schedule_named(self, name: str) -> Schedule | None:
+        return next((schedule for schedule in self.schedules() if schedule.name == name), None)
 
     def _schedule(self, schedule: types.Schedule) -> Schedule:
         return Schedule(
@@ -358,8 +420,19 @@ def _run_id(name: str | None, pipeline: str) -> str:
     return run_id
 
 
-def _look_at(run_id: str) -> str:
-    return f"Look at it with `hallmark runs show {run_id} --platform vertex`."
+def _created(job: aiplatform.PipelineJob) -> types.PipelineJob | None:
+    """Return what the service made of a job; None where its answer has not said."""
+    try:
+        return job.gca_resource
+    except RuntimeError:
+        return None
+
+
+def _is_lost(error: ServiceError) -> bool:
+    """Return whether the service may have done what it was asked for: it failed at it, or its answer did not arrive."""
+    cause = error.__cause__
+    lost = isinstance(cause, exceptions.ServerError | exceptions.Cancelled | exceptions.RetryError)
+    return lost and NO_TOKEN not in str(cause)
 
 
 def _experiment(name: str) -> str:
@@ -371,16 +444,37 @@ def _experiment(name: str) -> str:
 
 
 def _steps(job: types.PipelineJob) -> tuple[RunStep, ...]:
-    """Return the steps of a job: the tasks that hold no others."""
-    tasks = list(job.job_detail.task_details)
+    """Return the steps of a job, in the order in which a run on this machine would have them.
+
+    They are the tasks that hold no others; those of a loop's iterations share a name. Of a task whose turn has not come
+    the service may say nothing, so the pipeline's spec says which there are.
+    """
+    tasks = sorted(
+        job.job_detail.task_details, key=lambda task: (task.start_time is None, task.start_time, task.task_id)
+    )
     holders = {task.parent_task_id for task in tasks}
-    leaves = [task for task in tasks if task.task_id not in holders and task.parent_task_id]
-    leaves.sort(key=lambda task: (task.start_time is None, task.start_time, task.task_id))
-    total, seen = Counter(task.task_name for task in leaves), Counter[str]()
+    leaves: dict[str, list[types.PipelineTaskDetail]] = {name: [] for name in _planned(job)}
+    for task in tasks:
+        if task.task_id not in holders and task.parent_task_id:
+            leaves.setdefault(task.task_name, []).append(task)
+    unknown = SKIPPED if _run_state(job) in ENDED else PENDING
     steps = []
-    for task in leaves:
-        name = task.task_name if total[task.task_name] == 1 else f"{task.task_name}-{seen[task.task_name]}"
-        seen[task.task_name] += 1
-        state = _STEP_STATES.get(task.state.name, PENDING)
-        steps.append(RunStep(name, state, task.start_time, task.end_time, task.error.message or None))
+    for name, found in leaves.items():
+        label = readable(name)
+        names = [label] if len(found) == 1 else [f"{label}[{index}]" for index in range(len(found))]
+        steps += [_step(*named) for named in zip(names, found, strict=True)] or [RunStep(label, unknown)]
     return tuple(steps)
+
+
+def _step(name: str, task: types.PipelineTaskDetail) -> RunStep:
+    state = _STEP_STATES.get(task.state.name, PENDING)
+    return RunStep(name, state, task.start_time, task.end_time, task.error.message or None)
+
+
+def _planned(job: types.PipelineJob) -> list[str]:
+    value = json_format.MessageToDict(type(job).pb(job).pipeline_spec)
+    return planned_tasks(read_spec(value)) if value else []
+
+
+def _run_state(job: types.PipelineJob) -> str:
+    return _JOB_STATES.get(job.state.name.removeprefix("PIPELINE_STATE_"), PENDING)

@@ -35,6 +35,12 @@ def inputs_of(unit):
     return {**definitions.get("artifacts", {}), **definitions.get("parameters", {})}
 
 
+def inputs_of_the_pipeline(unit):
+    """Return the inputs of the pipeline of one step that a component's file is, which a UI's form shows."""
+    definitions = unit.spec["root"].get("inputDefinitions", {})
+    return {**definitions.get("artifacts", {}), **definitions.get("parameters", {})}
+
+
 def outputs_of(unit):
     definitions = unit.definitions.get("outputDefinitions", {})
     return {**definitions.get("artifacts", {}), **definitions.get("parameters", {})}
@@ -95,8 +101,9 @@ def test_docstring_matches_signature(unit):
         assert issubclass(getattr(errors, entry.type_name), errors.HallmarkError)
 
 
-def test_every_input_is_described_in_the_spec(unit):
-    assert [name for name, entry in inputs_of(unit).items() if not entry.get("description")] == []
+def test_every_input_and_output_is_described_in_the_spec(unit):
+    for entries in (inputs_of(unit), outputs_of(unit), inputs_of_the_pipeline(unit)):
+        assert [name for name, entry in entries.items() if not entry.get("description")] == []
 
 
 def test_no_sentinel_stands_for_nothing(unit):

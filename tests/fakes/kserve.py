@@ -122,6 +122,7 @@ class KServeFake:
         self.gate.set()
         self.calls, self.used, self.rights = [], set(), None
         self.objects, self.namespaces, self.faults, self.arrivals = {}, {"models", "kserve"}, [], {}
+        self.cuts = {}
         self.interference, self.todo, self.outcome, self.lag = [], {}, None, 0
         self.unrouted = None
         self.count = 0
@@ -153,6 +154,10 @@ class KServeFake:
     def fail(self, verb, plural, status, message="Refused.", times=1, after=False, reason=None):
         """Refuse requests; a `status` of None breaks the connection instead, and `after` serves them before it does."""
         self.faults.append([verb, plural, status, message, times, after, reason])
+
+    def cut(self, number, after, times=1):
+        """Lose the connection at the request that so many come before, and the next ones; `after` serves them."""
+        self.cuts = {len(self.calls) + number + 1 + index: after for index in range(times)}
 
     def slow(self, polls):
         """Let every change from now on take so many looks longer; `math.inf` for ever."""
@@ -231,6 +236,8 @@ class KServeFake:
                 (verb, match["group"] or "", plural, match["space"], match["name"] if verb == "get" else None)
             )
             fault = next((fault for fault in self.faults if fault[:2] == [verb, plural] and fault[4] > 0), None)
+            if len(self.calls) in self.cuts:
+                fault = [verb, plural, None, "", 1, self.cuts[len(self.calls)], None]
             if fault:
                 fault[4] -= 1
             try:

@@ -29,7 +29,9 @@ def install(version, folder):
     requirement.write_text(f"kserve=={version} " + " ".join(f"--hash=sha256:{digest}" for digest in HASHES[version]))
     command = [ROOT / ".venv/bin/uv", "pip", "install", "--quiet", "--no-deps", "--no-build", "--require-hashes"]
     target = folder / "installed"
-    subprocess.run([*command, "-r", requirement, "--python", sys.executable, "--target", target], check=True)
+    subprocess.run(
+        [*command, "-r", requirement, "--python", sys.executable, "--target", target], check=True, timeout=300
+    )
     with _alone(target / "kserve"):
         return Models(importlib.import_module("kserve.models"))
 

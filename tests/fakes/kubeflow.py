@@ -92,12 +92,13 @@ class KubeflowFake:
         recurring_runs: The schedules by id.
         experiments: The experiments by id.
         login: Whether who is not known is sent to a login page, as by Kubeflow's gateway.
+        refusing: The status that every call is refused with; None for none.
         talks: Cleared, the service leaves what it is asked without an answer.
     """
 
     def __init__(self, namespaces=(), token=None, cookie=None):
         self.namespaces, self.token, self.cookie = namespaces, token, cookie
-        self.login = False
+        self.login, self.refusing = False, None
         self.lock = threading.RLock()
         self.clock = datetime.datetime(2026, 11, 21, 6, 0, tzinfo=datetime.UTC)
         self.calls, self.faults, self.courses = [], {}, []
@@ -135,7 +136,10 @@ class KubeflowFake:
         self.courses.append(list(stages))
 
     def fail(self, operation, status, message="As the test wants.", times=1, after=False):
-        """Let the next calls of an operation fail; with `after`, what they ask for is done all the same."""
+        """Let the next calls of an operation fail; with `after`, what they ask for is done all the same.
+
+        The status 0 ends the connection without an answer; with 200 the message is the whole answer.
+        """
         self.faults[operation] = [status, message, times, after]
 
     def await_call(self, operation):
@@ -169,6 +173,7 @@ class KubeflowFake:
         with self.lock:
             self.calls.append(name)
             self.called.notify_all()
+            require(self.refusing is None, "As the test wants.", self.refusing)
             status, message, times, after = self.faults.get(name, (None, None, 0, False))
             if times:
                 self.faults[name][2] -= 1
@@ -244,11 +249,7 @@ class KubeflowFake:
         return answer
 
     def run_service_list_runs(self, namespace="", experiment_id=None, **query):
-        if experiment_id:
-            namespace = self.known(self.experiments, experiment_id, "Experiment").namespace
-        namespace = self.allow(namespace, "A run")
-        belonging = [key for key, entry in self.experiments.items() if entry.namespace == namespace]
-        among = [experiment_id] if experiment_id else belonging
+        among = self.among(namespace, experiment_id, "A run")
         found = [run for run in self.runs.values() if run.experiment_id in among]
         return kfp_server_api.V2beta1ListRunsResponse(**self.page(found, "runs", **query))
 
@@ -274,10 +275,9 @@ class KubeflowFake:
         self.recurring_runs[recurring.recurring_run_id] = recurring
         return recurring
 
-    def recurring_run_service_list_recurring_runs(self, namespace="", **query):
-        namespace = self.allow(namespace, "Recurring run")
-        belonging = [key for key, entry in self.experiments.items() if entry.namespace == namespace]
-        found = [entry for entry in self.recurring_runs.values() if entry.experiment_id in belonging]
+    def recurring_run_service_list_recurring_runs(self, namespace="", experiment_id=None, **query):
+        among = self.among(namespace, experiment_id, "Recurring run")
+        found = [entry for entry in self.recurring_runs.values() if entry.experiment_id in among]
         return kfp_server_api.V2beta1ListRecurringRunsResponse(**self.page(found, "recurring_runs", **query))
 
     def recurring_run_service_delete_recurring_run(self, recurring_run_id):
@@ -299,6 +299,14 @@ class KubeflowFake:
     def known(self, resources, key, kind):
         require(key in resources, f"ResourceNotFoundError: {kind} {key} not found", "NOT_FOUND")
         return resources[key]
+
+    def among(self, namespace, experiment_id, what):
+        """Return the experiments that are asked about: one, or those of a namespace."""
+        if experiment_id:
+            namespace = self.known(self.experiments, experiment_id, "Experiment").namespace
+        namespace = self.allow(namespace, what)
+        belonging = [key for key, entry in self.experiments.items() if entry.namespace == namespace]
+        return [experiment_id] if experiment_id else belonging
 
     def page(self, found, key, page_size="20", page_token="", sort_by="", filter=""):
         require(re.fullmatch(r"(created_at( desc| asc)?)?", sort_by), f"Invalid sorting field: {sort_by}")
@@ -444,6 +452,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         except Refusal as refusal:
             if refusal.status == 401 and self.fake.login:
                 return self.redirect("/login")
+            if refusal.status == 0:
+                self.close_connection = True
+                return
+            if refusal.status == 200:
+                return self.reply(200, str(refusal).encode())
             code, message = CODES.get(refusal.status, 2), str(refusal)
             details = [{"@type": "type.googleapis.com/google.rpc.Status", "code": code, "message": message}]
             self.reply(refusal.status, json.dumps({"code": code, "message": message, "details": details}).encode())

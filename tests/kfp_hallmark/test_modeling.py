@@ -1,4 +1,9 @@
+import gc
 import json
+import os
+import pickle
+import sys
+from pathlib import Path
 
 import mlflow.pyfunc
 import mlflow.sklearn
@@ -12,7 +17,7 @@ from sklearn.datasets import make_classification
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 
 from kfp_hallmark.contracts.digest import artifact_digest
-from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
+from kfp_hallmark.errors import EnvironmentFailure, HallmarkError, InputError, IntegrityError, MissingInputError
 from kfp_hallmark.modeling import BATCH_ROWS, Column, LoadedModel, feature_frame, load_model, predict, read_label
 
 ENVIRONMENT = "ml"
@@ -295,6 +300,155 @@ def test_a_changed_model_is_not_loaded(tmp_path):
     with pytest.raises(IntegrityError, match=f"must have the digest {digest}; got sha256:"):
         load_model(path, digest)
     assert not (tmp_path / "harm").exists()
+
+
+class Trap:
+    """Leaves a mark when it is unpickled."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return Path.touch, (self.mark,)
+
+
+@pytest.fixture(scope="module")
+def on_event():
+    """Call a function at every audit event, until the test is over."""
+    listeners = []
+    sys.addaudithook(lambda event, arguments: [listener(event, arguments) for listener in listeners])
+    return listeners
+
+
+@pytest.fixture
+def while_loading(on_event):
+    yield on_event.append
+    on_event.clear()
+
+
+def swapping(file, evil, moment, in_place):
+    """Return what gives a file other content just before it is opened for the n-th time, and only then."""
+    good, opened = file.read_bytes(), 0
+
+    def write(content):
+        target = file if in_place else file.with_name("swapped")
+        target.write_bytes(content)
+        target.replace(file)
+
+    def listener(event, arguments):
+        nonlocal opened
+        if event != "open" or arguments[0] not in (file, str(file)) or arguments[1] != "r":
+            return
+        opened += 1
+        if opened in (moment, moment + 1):
+            write(evil if opened == moment else good)
+
+    return listener
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+@pytest.mark.parametrize("moment", [1, 2, 3])
+@pytest.mark.parametrize("name", ["MLmodel", "model.pkl"])
+def test_what_is_swapped_while_a_model_is_loaded_is_not_loaded(tmp_path, while_loading, name, moment, in_place):
+    frame, label = features()
+    path = save(tmp_path / "model", LogisticRegression(), frame, label)
+    trap = pickle.dumps(Trap(tmp_path / "mark"))
+    (path / "other.pkl").write_bytes(trap)
+    digest = artifact_digest(path)
+    other = (path / "MLmodel").read_bytes().replace(b": model.pkl", b": other.pkl")
+    while_loading(swapping(path / name, {"MLmodel": other, "model.pkl": trap}[name], moment, in_place))
+    try:
+        loaded = load_model(path, digest)
+    except IntegrityError:
+        pass
+    else:
+        assert type(loaded.estimator) is LogisticRegression
+    assert not (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+@pytest.mark.parametrize("moment", [1, 2, 3])
+@pytest.mark.parametrize("name", ["MLmodel", "python_model.pkl"])
+def test_what_is_swapped_while_a_python_function_is_loaded_is_not_loaded(
+    tmp_path, while_loading, name, moment, in_place
+):
+    path = tmp_path / "model"
+    mlflow.pyfunc.save_model(path, python_model=Squares(), pip_requirements=["numpy"])
+    trap = pickle.dumps(Trap(tmp_path / "mark"))
+    (path / "other.pkl").write_bytes(trap)
+    digest = artifact_digest(path)
+    other = (path / "MLmodel").read_bytes().replace(b": python_model.pkl", b": other.pkl")
+    while_loading(swapping(path / name, {"MLmodel": other, "python_model.pkl": trap}[name], moment, in_place))
+    try:
+        loaded = load_model(path, digest)
+    except IntegrityError:
+        pass
+    else:
+        assert loaded.function(pandas.DataFrame({"x": [0.5]}))[0] == 0.25
+    assert not (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize("change", [lambda file: os.truncate(file, 2**21), lambda file: flip(file)])
+def test_a_model_that_changes_while_it_is_unpickled_is_refused(tmp_path, while_loading, change):
+    frame, label = features()
+    estimator = LogisticRegression()
+    estimator.padding = numpy.zeros(2**19)
+    path = save(tmp_path / "model", estimator, frame, label)
+
+    def listener(event, arguments):
+        if event == "pickle.find_class":
+            change(path / "model.pkl")
+
+    while_loading(listener)
+    with pytest.raises(HallmarkError, match="must not change while it is loaded"):
+        load_model(path, artifact_digest(path))
+
+
+def flip(file):
+    """Change the last bytes of a file in place."""
+    with file.open("r+b") as opened:
+        opened.seek(-50, os.SEEK_END)
+        opened.write(b"x")
+
+
+def test_a_model_that_is_longer_than_a_block_is_loaded_whole(tmp_path):
+    frame, label = features()
+    estimator = LogisticRegression()
+    estimator.padding = numpy.random.default_rng(0).normal(size=2**19)
+    path = save(tmp_path / "model", estimator, frame, label)
+    assert (load_model(path, artifact_digest(path)).estimator.padding == estimator.padding).all()
+
+
+def test_the_private_copy_of_a_python_function_is_gone_with_it(tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    mlflow.pyfunc.save_model(tmp_path / "model", python_model=Squares(), pip_requirements=["numpy"])
+    loaded = load_model(tmp_path / "model")
+    (copy,) = (tmp_path / "temporary").iterdir()
+    assert copy.stat().st_mode & 0o777 == 0o700
+    assert loaded.function(pandas.DataFrame({"x": [0.5]}))[0] == 0.25
+    del loaded
+    gc.collect()
+    assert not copy.exists()
+
+
+@pytest.mark.parametrize("broken", ["python_model.pkl", "digest"])
+def test_a_python_function_that_cannot_be_loaded_leaves_no_copy(tmp_path, monkeypatch, broken):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    mlflow.pyfunc.save_model(tmp_path / "model", python_model=Squares(), pip_requirements=["numpy"])
+    if broken != "digest":
+        (tmp_path / "model" / broken).write_bytes(b"broken")
+    with pytest.raises(HallmarkError):
+        load_model(tmp_path / "model", f"sha256:{'0' * 64}" if broken == "digest" else None)
+    assert not any((tmp_path / "temporary").iterdir())
+
+
+def test_a_python_function_without_a_temporary_folder_says_so(tmp_path, monkeypatch):
+    mlflow.pyfunc.save_model(tmp_path / "model", python_model=Squares(), pip_requirements=["numpy"])
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(EnvironmentFailure, match="There must be a temporary folder that can be written"):
+        load_model(tmp_path / "model")
 
 
 def test_a_broken_model_is_named(tmp_path):

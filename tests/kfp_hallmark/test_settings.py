@@ -50,6 +50,11 @@ def test_a_file_that_was_named_must_be_there(environment):
         settings.load(None if environment else "none.toml", environment)
 
 
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path):
+    (tmp_path / "hallmark.toml").write_text('[vertex]\nproject = "acme-ml"', encoding="utf-8-sig")
+    assert settings.load(tmp_path / "hallmark.toml", {}).vertex.project == "acme-ml"
+
+
 def test_paths_start_in_the_folder_of_the_file(load, tmp_path):
     loaded = load('[images]\nlock = "pins/images.json"')
     assert loaded.path(loaded.images.lock) == tmp_path / "pins" / "images.json"
@@ -99,6 +104,14 @@ def test_variables_of_other_things_are_left_alone(load):
         ("[retries]\nfactor = 1.5", r"retries\.factor must be a whole number; got a number"),
         ('[caching]\nenabled = "yes"', r"caching\.enabled must be true or false; got text"),
         ('[kubeflow]\npull_secrets = "x"', r"kubeflow\.pull_secrets must be a list; got text"),
+        ('[retries]\ncount = "2"', r"retries\.count must be a whole number; got text, '2'\."),
+        ("[retries]\nfactor = inf", r"retries\.factor must be a whole number; got a number, inf\."),
+        ("[retries]\ncount = 2026-01-02", r"retries\.count must be a whole number; got a date\."),
+        ("[retries]\ncount = 2026-01-02T03:04:05Z", r"retries\.count must be a whole number; got a date and time\."),
+        ("[retries]\ncount = 03:04:05", r"retries\.count must be a whole number; got a time\."),
+        ("[retries]\ncount = " + "9" * 5000, "must be a TOML file"),
+        ("[kubeflow]\npull_secrets = " + "[" * 2000, "must be a TOML file"),
+        ("[kubeflow]\nlabels = " + "{a = " * 2000, "must be a TOML file"),
         ("[kubeflow]\nlabels = ['x']", r"kubeflow\.labels must be a table; got a list"),
         ("[kubeflow.labels]\nteam = 3", r"kubeflow\.labels\.team must be text"),
         ("[[kubeflow.tolerations]]\nkeys = 'x'", r"no key 'keys' below \[kubeflow\.tolerations\[0\]\]"),
@@ -144,6 +157,19 @@ def test_variables_of_other_things_are_left_alone(load):
         ("[[kubeflow.tolerations]]\nkey = 'a'\neffect = 'No'", r"tolerations\[0\]\.effect must be one of NoSchedule"),
         ("[kubeflow.pvc]\nmount_path = '/x'", r"kubeflow\.pvc\.claim must name a PersistentVolumeClaim"),
         ("[kubeflow.pvc]\nclaim = 'x'\nmount_path = 'x'", r"kubeflow\.pvc\.mount_path must be an absolute path"),
+        ("[kubeflow.pvc]\nclaim = 'x'\nmount_path = '//'", r"kubeflow\.pvc\.mount_path must be an absolute path"),
+        ("[kubeflow.pvc]\nclaim = 'x'\nmount_path = '/a/../b'", r"mount_path must be .* without '\.' and '\.\.'; got"),
+        ("[kubeflow.pvc]\nclaim = 'x'\nmount_path = '/gcs/'", r"mount_path must be outside Kubeflow's own /gcs"),
+        ("[kubeflow.pvc]\nclaim = 'a.b'", r"pvc\.claim must be a PersistentVolumeClaim whose name a pod's volume can"),
+        ("[kubeflow.pvc]\nclaim = '" + "a" * 64 + "'", r"pvc\.claim must be a PersistentVolumeClaim whose name"),
+        ("[resources.small]\ncpu_limit = '٣'", r"small\.cpu_limit must be a quantity of processors"),
+        ("[resources.small]\nmemory_limit = '٣Gi'", r"small\.memory_limit must be a quantity of memory"),
+        ("[resources.small]\nmemory_limit = '" + "9" * 5000 + "'", r"small\.memory_limit must be a quantity of memory"),
+        ("[images]\nregistry = 'localhost:٣'", r"images\.registry must be a registry"),
+        ("[images]\nlock = ' '", r"images\.lock must be a name"),
+        ("[vertex]\nlocation = 'europe-west٣'", r"vertex\.location must be a region"),
+        ("[vertex]\napi_endpoint = 'a:٣'", r"vertex\.api_endpoint must be a host"),
+        ("[vertex.secrets]\nA = 'projects/p/secrets/s/versions/1٣'", r"vertex\.secrets\.A must be a version"),
         ("[resources.small]\ncpu_limit = '1.5m'", r"resources\.small\.cpu_limit must be a quantity of processors"),
         ("[resources.small]\ncpu_limit = '0'", r"resources\.small\.cpu_limit must be a quantity of processors above 0"),
         ("[resources.small]\nmemory_limit = '4GB'", r"resources\.small\.memory_limit must be a quantity of memory"),
@@ -178,6 +204,19 @@ def test_variables_of_other_things_are_left_alone(load):
             "[vertex.variables]\nA='x'\n[vertex.secrets]\nA = 'projects/p/secrets/s/versions/1'",
             "variable A must be in one",
         ),
+        (
+            "[mlflow]\ntracking_uri = 'http://m'\n[kubeflow.secrets.m]\na = 'MLFLOW_TRACKING_URI'",
+            r"MLFLOW_TRACKING_URI must be in one of mlflow\.tracking_uri and kubeflow\.secrets; it is in both",
+        ),
+        (
+            "[mlflow]\ntracking_uri = 'http://m'\n"
+            "[vertex.secrets]\nMLFLOW_TRACKING_URI = 'projects/p/secrets/s/versions/1'",
+            r"MLFLOW_TRACKING_URI must be in one of mlflow\.tracking_uri and vertex\.secrets; it is in both",
+        ),
+        (
+            "[kubeflow.pvc]\nclaim = 'x'\n[kubeflow.secrets.m]\na = 'HALLMARK_AUDIT_LOG'",
+            r"HALLMARK_AUDIT_LOG must be in one of kubeflow\.pvc and kubeflow\.secrets; it is in both",
+        ),
     ],
 )
 def test_refused(load, text, message):
@@ -204,9 +243,51 @@ def test_no_error_repeats_what_may_be_a_secret(load, text, secret):
     assert secret not in str(error.value)
 
 
+@pytest.mark.parametrize("platform", ["kubeflow", "vertex"])
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("MLFLOW_TRACKING_PASSWORD", "hunter2"),
+        ("MLFLOW_TRACKING_TOKEN", "hunter2"),
+        ("CLIENT_SECRET", "hunter2"),
+        ("AWS_SECRET_ACCESS_KEY", "hunter2"),
+        ("password", "hunter2"),
+        ("STORE", "postgresql://me:hunter2@db/mlflow"),
+        ("STORE", "redis://:hunter2@cache"),
+        ("INDEX", "https://hunter2@pypi.acme.com/simple"),
+        ("BLOB", "https://a.blob.core.windows.net/b?sv=2024&sig=hunter2"),
+    ],
+)
+def test_a_secret_in_plain_text_is_refused_with_where_it_belongs(load, platform, variable, value):
+    with pytest.raises(InputError, match=rf"{platform}\.variables\.{variable} must be no secret") as error:
+        load(f"[{platform}.variables]\n{variable} = '{value}'")
+    assert f"[{platform}.secrets]" in error.value.hint
+    assert "hunter2" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("AWS_ACCESS_KEY_ID", "AKIA"),
+        ("TOKENIZERS_PARALLELISM", "false"),
+        ("MONKEY", "x"),
+        ("STORE", "postgresql://me@db:5432/mlflow"),
+        ("PROXY", "http://proxy:3128/a@b"),
+        ("MAIL", "ml@acme.com"),
+        ("QUERY", "https://acme.com/?keyword=a&page=2"),
+    ],
+)
+def test_what_is_no_secret_is_taken(load, variable, value):
+    assert load(f"[kubeflow.variables]\n{variable} = '{value}'").kubeflow.variables == {variable: value}
+
+
 @pytest.mark.parametrize(
     ("variable", "text", "message"),
     [
+        ("HALLMARK_KUBEFLOW", "x", "no setting for the variable HALLMARK_KUBEFLOW"),
+        ("HALLMARK_RETRIES_COUNT", "1\nx = 2", "RETRIES_COUNT must be one value; it is several lines"),
+        ("HALLMARK_RETRIES_COUNT", "9" * 5000, "RETRIES_COUNT must be written as TOML writes a value"),
+        ("HALLMARK_KUBEFLOW_PULL_SECRETS", "[" * 2000, "PULL_SECRETS must be written as TOML writes a value"),
         ("HALLMARK_KUBEFLOW_HOTS", "x", "no setting for the variable HALLMARK_KUBEFLOW_HOTS.*\nHint: .*KUBEFLOW_HOST"),
         ("HALLMARK_RESOURCES_HUGE_CPU_LIMIT", "1", "no setting for the variable"),
         ("HALLMARK_KUBEFLOW_LABELS", "{team: risk}", "KUBEFLOW_LABELS must be written as TOML writes a value"),

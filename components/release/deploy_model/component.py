@@ -29,7 +29,7 @@ def deploy_model(
             kserve: storage_uri, serving_image, namespace and those of docs/kserve.md.
         serving_dir: Folder that local serves from; the model goes to <serving_dir>/<name>. Default:
             HALLMARK_SERVING_DIR.
-        alias: Alias that the version gets when it answers every request; a canary does not.
+        alias: Alias that the version gets when it answers every request; a canary, with less traffic, does not.
         tracking_uri: MLflow registry. Default: MLFLOW_TRACKING_URI.
 
     Returns:
@@ -39,7 +39,8 @@ def deploy_model(
     Raises:
         ReleaseRefused: If the decision is not a release, or no longer one.
         IntegrityError: If model, evidence or registration is not what was decided on.
-        InputError: If the target is unknown, an option cannot be used, or there is no serving folder.
+        InputError: If the target is unknown, an option cannot be used, there is no serving folder, or the model has no
+            signature by which it could be served.
         ServiceError: If the target's service refuses, fails or does not answer in time.
     """
     from kfp_hallmark.components.release.deploy_model.deploy import deploy

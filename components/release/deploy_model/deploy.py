@@ -15,6 +15,7 @@ from kfp_hallmark.contracts.artifacts import Artifact
 from kfp_hallmark.contracts.decision import Outcome, require_release
 from kfp_hallmark.contracts.digest import Manifest
 from kfp_hallmark.contracts.documents import write_json
+from kfp_hallmark.contracts.model import read_model_file
 from kfp_hallmark.contracts.registration import (
     DECISION_DIGEST_TAG,
     DECISION_TAG,
@@ -24,6 +25,7 @@ from kfp_hallmark.contracts.registration import (
 )
 from kfp_hallmark.contracts.release import Release
 from kfp_hallmark.errors import InputError, IntegrityError, nearest
+from kfp_hallmark.modeling import require_servable, signature_of
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -61,6 +63,7 @@ def deploy(
     place = TARGETS[target](deployment, serving_dir)
     require_alias(alias)
     decided = require_release(decision.path, model.path, decision.metadata.get("digest"))
+    require_servable(model.path, signature_of(read_model_file(model.path)))
     registered = Registration.read(registration.path)
     if registered.digest != decided.model.digest:
         raise IntegrityError(
@@ -77,7 +80,13 @@ def deploy(
             with tracking.reaching(registry.tracking_uri):
                 registry.set_registered_model_alias(registered.name, alias, registered.version)
     write_json(release.path, placed.release.to_json())
-    release.metadata.update(name=wanted.name, version=wanted.version, digest=wanted.model.digest, uri=placed.uri)
+    release.metadata.update(
+        name=wanted.name,
+        version=wanted.version,
+        digest=wanted.model.digest,
+        uri=placed.uri,
+        traffic=placed.release.traffic,
+    )
     return (placed.uri,)
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from kfp_hallmark import settings_checks as checks
+from kfp_hallmark.components.release.deploy_model.target import leads_already
 from kfp_hallmark.contracts.digest import short
 from kfp_hallmark.contracts.release import Release, reference_to
 from kfp_hallmark.errors import InputError
@@ -272,8 +273,10 @@ def manifest(
     spec = {key: value for key, value in (former or {}).items() if key not in ("predictor", "canary")}
     if options.traffic == 100:
         spec["predictor"] = predictor
-    elif former is None or leading(former) == release.reference:
+    elif former is None:
         raise InputError(f"deployment['traffic'] must be 100 where nothing else serves; got {options.traffic}.")
+    elif leading(former) == release.reference:
+        raise leads_already(options.traffic)
     elif mode == KNATIVE:
         spec["predictor"] = {**predictor, "canaryTrafficPercent": options.traffic}
     else:

@@ -64,7 +64,7 @@ class KServe:
         try:
             cluster.apply(change)
             address = f"{cluster.wait(wanted, mode)}/v1/models/{quote(parcel.release.name)}:predict"
-            yield Placed(_placed(parcel.release, wanted), address, leads=self.options.traffic == 100)
+            yield Placed(self._placed(parcel.release, wanted), address, leads=self.options.traffic == 100)
         except BaseException:
             cluster.restore(former, wanted)
             raise
@@ -85,15 +85,14 @@ class KServe:
         self._put(parcel)
         with writing(file) as temporary:
             temporary.write_text(yaml.safe_dump(wanted, sort_keys=False), encoding="utf-8")
-        return Placed(_placed(parcel.release, wanted), file.resolve().as_uri(), leads=False)
+        return Placed(self._placed(parcel.release, wanted), file.resolve().as_uri(), leads=False)
 
-
-def _placed(release: Release, wanted: Mapping[str, Any]) -> Release:
-    """Return a release with what led before it, as its manifest says."""
-    spec = wanted["spec"]
-    predictors = [spec["predictor"], *(entry["predictor"] for entry in spec.get("canary", []))]
-    own = next(predictor for predictor in predictors if released(predictor) == release.reference)
-    return replace(release, previous=released(own, PREVIOUS))
+    def _placed(self, release: Release, wanted: Mapping[str, Any]) -> Release:
+        """Return a release with its share of the requests and what led before it, as its manifest says."""
+        spec = wanted["spec"]
+        predictors = [spec["predictor"], *(entry["predictor"] for entry in spec.get("canary", []))]
+        own = next(predictor for predictor in predictors if released(predictor) == release.reference)
+        return replace(release, previous=released(own, PREVIOUS), traffic=self.options.traffic)
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from kfp_hallmark.components.release.deploy_model.target import Parcel, Placed
+from kfp_hallmark.contracts.decision import Decision
 from kfp_hallmark.contracts.digest import Manifest
-from kfp_hallmark.contracts.documents import write_json, writing
+from kfp_hallmark.contracts.documents import parse_time, write_json, writing
 from kfp_hallmark.contracts.options import read_options
 from kfp_hallmark.contracts.release import RELEASE_FILE, SERVING_VARIABLE, Release
 from kfp_hallmark.errors import InputError, IntegrityError
@@ -36,7 +37,8 @@ class Local:
         """Copy model and evidence, verify and rename them into place, then replace the release document."""
         home = self.root / parcel.release.name
         with _locked(home):
-            release = _succeed(parcel.release, home / RELEASE_FILE)
+            decided = Decision.read(parcel.decision).created
+            release = _succeed(parcel.release, home / RELEASE_FILE, decided)
             _place(parcel.model, home / release.path, release.model)
             _place(parcel.decision, home / release.decision, parcel.evidence)
             with _switched(home / RELEASE_FILE, release):
@@ -79,8 +81,15 @@ def _place(source: Path, place: Path, manifest: Manifest) -> None:
         )
 
 
-def _succeed(wanted: Release, file: Path) -> Release:
+def _succeed(wanted: Release, file: Path, decided: str) -> Release:
     """Return a release that says what was served before it; the one that is served already stays as it is.
+
+    The time at which that was deployed is nowhere else, so one before the decision or after now is not kept.
+
+    Args:
+        wanted: The release, deployed now.
+        file: The release that is served.
+        decided: When the decision was made.
 
     Raises:
         IntegrityError: If the folder's release is not whole, or of another registered model: where the case of letters
@@ -94,7 +103,10 @@ def _succeed(wanted: Release, file: Path) -> Release:
             f"The folder {str(file.parent)!r} must serve the registered model {current.name!r}; got {wanted.name!r}.",
             "Choose a name that differs by more than the case of its letters.",
         )
-    return current if current.reference == wanted.reference else replace(wanted, previous=current.reference)
+    if current.reference != wanted.reference:
+        return replace(wanted, previous=current.reference)
+    possible = parse_time(decided) <= parse_time(current.deployed) <= parse_time(wanted.deployed)
+    return current if possible else replace(wanted, previous=current.previous)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Protocol
 from kfp_hallmark.contracts.digest import Manifest
 from kfp_hallmark.contracts.registration import Registration
 from kfp_hallmark.contracts.release import Release
+from kfp_hallmark.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,14 @@ class Placed:
     release: Release
     uri: str
     leads: bool = True
+
+
+def leads_already(traffic: int) -> InputError:
+    """Return the error for a canary of what leads: a share of the requests would be left to nobody's champion."""
+    return InputError(
+        f"deployment['traffic'] must be 100 for the version that leads; got {traffic}.",
+        "To give a canary beside it more, deploy the canary with a greater traffic.",
+    )
 
 
 class Target(Protocol):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from kfp_hallmark.components.release.deploy_model.target import Parcel, Placed
+from kfp_hallmark.components.release.deploy_model.target import Parcel, Placed, leads_already
 from kfp_hallmark.contracts.digest import short
 from kfp_hallmark.contracts.options import read_options
 from kfp_hallmark.contracts.release import Release
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from google.cloud.aiplatform_v1 import types
 
 NEW = "0"
-"""How a traffic split names the model that is just being deployed."""
+"""How a traffic split names a model that is not deployed yet."""
 
 
 @dataclass(frozen=True)
@@ -117,28 +117,36 @@ class VertexEndpoint:
 
     @contextmanager
     def placing(self, parcel: Parcel) -> Iterator[Placed]:
-        """Deploy a model beside those that serve, and give it its share of the requests, in one call.
+        """Deploy a model beside those that serve, and then, in one call, give it its share of the requests.
 
-        One that is deployed already only gets its share: this is how a canary is promoted, and how a former version is
-        rolled back to. What an earlier try left under way is waited for first. When the block raises, the requests
-        are shared, and the alias in the Model Registry is, as before.
+        It gets none before that call, so that what ends after nobody waits for it any more changes nothing for them.
+        One that is deployed already, on the machines that are asked for, only gets its share: this is how a canary is
+        promoted, how a former version is rolled back to, and how what an earlier try began is completed. When the block
+        raises, the requests are shared, and the alias in the Model Registry is, as before.
         """
         leads = self.options.traffic == 100
         if leads:
             require_version_alias(parcel.alias)
         vertex, version = self._verified(parcel)
-        endpoint = self._settled(vertex, self._endpoint(vertex, parcel.release))
-        split = dict(endpoint.traffic_split)
-        placed = replace(parcel.release, previous=_previous(vertex, endpoint, version))
+        if not leads and parcel.alias in version.version_aliases:
+            raise leads_already(self.options.traffic)
+        before = self._endpoint(vertex, parcel.release)
+        self._shared(before, version, NEW)
+        endpoint = before if before.name else self._create(vertex, parcel.release)
+        endpoint, deployed = self._deploy(vertex, endpoint, version, parcel.release)
+        former = _previous(vertex, before, version)
+        placed = replace(parcel.release, previous=former, traffic=self.options.traffic)
+        split, wanted = dict(endpoint.traffic_split), self._shared(endpoint, version, deployed)
         try:
-            endpoint = self._deploy(vertex, endpoint, version, parcel.release)
+            if split != wanted:
+                with reaching(f"share the requests of {endpoint.name}"):
+                    _share(vertex, endpoint, wanted)
             with _led(vertex, version, parcel.alias) if leads else nullcontext():
                 yield Placed(placed, f"https://{vertex.host}/v1/{endpoint.name}:predict", leads)
         except BaseException:
             self._share_again(vertex, endpoint, split)
             raise
-        if leads:
-            self._retire(vertex, endpoint, version)
+        self._retire(vertex, endpoint, version, parcel.release, wanted)
 
     def _verified(self, parcel: Parcel) -> tuple[Vertex, types.Model]:
         """Return the service and the version to deploy, whose package is what was decided on.
@@ -170,8 +178,8 @@ class VertexEndpoint:
         verify_package(version.artifact_uri, parcel.release, parcel.evidence)
         return vertex, version
 
-    def _endpoint(self, vertex: Vertex, release: Release) -> str:
-        """Return the name of the endpoint, which is made when it is not there.
+    def _endpoint(self, vertex: Vertex, release: Release) -> types.Endpoint:
+        """Return the endpoint, on which nothing is under way any more; an empty one when it is not there.
 
         Raises:
             InputError: If it is there, but not for this registered model: its traffic is not ours to take.
@@ -180,15 +188,13 @@ class VertexEndpoint:
         from google.cloud.aiplatform_v1 import types
 
         identifier, mine = self.options.endpoint or resource_id(release.name), resource_id(release.name)
-        name, task = f"{vertex.parent}/endpoints/{identifier}", f"make the endpoint {identifier}"
-        vertex.settle(vertex.endpoints, name, task)
-        with reaching(task):
+        name = f"{vertex.parent}/endpoints/{identifier}"
+        vertex.settle(vertex.endpoints, name, f"end what is under way on the endpoint {identifier}")
+        with reaching(f"show the endpoint {identifier}"):
             try:
                 found = vertex.endpoints.get_endpoint(name=name, **reading())
             except NotFound:
-                endpoint = types.Endpoint(display_name=release.name, labels={**self.options.labels, NAME_LABEL: mine})
-                request = types.CreateEndpointRequest(parent=vertex.parent, endpoint=endpoint, endpoint_id=identifier)
-                found = vertex.finish(vertex.endpoints.create_endpoint(request, timeout=CALL_SECONDS), task)
+                return types.Endpoint()
         if found.labels.get(NAME_LABEL) != mine:
             raise InputError(
                 f"The endpoint {identifier} must have the label {NAME_LABEL} {mine}; "
@@ -196,33 +202,54 @@ class VertexEndpoint:
                 f"If it is to serve {release.name!r}: "
                 f"`gcloud ai endpoints update {identifier} --update-labels={NAME_LABEL}={mine}`.",
             )
-        return str(found.name)
+        return found
 
-    def _settled(self, vertex: Vertex, name: str) -> types.Endpoint:
-        """Return an endpoint on which nothing is under way."""
-        task = f"deploy to {name}"
-        vertex.settle(vertex.endpoints, name, task)
+    def _create(self, vertex: Vertex, release: Release) -> types.Endpoint:
+        from google.cloud.aiplatform_v1 import types
+
+        mine = resource_id(release.name)
+        identifier = self.options.endpoint or mine
+        endpoint = types.Endpoint(display_name=release.name, labels={**self.options.labels, NAME_LABEL: mine})
+        request = types.CreateEndpointRequest(parent=vertex.parent, endpoint=endpoint, endpoint_id=identifier)
+        task = f"make the endpoint {identifier}"
         with reaching(task):
-            return vertex.endpoints.get_endpoint(name=name, **reading())
+            operation = vertex.endpoints.create_endpoint(request, timeout=CALL_SECONDS)
+        made: types.Endpoint = vertex.finish(operation, task)
+        return made
 
     def _deploy(
         self, vertex: Vertex, endpoint: types.Endpoint, version: types.Model, release: Release
-    ) -> types.Endpoint:
-        """Give a version its share of the requests, and deploy it first when it is not."""
+    ) -> tuple[types.Endpoint, str]:
+        """Deploy a version without any requests, unless it is deployed with these options.
+
+        Returns:
+            The endpoint, and the deployed model's id.
+        """
         from google.cloud.aiplatform_v1 import types
 
-        task = f"deploy {release.name} {release.version}"
-        deployed = next((entry.id for entry in endpoint.deployed_models if _is(entry, version)), NEW)
-        split = shared(endpoint.traffic_split, deployed, self.options.traffic)
+        wanted = self._deployed_model(version, release)
+        found = [
+            entry for entry in endpoint.deployed_models if _is(entry, version) and _machines(entry) == _machines(wanted)
+        ]
+        if found:
+            return endpoint, str(max(found, key=_standing(endpoint)).id)
+        task = f"deploy {_display_name(release)}"
+        request = types.DeployModelRequest(endpoint=endpoint.name, deployed_model=wanted)
         with reaching(task):
-            if deployed == NEW:
-                request = types.DeployModelRequest(
-                    endpoint=endpoint.name, deployed_model=self._deployed_model(version, release), traffic_split=split
-                )
-                vertex.finish(vertex.endpoints.deploy_model(request, timeout=CALL_SECONDS), task)
-            elif split != dict(endpoint.traffic_split):
-                _share(vertex, endpoint, split)
-            return vertex.endpoints.get_endpoint(name=endpoint.name, **reading())
+            operation = vertex.endpoints.deploy_model(request, timeout=CALL_SECONDS)
+        made = vertex.finish(operation, task).deployed_model
+        with reaching(task):
+            return vertex.endpoints.get_endpoint(name=endpoint.name, **reading()), str(made.id)
+
+    def _shared(self, endpoint: types.Endpoint, version: types.Model, deployed: str) -> dict[str, int]:
+        """Return the traffic split in which a version has its share, and none of it on other machines.
+
+        Raises:
+            InputError: If it would be a canary, and no other version gets requests.
+        """
+        others = {entry.id for entry in endpoint.deployed_models if not _is(entry, version)}
+        split = {key: part for key, part in endpoint.traffic_split.items() if key in others}
+        return shared(split, deployed, self.options.traffic)
 
     def _deployed_model(self, version: types.Model, release: Release) -> types.DeployedModel:
         from google.cloud.aiplatform_v1 import types
@@ -234,7 +261,7 @@ class VertexEndpoint:
             machine.accelerator_count = options.accelerator_count
         return types.DeployedModel(
             model=f"{version.name}@{version.version_id}",
-            display_name=f"{release.name} {release.version}",
+            display_name=_display_name(release),
             service_account=options.service_account or "",
             dedicated_resources=types.DedicatedResources(
                 machine_spec=machine,
@@ -250,17 +277,20 @@ class VertexEndpoint:
             if dict(now.traffic_split) != split:
                 _share(vertex, now, split)
 
-    def _retire(self, vertex: Vertex, endpoint: types.Endpoint, version: types.Model) -> None:
-        """Undeploy the oldest former versions that get no requests, all but as many as are to be kept."""
-        former = [
+    def _retire(
+        self, vertex: Vertex, endpoint: types.Endpoint, version: types.Model, release: Release, split: Mapping[str, int]
+    ) -> None:
+        """Undeploy what gets no requests any more: the same registered version, on other machines or with an earlier
+        decision, and, when it leads, all former versions but as many as are to be kept, those that served last."""
+        idle = [
             entry
             for entry in endpoint.deployed_models
-            if _model(entry.model) == _model(version.name)
-            and not _is(entry, version)
-            and not endpoint.traffic_split.get(entry.id)
+            if _model(entry.model) == _model(version.name) and not split.get(entry.id)
         ]
-        former.sort(key=lambda entry: entry.create_time, reverse=True)
-        for entry in former[self.options.keep :]:
+        others = [entry for entry in idle if entry.display_name != _display_name(release)]
+        former = sorted(others, key=_standing(endpoint), reverse=True)
+        kept = former[: self.options.keep] if self.options.traffic == 100 else former
+        for entry in (entry for entry in idle if entry not in kept):
             task = f"undeploy {entry.display_name}"
             with reaching(task):
                 operation = vertex.endpoints.undeploy_model(
@@ -306,27 +336,35 @@ def _share(vertex: Vertex, endpoint: types.Endpoint, split: Mapping[str, int]) -
 
 @contextmanager
 def _led(vertex: Vertex, version: types.Model, alias: str) -> Iterator[None]:
-    """Move an alias in the Model Registry to a version, and back when the block raises."""
-    from google.api_core.exceptions import NotFound
-
-    name = f"{version.name}@{version.version_id}"
-    merge = vertex.models.merge_version_aliases
-    with reaching(f"move the alias {alias}"):
-        try:
-            former = vertex.models.get_model(name=f"{version.name}@{alias}", **reading())
-        except NotFound:
-            former = None
-        if former is None or former.version_id != version.version_id:
-            merge(name=name, version_aliases=[alias], timeout=CALL_SECONDS)
+    """Move an alias in the Model Registry to a version, and back when that or the block raises."""
+    former, number, merge = _holder(vertex, version, alias), version.version_id, vertex.models.merge_version_aliases
     try:
+        if former != number:
+            with reaching(f"move the alias {alias}"):
+                merge(name=f"{version.name}@{number}", version_aliases=[alias], timeout=CALL_SECONDS)
         yield
     except BaseException:
-        with reaching(f"move the alias {alias} back"):
-            if former is None:
-                merge(name=name, version_aliases=[f"-{alias}"], timeout=CALL_SECONDS)
-            elif former.version_id != version.version_id:
-                merge(name=f"{former.name}@{former.version_id}", version_aliases=[alias], timeout=CALL_SECONDS)
+        if former != number and _holder(vertex, version, alias) == number:
+            with reaching(f"move the alias {alias} back"):
+                change = alias if former else f"-{alias}"
+                name = f"{version.name}@{former or number}"
+                merge(name=name, version_aliases=[change], timeout=CALL_SECONDS)
         raise
+
+
+def _holder(vertex: Vertex, version: types.Model, alias: str) -> str | None:
+    """Return the version that has an alias; None when none has."""
+    from google.api_core.exceptions import NotFound
+
+    with reaching(f"show what has the alias {alias}"):
+        try:
+            return str(vertex.models.get_model(name=f"{version.name}@{alias}", **reading()).version_id)
+        except NotFound:
+            return None
+
+
+def _display_name(release: Release) -> str:
+    return f"{release.name} {release.version}"
 
 
 def _model(name: str) -> str:
@@ -339,12 +377,31 @@ def _is(deployed: types.DeployedModel, version: types.Model) -> bool:
     return (_model(deployed.model), deployed.model_version_id) == (_model(version.name), version.version_id)
 
 
+def _machines(deployed: types.DeployedModel) -> tuple[object, ...]:
+    """Return what a model is deployed on, and as whom it runs."""
+    resources = deployed.dedicated_resources
+    machine = resources.machine_spec
+    return (
+        machine.machine_type,
+        machine.accelerator_type,
+        machine.accelerator_count,
+        resources.min_replica_count,
+        resources.max_replica_count,
+        deployed.service_account,
+    )
+
+
+def _standing(endpoint: types.Endpoint) -> Callable[[types.DeployedModel], tuple[Any, ...]]:
+    """Return what orders deployed models by their share of the requests, and those with the same by their age."""
+    return lambda entry: (endpoint.traffic_split.get(entry.id, 0), entry.create_time)
+
+
 def _previous(vertex: Vertex, endpoint: types.Endpoint, version: types.Model) -> Mapping[str, str] | None:
     """Return what served before a version: the other one with most of the requests, of these the latest."""
     others = [entry for entry in endpoint.deployed_models if not _is(entry, version)]
     if not others:
         return None
-    former = max(others, key=lambda entry: (endpoint.traffic_split.get(entry.id, 0), entry.create_time))
+    former = max(others, key=_standing(endpoint))
     name = f"{former.model.partition('@')[0]}@{former.model_version_id}"
     with reaching(f"show {name}"):
         uri = vertex.models.get_model(name=name, **reading()).artifact_uri

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kfp_hallmark.component import Traits
 from kfp_hallmark.lint.rule import BACKENDS, Problem, Severity, rule
-from kfp_hallmark.lint.spec import Spec, Task
+from kfp_hallmark.lint.spec import Spec
 
 
 @rule(
@@ -22,11 +21,5 @@ def cached_effect(spec: Spec) -> Iterator[Problem]:
     Only components made with `kfp_hallmark.component` say whether they are pure; of others nobody can know.
     """
     for task in spec.tasks:
-        traits = _traits(task)
-        if traits and not traits.pure and task.value.get("cachingOptions", {}).get("enableCache"):
+        if task.traits and not task.traits.pure and task.value.get("cachingOptions", {}).get("enableCache"):
             yield Problem((*task.path, "cachingOptions"), task.name)
-
-
-def _traits(task: Task) -> Traits | None:
-    command = task.container.get("command", ())
-    return Traits.read(command[-1]) if command else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kfp_hallmark.lint.quantities import quantities
 from kfp_hallmark.lint.rule import VERTEX, Problem, Severity, rule
 from kfp_hallmark.lint.spec import Spec
 from kfp_hallmark.settings_checks import VERTEX_CPUS, VERTEX_MEMORY, byte_count
@@ -19,8 +20,11 @@ from kfp_hallmark.settings_checks import VERTEX_CPUS, VERTEX_MEMORY, byte_count
 def machine_too_large(spec: Spec) -> Iterator[Problem]:
     """A step asks for more than 96 processors or 624 GB of memory, which is the most that Vertex AI gives."""
     for path, container in spec.containers.items():
-        resources = container.get("resources", {})
-        if resources.get("cpuLimit", 0) > VERTEX_CPUS:
-            yield Problem((*path, "resources", "cpuLimit"), f"{resources['cpuLimit']:g} processors")
-        if resources.get("memoryLimit", 0) * 10**9 > byte_count(VERTEX_MEMORY):
-            yield Problem((*path, "resources", "memoryLimit"), f"{resources['memoryLimit']:g} GB")
+        given = quantities(container)
+        for field, most, unit, text in (
+            ("cpuLimit", VERTEX_CPUS, 1, "processors"),
+            ("memoryLimit", byte_count(VERTEX_MEMORY), 10**9, "GB"),
+        ):
+            found = given.get(field)
+            if found and found.value is not None and found.value > most:
+                yield Problem((*path, "resources", found.key), f"{float(found.value / unit):g} {text}")

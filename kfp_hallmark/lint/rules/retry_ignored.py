@@ -21,7 +21,6 @@ def retry_ignored(spec: Spec) -> Iterator[Problem]:
     Releases below 2.14 read no retries at all; none reads those of importers.
     """
     for task in spec.tasks:
-        retries = task.value.get("retryPolicy", {}).get("maxRetryCount", 0)
-        if retries:
+        if task.retries:
             below = None if "importer" in task.executor else (2, 14)
-            yield Problem((*task.path, "retryPolicy"), f"{retries} retries", below=below)
+            yield Problem((*task.path, "retryPolicy"), f"{task.retries} retries", below=below)

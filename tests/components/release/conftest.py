@@ -188,15 +188,25 @@ def candidate(judged_model, tmp_path):
 
 
 @pytest.fixture
-def another(write_model, write_verdict, tmp_path, candidate):
-    """A second model, decided on, under the first one's name."""
-    root = tmp_path / "another"
-    model = write_model(root / "model", weights="2.5 0.75")
-    about = {"model": artifact_digest(model), "dataset": "sha256:" + "3" * 64}
-    verdicts = {gate: write_verdict(root / f"{gate}.json", gate, about) for gate in GATES}
-    made = Candidate(model, verdicts, root)
-    made.name = candidate.name
-    return made
+def follow(write_model, write_verdict, tmp_path, candidate):
+    """Make a further model, as write_model does, decided on, under the first one's name."""
+
+    def follow(folder, **model):
+        root = tmp_path / folder
+        path = write_model(root / "model", **model)
+        about = {"model": artifact_digest(path), "dataset": "sha256:" + "3" * 64}
+        verdicts = {gate: write_verdict(root / f"{gate}.json", gate, about) for gate in GATES}
+        made = Candidate(path, verdicts, root)
+        made.name = candidate.name
+        return made
+
+    return follow
+
+
+@pytest.fixture
+def another(follow):
+    """A second model."""
+    return follow("another", weights="2.5 0.75")
 
 
 IMAGE = f"{LOCATION}-docker.pkg.dev/{PROJECT}/hallmark/serve@sha256:{'5' * 64}"

@@ -7,12 +7,13 @@ from google.cloud.aiplatform_v1 import types
 from google.protobuf import empty_pb2, json_format
 
 JOB_ID = r"[a-z][-a-z0-9]{0,127}"
-CRON = r"((CRON_)?TZ=[A-Za-z]+(/[A-Za-z_]+)* )?([0-9*,/-]+ ){4}[0-9*,/-]+"
+CRON = r"((CRON_)?TZ=[A-Za-z0-9_+/-]+ )?([0-9A-Za-z*?,/-]+ ){4}[0-9A-Za-z*?,/-]+"
 ENDED = {
     types.PipelineState.PIPELINE_STATE_SUCCEEDED,
     types.PipelineState.PIPELINE_STATE_FAILED,
     types.PipelineState.PIPELINE_STATE_CANCELLED,
 }
+ENDS = {False: types.PipelineState.PIPELINE_STATE_SUCCEEDED, True: types.PipelineState.PIPELINE_STATE_FAILED}
 
 
 class Pipelines:
@@ -25,7 +26,34 @@ class Pipelines:
 
     def __init__(self):
         super().__init__()
-        self.jobs, self.schedules = {}, {}
+        self.jobs, self.schedules, self.stages = {}, {}, []
+
+    def goes(self, *stages):
+        """Say how the jobs go: for each look at one the states of its tasks; then it ends as these say.
+
+        A stage may also be a function, which is called.
+        """
+        self.stages = [*stages, None]
+
+    def _advance(self, job):
+        """Go on to what the next look at a job is to see."""
+        if not self.stages or job.state in ENDED:
+            return
+        stage = self.stages.pop(0)
+        if callable(stage):
+            stage()
+        elif stage is None:
+            failed = any(task.state.name == "FAILED" for task in job.job_detail.task_details)
+            job.state, job.end_time = ENDS[failed], self.now()
+        else:
+            job.state = types.PipelineState.PIPELINE_STATE_RUNNING
+            job.job_detail.task_details = [
+                {"task_id": 1, "task_name": job.name.rpartition("/")[2], "state": "RUNNING"},
+                *(
+                    {"task_id": number, "parent_task_id": 1, "task_name": name, "state": state}
+                    for number, (name, state) in enumerate(stage.items(), 2)
+                ),
+            ]
 
     def job(self, name):
         name = self.canonical(name)
@@ -78,7 +106,10 @@ class Pipelines:
         return made
 
     def get_pipeline_job(self, request):
-        return self.job(request.name)
+        job = self.job(request.name)
+        answer = types.PipelineJob(job)
+        self._advance(job)
+        return answer
 
     def list_pipeline_jobs(self, request):
         parent = self.location(request.parent)

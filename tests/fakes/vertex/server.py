@@ -60,6 +60,7 @@ class Service(Operations, Models, Endpoints, Pipelines, Metadata):
         self.revision = 0
         self.calls = []
         self.faults = {}
+        self.cuts = {}
         self.courses = {}
         self.arrived = {}
         self.gate = None
@@ -117,6 +118,10 @@ class Service(Operations, Models, Endpoints, Pipelines, Metadata):
         """Let the next calls of a method fail; with `after`, what they ask for is done all the same."""
         self.faults[method] = Fault(Refusal(code, message), times, after)
 
+    def cut(self, number, after):
+        """Lose the connection at the call that so many calls come before; with `after`, when it was carried out."""
+        self.cuts = {len(self.calls) + number + 1: Fault(Refusal("UNAVAILABLE", "Socket closed"), 1, after)}
+
     def fail_operation(self, method, code, message="As the test wants."):
         """Let the next operation of a method end badly."""
         self.courses.setdefault(method, []).append({"failure": Refusal(code, message)})
@@ -152,7 +157,7 @@ class Service(Operations, Models, Endpoints, Pipelines, Metadata):
             raise Refusal("UNIMPLEMENTED", f"{method.path} is not spoken here.")
         with self.lock:
             self.calls.append(method.name)
-            fault = self.faults.get(method.name)
+            fault = self.cuts.pop(len(self.calls), None) or self.faults.get(method.name)
             failing = fault is not None and fault.times > 0
             if failing:
                 fault.times -= 1
@@ -200,7 +205,7 @@ class VertexFake(Service):
         return self
 
     def __exit__(self, *error):
-        self.server.stop(grace=0).wait()
+        assert self.server.stop(grace=0).wait(timeout=60)
         self.web.shutdown()
         self.web.server_close()
 

@@ -157,6 +157,7 @@ class Server(http.server.ThreadingHTTPServer):
     """A server whose clients may leave at any time."""
 
     daemon_threads = True
+    request_queue_size = 128
 
     def handle_error(self, request, client_address):
         if not isinstance(sys.exception(), ConnectionError):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -23,8 +24,10 @@ DECIDED = {"load-dataset": "SUCCEEDED", "decide-release": "SUCCEEDED"}
 
 @pytest.fixture
 def folder(kubeflow, tmp_path, monkeypatch):
-    """A working folder with settings that lead to the service."""
+    """A working folder with settings that lead to the service, and images that are pinned."""
     (tmp_path / "hallmark.toml").write_text(f'[kubeflow]\nhost = "{kubeflow.host}"\n')
+    references = {image(name): f"{lock.repository(image(name))}@sha256:{'a' * 64}" for name in ENVIRONMENTS}
+    lock.write(tmp_path / lock.FILE, references)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -92,8 +95,6 @@ def test_a_compiled_pipeline_is_submitted(hallmark, kubeflow):
 
 
 def test_a_pipeline_of_ours_and_one_of_the_users_are_compiled_first(hallmark, kubeflow, folder):
-    references = {image(name): f"{lock.repository(image(name))}@sha256:{'a' * 64}" for name in ENVIRONMENTS}
-    lock.write(folder / "images.lock.json", references)
     (folder / "mine.py").write_text(
         "from kfp import dsl\nfrom kfp_hallmark.component import component\n\n"
         '@component(environment="release")\ndef tell(day: int):\n    print(day)\n\n'
@@ -117,7 +118,6 @@ def test_no_cache_reuses_no_step(hallmark, kubeflow):
     ("arguments", "message"),
     [
         (["governed_trainin"], "Did you mean 'governed_training'?"),
-        (["governed_training", *GIVEN], "The images must be pinned by a file"),
         ([SPEC, "--params", EXAMPLE], "'data_uri' must be a URI, or an absolute path that the steps see"),
         ([SPEC], "missing: "),
         ([SPEC, *GIVEN, "--set", "seed=one"], "'seed' must be of type int"),
@@ -135,6 +135,16 @@ def test_wrong_usage_is_told_before_anything_is_sent(hallmark, kubeflow, argumen
     assert code == 2
     assert message in " ".join(errors.split())
     assert "Traceback" not in errors
+    assert kubeflow.calls == []
+
+
+@pytest.mark.parametrize("pipeline", ["governed_training", SPEC])
+def test_images_that_nothing_pins_are_not_sent(hallmark, kubeflow, folder, pipeline):
+    (folder / lock.FILE).unlink()
+    code, _, errors = hallmark("submit", pipeline, "--platform", "kubeflow", *GIVEN)
+    assert code == 2
+    assert "The images must be pinned by a file" in errors
+    assert "Run `hallmark image push`, then `hallmark image lock`." in errors
     assert kubeflow.calls == []
 
 
@@ -190,6 +200,35 @@ def test_ctrl_c_leaves_the_run_running(folder, submitted, kubeflow):
     assert "run_service_terminate_run" not in kubeflow.calls
 
 
+def test_printed_commands_name_the_settings_that_were_given(hallmark, kubeflow, folder):
+    (folder / "hallmark.toml").rename(folder / "our settings.toml")
+    named = ("--platform", "kubeflow", "--settings", "our settings.toml")
+    given = "--platform kubeflow --settings 'our settings.toml'"
+    kubeflow.course(DECIDED, lambda: kubeflow.fail("run_service_get_run", 401), DECIDED)
+    code, output, _ = hallmark("submit", SPEC, *named, *GIVEN)
+    run_id = fields(output)["id"]
+    assert (code, fields(output)["wait"]) == (0, f"hallmark runs wait {run_id} {given}")
+
+    code, _, errors = hallmark("runs", "wait", run_id, *named)
+    assert code == 1
+    again = errors.partition("Take the wait up again: ")[2].strip()
+    assert again == f"hallmark runs wait {run_id} {given}"
+    assert hallmark(*shlex.split(again)[1:])[0] == 0
+
+    kubeflow.fail("run_service_create_run", 504)
+    _, _, errors = hallmark("submit", SPEC, *named, *GIVEN)
+    assert f"Look with `hallmark runs list {given}`" in errors
+    hallmark("submit", SPEC, *named, *GIVEN, "--every", "6h")
+    _, _, errors = hallmark("submit", SPEC, *named, *GIVEN, "--every", "6h")
+    assert f"`hallmark runs unschedule {next(iter(kubeflow.recurring_runs))} {given}`" in errors
+
+
+def test_the_settings_that_are_found_by_themselves_are_not_named(hallmark, folder, monkeypatch):
+    monkeypatch.setenv("HALLMARK_SETTINGS", str(folder / "hallmark.toml"))
+    _, output, _ = hallmark("submit", SPEC, "--platform", "kubeflow", *GIVEN)
+    assert fields(output)["wait"] == f"hallmark runs wait {fields(output)['id']} --platform kubeflow"
+
+
 def test_runs_are_listed_shown_and_cancelled(hallmark, submitted):
     first, second = submitted(DECIDED), submitted(DECIDED)
     code, output, _ = hallmark("runs", "list", "--platform", "kubeflow")
@@ -218,6 +257,41 @@ def test_a_run_that_is_not_there_is_wrong_usage(hallmark):
     assert "A run must be one that Kubeflow has; got 'absent'." in errors
 
 
+@pytest.mark.parametrize("given", ["", "a/b", "a b"])
+@pytest.mark.parametrize("command", ["show", "wait", "cancel", "unschedule"])
+def test_an_id_that_cannot_be_is_wrong_usage(hallmark, kubeflow, command, given):
+    code, _, errors = hallmark("runs", command, given, "--platform", "kubeflow")
+    assert code == 2
+    assert f"must be 1 to 128 letters, digits and hyphens; got {given!r}." in errors
+    assert kubeflow.calls == []
+
+
+COMMANDS = {
+    "submit": ("submit", SPEC, *GIVEN),
+    "schedule": ("submit", SPEC, *GIVEN, "--cron", "0 6 * * 1"),
+    "list": ("runs", "list"),
+    "list of an experiment": ("runs", "list", "--experiment", "risk"),
+    "show": ("runs", "show", "first"),
+    "wait": ("runs", "wait", "first"),
+    "cancel": ("runs", "cancel", "first"),
+    "schedules": ("runs", "schedules"),
+    "unschedule": ("runs", "unschedule", "first"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 429, 500, 503])
+def test_a_service_that_refuses_every_call_is_told(hallmark, kubeflow, monkeypatch, command, status):
+    monkeypatch.setattr(following, "PATIENCE_SECONDS", 0.0)
+    kubeflow.refusing = status
+    code, _, errors = hallmark(*COMMANDS[command], "--platform", "kubeflow")
+    assert code in (1, 2)
+    error, *hint = errors.splitlines()
+    assert error.startswith("Error: ")
+    assert len(hint) <= 1
+    assert hint or status in (400, 404, 409)
+
+
 @pytest.mark.parametrize(("option", "when"), [(("--cron", "0 6 * * 1"), "0 6 * * 1"), (("--every", "6h"), "every 6 h")])
 def test_a_schedule_is_made_listed_and_removed(hallmark, kubeflow, option, when):
     code, output, _ = hallmark("submit", SPEC, "--platform", "kubeflow", *GIVEN, *option, "--run-name", "weekly")
@@ -227,6 +301,9 @@ def test_a_schedule_is_made_listed_and_removed(hallmark, kubeflow, option, when)
     _, output, _ = hallmark("runs", "schedules", "--platform", "kubeflow")
     assert "weekly" in output
     assert when in output
+    code, _, errors = hallmark("submit", SPEC, "--platform", "kubeflow", *GIVEN, *option, "--run-name", "weekly")
+    assert (code, len(kubeflow.recurring_runs)) == (2, 1)
+    assert f"there is a schedule 'weekly', {when}." in errors
     assert hallmark("runs", "unschedule", schedule_id, "--platform", "kubeflow")[0] == 0
     assert kubeflow.recurring_runs == {}
 

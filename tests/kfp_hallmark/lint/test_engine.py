@@ -1,6 +1,7 @@
 """Rules as a whole, what they are held against, and the page on them."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -94,6 +95,15 @@ def test_only_backends_that_are_asked_for_are_named(spec):
     (finding,) = lint.check(spec, lint.Target(("docker", "local")), lint.chosen(["HM501"]))
     assert finding.affected == "Docker"
     assert lint.check(spec, lint.Target(("local",)), lint.chosen(["HM501"])) == []
+
+
+def test_what_no_version_that_is_asked_for_has_is_told_of_other_backends(spec):
+    rule = replace(next(iter(lint.chosen(["HM501"]))), check=lambda spec: [Problem((), "x", since=(2, 14))])
+    old = lint.Target((lint.KUBEFLOW, "vertex"), (lint.version("2.5"),))
+    assert [finding.affected for finding in lint.check(spec, old, [rule])] == ["Vertex AI"]
+    assert [finding.affected for finding in lint.check(spec, lint.Target(), [rule])] == [
+        "Kubeflow from 2.14 on, Vertex AI, Docker"
+    ]
 
 
 def test_what_a_spec_is_meant_for(spec):

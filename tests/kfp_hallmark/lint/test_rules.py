@@ -2,12 +2,15 @@
 
 # KFP reads annotations that ruff would rewrite.
 # ruff: noqa: UP006, UP035, UP045
+from decimal import Decimal
 from typing import List, NamedTuple, Optional
 
 import pytest
 from kfp import dsl, kubernetes
 
 from kfp_hallmark import components, lint, pipelines
+from kfp_hallmark.component import component
+from kfp_hallmark.lint.quantities import read
 
 IMAGE = f"python@sha256:{'0' * 64}"
 
@@ -421,6 +424,71 @@ def test_retry_ignored(compiled, details):
     assert details("HM111", compiled(retrying), version="2.14") == ["3 retries"]
 
 
+@pytest.mark.parametrize(
+    ("resources", "found"),
+    [
+        ({"resourceCpuLimit": "two"}, ["resourceCpuLimit 'two'"]),
+        ({"resourceCpuLimit": "-1"}, ["resourceCpuLimit '-1'"]),
+        ({"resourceCpuLimit": "1 "}, ["resourceCpuLimit '1 '"]),
+        ({"resourceCpuLimit": "٣"}, ["resourceCpuLimit '٣'"]),
+        ({"resourceMemoryLimit": "512K"}, ["resourceMemoryLimit '512K'"]),
+        ({"resourceMemoryLimit": "4GB"}, ["resourceMemoryLimit '4GB'"]),
+        ({"cpuLimit": "Infinity"}, ["cpuLimit 'Infinity'"]),
+        ({"memoryRequest": "NaN"}, ["memoryRequest 'NaN'"]),
+        ({"cpuRequest": -2}, ["cpuRequest '-2.0'"]),
+        ({"cpuRequest": 2, "cpuLimit": 1}, ["cpuRequest 2.0 above cpuLimit 1.0"]),
+        (
+            {"resourceCpuRequest": "1001m", "cpuRequest": 1, "resourceCpuLimit": "1"},
+            ["resourceCpuRequest 1001m above resourceCpuLimit 1"],
+        ),
+        (
+            {"resourceMemoryRequest": "2Gi", "memoryLimit": 2},
+            ["resourceMemoryRequest 2Gi above memoryLimit 2.0"],
+        ),
+        ({"resourceMemoryRequest": "2G", "memoryLimit": 2}, []),
+        ({"resourceCpuRequest": "two", "resourceCpuLimit": "1"}, ["resourceCpuRequest 'two'"]),
+        ({"resourceCpuLimit": "{{$.inputs.parameters['pipelinechannel--a']}}", "resourceCpuRequest": "9"}, []),
+        ({"resourceCpuLimit": ".5", "resourceMemoryLimit": "1e9", "resourceMemoryRequest": "1E3"}, []),
+        ({"resourceCpuLimit": "+2.", "resourceMemoryLimit": "1E"}, []),
+        ({"resourceCpuLimit": "9" * 5000, "resourceMemoryLimit": "1e999"}, []),
+        ({"cpuLimit": 1e308}, []),
+    ],
+)
+def test_resource_quantity(resources, found, compiled, details):
+    documents = compiled(plain)
+    container(documents, "say")["resources"] = resources
+    assert details("HM119", documents) == found
+
+
+def test_quantities_that_only_newer_versions_read(compiled, details):
+    documents = compiled(plain)
+    container(documents, "say")["resources"] = {"resourceCpuLimit": "two", "memoryLimit": "NaN"}
+    assert details("HM119", documents, version="2.3") == ["memoryLimit 'NaN'"]
+    assert details("HM119", documents, version="2.4") == ["memoryLimit 'NaN'", "resourceCpuLimit 'two'"]
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("1500m", "1.5"),
+        ("3u", "0.000003"),
+        ("7n", "7E-9"),
+        ("2k", "2000"),
+        ("3Ki", "3072"),
+        ("5Gi", str(5 * 2**30)),
+        ("1E", "1E18"),
+        ("1Ei", str(2**60)),
+        ("2e-3", "0.002"),
+        ("1.5E2", "150"),
+        ("", None),
+        ("m", None),
+        ("1ki", None),
+    ],
+)
+def test_quantities_as_kubernetes_reads_them(text, number):
+    assert read(text) == (None if number is None else Decimal(number))
+
+
 def test_parallelism_ignored(compiled, details):
     assert details("HM112", compiled(collecting), version="2.3") == ["at most 2 at once"]
     assert details("HM112", compiled(collecting), version="2.4") == []
@@ -546,6 +614,31 @@ def test_machine_too_large(cpu, memory, found, compiled, details):
         say(text="a").set_cpu_limit(cpu).set_memory_limit(memory)
 
     assert details("HM203", compiled(sized), backend="vertex") == found
+
+
+@pytest.mark.parametrize(
+    ("resources", "found"),
+    [
+        ({"cpuLimit": "Infinity", "memoryLimit": "NaN"}, []),
+        ({"cpuLimit": 97}, ["97 processors"]),
+        ({"resourceCpuLimit": "97", "resourceMemoryLimit": "1Ti"}, ["97 processors", "1099.51 GB"]),
+        ({"resourceCpuLimit": "{{$.inputs.parameters['pipelinechannel--a']}}"}, []),
+    ],
+)
+def test_machine_too_large_however_it_is_written(resources, found, compiled, details):
+    documents = compiled(plain)
+    container(documents, "say")["resources"] = resources
+    assert sorted(details("HM203", documents, backend="vertex")) == sorted(found)
+
+
+@dsl.pipeline
+def making_a_volume():
+    kubernetes.CreatePVC(pvc_name="scratch", access_modes=["ReadWriteOnce"], size="1Gi")
+
+
+def test_kubernetes_volume(compiled, details):
+    for backend, found in (("vertex", ["argostub/createpvc"]), ("docker", ["argostub/createpvc"]), ("kubeflow", [])):
+        assert details("HM204", compiled(making_a_volume), backend=backend) == found
 
 
 @dsl.pipeline
@@ -715,3 +808,67 @@ def test_cached_effect(root, compiled, details):
     assert components.split_dataset.pure
     assert details("HM503", loaded("load_dataset")) == ([] if components.load_dataset.pure else ["load-dataset"])
     assert details("HM503", compiled(pipelines.governed_training)) == []
+
+
+@component(environment="release")
+def append(text: str):
+    """Append."""
+    print(text)
+
+
+@dsl.pipeline
+def nested(text: str = "a"):
+    append(text=text)
+    with dsl.If(text == "a"):
+        append(text=text)
+
+
+def test_retried_effect(compiled, details):
+    @dsl.pipeline
+    def retrying_ours():
+        append(text="a").set_retry(2)
+        append(text="b")
+        say(text="c").set_retry(3)
+
+    for backend in lint.BACKENDS:
+        assert details("HM504", compiled(retrying_ours), backend=backend) == ["2 retries"]
+    assert details("HM504", compiled(retrying_ours), version="2.5") == []
+    assert details("HM504", compiled(nested)) == []
+
+
+def test_retried_group(compiled, details):
+    @dsl.pipeline
+    def retrying_a_group():
+        nested().set_retry(2)
+
+    found = ["append in it must run once", "append-2 in it must run once"]
+    assert details("HM505", compiled(retrying_a_group)) == found
+    assert details("HM505", compiled(retrying_a_group), version="2.14") == found
+    assert details("HM505", compiled(retrying_a_group), version="2.5") == []
+    for backend in ("vertex", "local", "docker"):
+        assert details("HM505", compiled(retrying_a_group), backend=backend) == []
+
+
+def test_a_group_hands_its_policy_to_what_has_none(compiled, details):
+    @dsl.pipeline
+    def with_policies(text: str = "a"):
+        append(text=text).set_retry(0)
+        say(text=text)
+
+    @dsl.pipeline
+    def retrying_a_group():
+        with_policies().set_retry(2)
+        nested().set_retry(0)
+        nested()
+
+    assert details("HM505", compiled(retrying_a_group)) == []
+
+
+def test_a_group_that_holds_itself_ends(compiled, details):
+    @dsl.pipeline
+    def retrying_a_group():
+        nested().set_retry(2)
+
+    documents = compiled(retrying_a_group)
+    tasks(documents, "comp-condition-1")["again"] = {"componentRef": {"name": "comp-nested"}}
+    assert len(details("HM505", documents)) == 2

@@ -36,6 +36,15 @@ def changed(**changes):
         (changed(components={"c": {"dag": {"tasks": 3}}}), "must hold a pipeline as KFP 2 compiles it"),
         (changed(deploymentSpec={"executors": {"e": {"container": {"args": [3]}}}}), "as KFP 2 compiles it"),
         (changed(deploymentSpec={"executors": ["e"]}), "as KFP 2 compiles it"),
+        (
+            changed(deploymentSpec={"executors": {"e": {"container": {"resources": {"cpuLimit": float("inf")}}}}}),
+            "as KFP",
+        ),
+        (
+            changed(deploymentSpec={"executors": {"e": {"container": {"resources": {"cpuLimit": float("nan")}}}}}),
+            "as KFP",
+        ),
+        (changed(deploymentSpec={"executors": {"e": {"container": {"resources": {"cpuLimit": 10**400}}}}}), "as KFP"),
         (changed(**{"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow"}), "a Kubernetes object of the kind Work"),
         ("name: c\nimplementation: {container: {image: x}}\n", "it holds a component of KFP 1"),
         ("platforms: {kubernetes: {}}\n", "it holds settings of platforms alone"),
@@ -46,9 +55,13 @@ def changed(**changes):
             changed() + "---\nplatforms: {kubernetes: {deploymentSpec: {executors: {e: {tolerations: 3}}}}}\n",
             "as KFP 2 compiles it",
         ),
-        ("a: &a [x]\nb: [*a, *a]\n", "must be without YAML aliases; line 1 is used twice"),
+        ("a: &a [x]\nb: [*a, *a]\n", "must be without YAML aliases; line 2 has one"),
         ("a: &a {b: *a}\n", "must be without YAML aliases"),
-        ("[" * 5000 + "]" * 5000, "must be YAML"),
+        ("[" * 5000 + "]" * 5000, "must be nested at most 200 deep; line 1 is deeper"),
+        ("\n".join(" " * depth + "a:" for depth in range(201)), "must be nested at most 200 deep; line 201 is deeper"),
+        ("- " * 1_000_000, "must be nested at most 200 deep"),
+        ("x: " + "9" * 5000, "must be YAML; it cannot be read"),
+        (changed(**{"x" * 5000: 1, "root": 3}), "as KFP 2 compiles it"),
     ],
 )
 def test_what_is_no_pipeline(text, message):
@@ -56,6 +69,11 @@ def test_what_is_no_pipeline(text, message):
         lint.parse(text, "file.yaml")
     assert str(raised.value).startswith("'file.yaml' must ")
     assert message in raised.value.message
+    assert len(raised.value.message) < 500
+
+
+def test_what_is_nested_as_deep_as_may_be():
+    assert lint.parse(changed(x=json.loads("[" * 199 + "]" * 199)), "file.yaml")
 
 
 def test_what_is_no_file(tmp_path):
@@ -69,6 +87,16 @@ def test_what_is_no_text(tmp_path):
     (tmp_path / "a.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="must be text in UTF-8"):
         lint.read(tmp_path / "a.yaml")
+
+
+def test_what_is_too_large(tmp_path):
+    file = tmp_path / "a.yaml"
+    text = changed()
+    file.write_text(text + "#" * (5_000_000 - len(text)))
+    assert lint.read(file)
+    file.write_text(text + "#" * (5_000_001 - len(text)))
+    with pytest.raises(InputError, match=r"must have at most 5,000,000 bytes; it has 5,000,001"):
+        lint.read(file)
 
 
 @pytest.mark.parametrize("text", [changed(), json.dumps(MINIMAL), "---\n" + changed() + "---\n", "\ufeff" + changed()])

@@ -3,17 +3,18 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import yaml
 from google.protobuf import json_format
+from kfp import compiler, dsl
 from kfp import components as kfp_components
-from kfp import dsl
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PlatformSpec
 from uv import find_uv_bin
 
-from kfp_hallmark import compiling, components, pipelines, settings
+from kfp_hallmark import compiling, components, lint, pipelines, settings
 from kfp_hallmark.component import Traits, component
 from kfp_hallmark.environments import image, lock
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
@@ -51,19 +52,36 @@ MLFLOW_TRACKING_USERNAME = "projects/a-project-with-a-long-name/secrets/mlflow-u
 MLFLOW_TRACKING_PASSWORD = "projects/a-project-with-a-long-name/secrets/mlflow-password/versions/latest"
 """
 
-OLDEST, NEWEST = "2.14.0", "2.17.3"
-"""Of kfp-pipeline-spec: what backends from 2.14 to 2.17 read. Final-status inputs need 2.14."""
+HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
 
 PARSE = """
 import json, sys
+from importlib.util import module_from_spec, spec_from_file_location
+sys.path.insert(0, sys.argv[1])
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
+# Its package would import all of kfp.
+found = spec_from_file_location("config", f"{sys.argv[1]}/kfp/kubernetes/kubernetes_executor_config_pb2.py")
+config = module_from_spec(found)
+found.loader.exec_module(config)
+
+def read(value, message):
+    json_format.ParseDict(value, message)
+    assert json_format.MessageToDict(message) == value, value
+
+count = 0
 for line in sys.stdin:
     spec, platform = json.loads(line)
-    parsed = json_format.ParseDict(spec, pb.PipelineSpec())
-    json_format.ParseDict(json_format.MessageToDict(parsed.deployment_spec), pb.PipelineDeploymentConfig())
-    read = json_format.ParseDict(platform, pb.PlatformSpec())
-    print(len(parsed.components), len(read.platforms))
+    read(spec, pb.PipelineSpec())
+    read(spec["deploymentSpec"], pb.PipelineDeploymentConfig())
+    read(platform, pb.PlatformSpec())
+    for name, kind in platform.get("platforms", {}).items():
+        assert name == "kubernetes"
+        for executor in kind["deploymentSpec"]["executors"].values():
+            read(executor, config.KubernetesExecutorConfig())
+            count += 1
+print(count)
 """
 
 
@@ -105,22 +123,44 @@ def test_both_flavours_are_the_same_graph_and_within_the_size(both):
             assert found.content.isascii()
 
 
+def test_both_flavours_run_into_no_rule_of_their_platform(both):
+    for name, flavours in both.items():
+        for flavour, found in flavours.items():
+            spec = lint.parse(found.content.decode(), f"{name}.{flavour}.yaml")
+            assert lint.check(spec, lint.Target((flavour,))) == []
+
+
 def test_every_image_is_pinned(both, compiled):
     for found in [*(found for flavours in both.values() for found in flavours.values()), compiled("vertex")]:
         assert all(lock.is_pinned(found.container(label).image) for label in found.labels)
 
 
-@pytest.mark.parametrize("version", [OLDEST, NEWEST])
-def test_backends_from_the_oldest_to_the_newest_read_both_flavours(both, version):
-    documents = [list(yaml.safe_load_all(found.content)) for flavours in both.values() for found in flavours.values()]
+@pytest.mark.parametrize("version", ["2.14", "2.17"])
+def test_backends_from_the_oldest_to_the_newest_read_every_file(both, version, tmp_path):
+    """By their own protobuf definitions, strictly, and with nothing lost. Final-status inputs need 2.14."""
+    files = [found.content for flavours in both.values() for found in flavours.values()]
+    files += [file.read_bytes() for file in sorted((ROOT / "compiled").glob("*/*.yaml"))]
+    assert len(files) == 4 * len(pipelines.__all__) + len(components.__all__)
+    documents = [list(yaml.safe_load_all(content)) for content in files]
     lines = "\n".join(json.dumps([spec, platform[0] if platform else {}]) for spec, *platform in documents)
-    command = [find_uv_bin(), "run", "--quiet", "--isolated", "--no-project", "--python", sys.executable]
-    # The package imports google.rpc and does not say so.
-    command += ["--with", f"kfp-pipeline-spec=={version},googleapis-common-protos", "python", "-c", PARSE]
+    install = [find_uv_bin(), "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target", str(tmp_path)]
+    subprocess.run([*install, "--python", sys.executable, "-r", str(HERE / f"kfp-{version}.lock")], check=True)
+    command = [sys.executable, "-I", "-S", "-c", PARSE, str(tmp_path)]
     done = subprocess.run(command, input=lines, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    counts = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
-    assert counts == [(len(spec["components"]), len(platform)) for spec, *platform in documents]
+    settings = [platform["platforms"]["kubernetes"]["deploymentSpec"] for _, *rest in documents for platform in rest]
+    assert int(done.stdout) == sum(len(part["executors"]) for part in settings) > 0
+
+
+def test_the_file_says_what_kfp_writes_and_its_sources_can_be_read(tmp_path):
+    compiler.Compiler().compile(pipelines.governed_training, str(tmp_path / "kfp.yaml"))
+    by_kfp = (tmp_path / "kfp.yaml").read_text()
+    pipeline = Pipeline(pipelines.governed_training)
+    ours = compiling._to_yaml(pipeline.spec, pipeline.description, PlatformSpec()).decode()
+    assert list(yaml.safe_load_all(ours)) == list(yaml.safe_load_all(by_kfp))
+    assert ours.partition("components:")[0] == by_kfp.partition("components:")[0]
+    assert "\n          def train_model(\n              dataset: Input[Dataset],\n" in ours
+    assert len(ours) < 0.95 * len(by_kfp)
 
 
 def test_compiling_is_deterministic(compiled):
@@ -268,10 +308,39 @@ def test_no_pipeline(name, message, tmp_path, monkeypatch):
         compiling.find_pipeline(name)
 
 
-def test_a_file_that_is_no_pipeline_is_refused(tmp_path):
-    (tmp_path / "other.yaml").write_text("a: 1")
-    with pytest.raises(InputError, match="must be what KFP's compiler wrote"):
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: "a: 1", "cannot be read"),
+        (lambda text: "", "cannot be read"),
+        (lambda text: "[" * 5000, "cannot be read"),
+        (
+            lambda text: text.replace("schemaVersion: 2.1.0", "schemaVersion: [3]"),
+            "Failed to parse schemaVersion field",
+        ),
+        (lambda text: text.replace(", parameterType: STRING", ""), "it lacks '"),
+        (lambda text: f"{text}unknown: 1\n", 'no field named "unknown"'),
+    ],
+)
+def test_a_file_that_is_no_pipeline_is_refused(change, message, tmp_path):
+    (tmp_path / "other.yaml").write_text(
+        change((ROOT / "compiled/pipelines/governed_training.vertex.yaml").read_text())
+    )
+    with pytest.raises(InputError, match="must be what KFP's compiler wrote") as error:
         compiling.find_pipeline(str(tmp_path / "other.yaml"))
+    assert message in error.value.message
+    assert "\n" not in error.value.message
+
+
+def test_a_number_that_is_none_is_refused(compiled):
+    infinite = PipelineSpec()
+    infinite.CopyFrom(pipelines.governed_training.pipeline_spec)
+    container = infinite.deployment_spec["executors"]["exec-train-model"]["container"]
+    container["resources"] = {"cpuLimit": float("inf")}
+    with pytest.raises(
+        InputError, match=r"must be one that KFP 2\.17 can read; it is not \(Fail to serialize Infinity"
+    ):
+        Pipeline(SimpleNamespace(pipeline_spec=infinite, platform_spec=PlatformSpec(), description=None))
 
 
 def test_machines_for_nothing_are_found():

@@ -1,6 +1,7 @@
 """Every setting for Kubeflow is where its backend reads it."""
 
 import pytest
+from kfp import components as kfp_components
 from kfp import dsl, kubernetes
 
 from kfp_hallmark import components
@@ -191,7 +192,6 @@ def test_what_the_author_set_stays(compiled):
     label = "exec-load-dataset"
     config = found.kubernetes(label)
     assert found.container(label).resources.resource_memory_limit == "1Gi"
-    assert not found.container(label).resources.resource_cpu_limit
     assert found.task("load-dataset").retry_policy.max_retry_count == 7
     assert found.variables(label)["A"] == "theirs"
     assert (config.active_deadline_seconds, config.image_pull_policy) == (5, "Never")
@@ -209,3 +209,147 @@ def test_an_author_must_not_set_what_a_secret_gives(compiled):
     with pytest.raises(InputError, match="PASSWORD of load_dataset must come from its secret alone") as error:
         compiled("kubeflow", '[kubeflow.secrets.a]\nb = "PASSWORD"', own)
     assert "plain" not in str(error.value)
+
+
+def test_an_author_s_secret_is_not_given_by_another(compiled):
+    @dsl.pipeline(name="own")
+    def own():
+        kubernetes.use_secret_as_env(components.load_dataset(uri="x"), "theirs", {"b": "PASSWORD"})
+
+    with pytest.raises(InputError, match="PASSWORD of load_dataset must come from its secret alone"):
+        compiled("kubeflow", '[kubeflow.secrets.a]\nb = "PASSWORD"', own)
+    same = compiled("kubeflow", '[kubeflow.secrets.theirs]\nb = "PASSWORD"', own)
+    assert len(same.kubernetes("exec-load-dataset").secret_as_env) == 1
+
+
+def test_an_author_s_variable_stays_wherever_it_comes_from(compiled):
+    @dsl.pipeline(name="own")
+    def own():
+        task = components.load_dataset(uri="x")
+        kubernetes.use_config_map_as_env(task, "theirs", {"a": "A"})
+        kubernetes.use_field_path_as_env(task, "B", "metadata.name")
+        kubernetes.use_secret_as_env(task, "theirs", {"c": "C"})
+
+    text = '[kubeflow.variables]\nA = "1"\nB = "2"\nC = "3"\nD = "4"'
+    assert compiled("kubeflow", text, own).variables("exec-load-dataset") == {"D": "4"}
+
+
+@pytest.fixture
+def resources(compiled):
+    """Compile a step on whose task something is set, and return its resources as quantities and as numbers."""
+
+    def call(change, text=""):
+        @dsl.pipeline(name="own")
+        def own(amount: str = "3"):
+            change(components.load_dataset(uri="x"), amount)
+
+        found = compiled("kubeflow", text, own).container("exec-load-dataset").resources
+        quantities = [getattr(found, f"resource_{name}") for name in NAMES]
+        numbers = [getattr(found, name) for name in NAMES]
+        return quantities, numbers
+
+    return call
+
+
+NAMES = ("cpu_request", "cpu_limit", "memory_request", "memory_limit")
+GIB = 2**30 / 10**9
+
+
+@pytest.mark.parametrize(
+    ("change", "quantities", "numbers"),
+    [
+        (lambda task, _: task.set_cpu_limit("3"), ["1", "3", "2Gi", "6Gi"], [1, 3, 2 * GIB, 6 * GIB]),
+        (lambda task, _: task.set_cpu_limit("500m"), ["500m", "500m", "2Gi", "6Gi"], [0.5, 0.5, 2 * GIB, 6 * GIB]),
+        (lambda task, _: task.set_cpu_request("8"), ["8", "8", "2Gi", "6Gi"], [8, 8, 2 * GIB, 6 * GIB]),
+        (lambda task, _: task.set_cpu_request("2"), ["2", "2", "2Gi", "6Gi"], [2, 2, 2 * GIB, 6 * GIB]),
+        (lambda task, _: task.set_memory_limit("1G"), ["1", "2", "1G", "1G"], [1, 2, 1, 1]),
+        (lambda task, _: task.set_memory_request("7G"), ["1", "2", "7G", "7G"], [1, 2, 7, 7]),
+        (lambda task, _: task.set_memory_request("1G"), ["1", "2", "1G", "6Gi"], [1, 2, 1, 6 * GIB]),
+    ],
+)
+def test_what_the_author_left_open_is_of_the_size_and_no_request_is_above_its_limit(
+    resources, change, quantities, numbers
+):
+    assert resources(change) == (quantities, pytest.approx(numbers))
+
+
+def test_beside_what_only_the_run_knows_nothing_is_set(resources):
+    limited, _ = resources(lambda task, amount: task.set_cpu_limit(amount))
+    assert limited[0] == ""
+    assert "amount" in limited[1]
+    assert limited[2:] == ["2Gi", "6Gi"]
+    requested, _ = resources(lambda task, amount: task.set_memory_request(amount))
+    assert "amount" in requested[2]
+    assert (requested[:2], requested[3]) == (["1", "2"], "")
+
+
+@dsl.pipeline(name="volume")
+def with_a_volume():
+    made = kubernetes.CreatePVC(pvc_name="scratch", access_modes=["ReadWriteOnce"], size="1Gi")
+    kubernetes.mount_pvc(components.load_dataset(uri="x"), made.outputs["name"], "/scratch")
+    kubernetes.DeletePVC(pvc_name=made.outputs["name"])
+
+
+def test_what_makes_and_deletes_volumes_runs_no_image_and_is_left_alone(compiled):
+    found = compiled(
+        "kubeflow", "[kubeflow]\nlabels = { team = 'risk' }\n[kubeflow.pvc]\nclaim = 'state'", with_a_volume
+    )
+    for label, image in (("exec-createpvc", "argostub/createpvc"), ("exec-deletepvc", "argostub/deletepvc")):
+        container = found.container(label)
+        assert container.image == image
+        assert not container.HasField("resources")
+        assert label not in found.platform.platforms["kubernetes"].deployment_spec.executors
+    mounts = [mount.mount_path for mount in found.kubernetes("exec-load-dataset").pvc_mount]
+    assert mounts == ["/scratch", "/mnt/hallmark"]
+
+
+def test_without_caching_a_volume_is_made_anew(compiled):
+    assert compiled("kubeflow", "", with_a_volume).task("createpvc").caching_options.enable_cache
+    task = compiled("kubeflow", "[caching]\nenabled = false", with_a_volume).task("createpvc")
+    assert not task.caching_options.enable_cache
+
+
+@pytest.mark.parametrize(
+    ("mount", "message"),
+    [
+        (
+            lambda task: kubernetes.mount_pvc(task, "state", "/elsewhere"),
+            r"pvc\.claim, 'state', must be mounted once into load_dataset; the pipeline mounts it too, at '/elsewhere'",
+        ),
+        (
+            lambda task: kubernetes.mount_pvc(task, "other", "/mnt/hallmark/"),
+            r"pvc\.mount_path, '/mnt/hallmark', must be free in load_dataset; the pipeline mounts something there",
+        ),
+        (lambda task: kubernetes.use_secret_as_volume(task, "s", "/mnt/hallmark"), "must be free in load_dataset"),
+        (lambda task: kubernetes.use_config_map_as_volume(task, "s", "/mnt/hallmark"), "must be free in load_dataset"),
+        (lambda task: kubernetes.empty_dir_mount(task, "s", "/mnt/hallmark"), "must be free in load_dataset"),
+        (
+            lambda task: kubernetes.add_ephemeral_volume(task, "s", "/mnt/hallmark", ["ReadWriteOnce"], "1Gi"),
+            "must be free in load_dataset",
+        ),
+    ],
+)
+def test_a_volume_is_not_mounted_twice(compiled, mount, message):
+    @dsl.pipeline(name="own")
+    def own():
+        mount(components.load_dataset(uri="x"))
+
+    with pytest.raises(InputError, match=message):
+        compiled("kubeflow", "[kubeflow.pvc]\nclaim = 'state'", own)
+
+
+def test_the_volume_as_the_author_mounted_it_is_enough(compiled):
+    @dsl.pipeline(name="own")
+    def own():
+        kubernetes.mount_pvc(components.load_dataset(uri="x"), "state", "/mnt/hallmark/")
+
+    found = compiled("kubeflow", "[kubeflow.pvc]\nclaim = 'state'", own)
+    assert len(found.kubernetes("exec-load-dataset").pvc_mount) == 1
+
+
+def test_what_was_compiled_for_vertex_with_secrets_is_refused(compiled, tmp_path):
+    """Its steps would still ask Google's Secret Manager."""
+    secret = "[vertex.secrets]\nA = 'projects/p/secrets/s/versions/1'"
+    content = compiled("vertex", secret).content
+    with pytest.raises(InputError, match="must not hold secrets of an earlier compilation for Vertex AI; it does"):
+        compiled("kubeflow", "", kfp_components.load_component_from_text(content.decode()))

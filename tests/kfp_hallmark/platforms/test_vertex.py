@@ -45,9 +45,9 @@ def test_processors_and_memory_go_by_size_then_by_component(compiled):
 
 
 def test_a_machine_that_vertex_lacks_is_refused(compiled):
-    with pytest.raises(InputError, match="processors of fit must be at most 96 processors on Vertex AI; got '97'"):
+    with pytest.raises(InputError, match="processors of fit must be at most 96 on Vertex AI; got 97"):
         compiled("vertex", '[resources.large]\ncpu_limit = "97"')
-    with pytest.raises(InputError, match="memory of fit must be at most 624G of memory on Vertex AI; got '1Ti'"):
+    with pytest.raises(InputError, match=r"memory of fit must be at most 624 GB on Vertex AI; got 1099\.51"):
         compiled("vertex", '[resources.large]\nmemory_limit = "1Ti"')
 
 
@@ -140,3 +140,21 @@ def test_an_accelerator_of_the_author_stays(compiled):
     resources = compiled("vertex", text, own).container("exec-load-dataset").resources
     assert (resources.accelerator.type, resources.accelerator.count) == ("NVIDIA_L4", 4)
     assert resources.resource_cpu_limit == "8"
+
+
+def test_more_than_a_machine_has_is_refused_of_the_author_too(compiled):
+    @dsl.pipeline(name="own")
+    def own():
+        components.load_dataset(uri="x").set_cpu_limit("97")
+
+    with pytest.raises(InputError, match="processors of load_dataset must be at most 96 on Vertex AI; got 97"):
+        compiled("vertex", "", own)
+
+
+def test_a_volume_of_kubernetes_is_refused(compiled):
+    @dsl.pipeline(name="own")
+    def own():
+        kubernetes.DeletePVC(pvc_name="scratch")
+
+    with pytest.raises(InputError, match="must not make or delete volumes of Kubernetes; 'own' does"):
+        compiled("vertex", "", own)

@@ -264,6 +264,17 @@ def run():
         program.close()
 
 
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory, trained):
+    """The program, for tests that leave it as it was."""
+    home = tmp_path_factory.mktemp("standing") / "people"
+    release(home, trained(max_iter=20))
+    program = Program(home)
+    program.wait_for("Serving people")
+    yield program
+    program.close()
+
+
 @pytest.fixture
 def call():
     """Run the program until it ends by itself, and return its exit code and its log."""

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kfp_hallmark.serving.app import INLINE_BYTES
+from kfp_hallmark.serving import app
+from kfp_hallmark.serving.app import HELD_BYTES, INLINE_BYTES
 from kfp_hallmark.serving.bodies import MAX_BYTES
 
 ENVIRONMENT = "serve"
@@ -122,7 +123,7 @@ GOOD_TENSORS = {
     "flat, of two dimensions": tensors(age={"shape": [1, 1], "data": [31]}),
     "a whole number for a double": tensors(age={"datatype": "INT64", "data": [31]}),
     "a missing number": tensors(age={"data": [None]}),
-    "with hints": tensors(age={"parameters": {"content_type": "np"}}),
+    "with hints": tensors(age={"parameters": {"content_type": "np", "binary_data_size": None}}),
 }
 
 
@@ -207,6 +208,18 @@ BAD_TENSORS = {
         {"inputs": tensors(age={"datatype": "FP32", "data": [1e39]})},
         "'age' must hold values of its datatype, FP32",
     ),
+    "binary outputs": (
+        {"inputs": tensors(), "parameters": {"binary_data_output": True}},
+        "parameters.binary_data_output must be false",
+    ),
+    "a binary output": (
+        {"inputs": tensors(), "outputs": [{"name": "score", "parameters": {"binary_data": True}}]},
+        "outputs[0].parameters.binary_data must be false",
+    ),
+    "a binary tensor": (
+        {"inputs": tensors(town={"parameters": {"binary_data_size": 8}})},
+        "inputs[1].parameters.binary_data_size must be absent",
+    ),
     "outputs that are text": ({"inputs": tensors(), "outputs": "score"}, "outputs must be an array of objects"),
     "an output that is not known": (
         {"inputs": tensors(), "outputs": [{"name": "scores"}]},
@@ -256,12 +269,85 @@ def test_a_compressed_body_is_refused(client):
     assert (status, answer["error"]) == (415, "The body must not be compressed; it is.")
 
 
+def test_a_binary_body_is_refused(client):
+    headers = [("Inference-Header-Content-Length".lower(), "20")]
+    status, answer = client.post(V2, {"inputs": tensors()}, headers=headers)
+    assert (status, "Inference-Header-Content-Length must not be sent" in answer["error"]) == (415, True)
+
+
 def test_a_body_may_be_as_large_as_the_limit(client):
     body = text({"instances": [ROW]}).encode()
     at_limit = body + b" " * (MAX_BYTES - len(body))
     assert client.post(V1, at_limit)[0] == 200
     assert client.post(V1, at_limit + b" ")[0] == 413
     assert client.post(V1, b"", headers=[("content-length", str(MAX_BYTES + 1))])[0] == 413
+
+
+class Slow:
+    """A client that has sent a part of its body; the rest comes when it is told so."""
+
+    def __init__(self, part, rest=b""):
+        self.messages, self.told, self.sent = [(part, True), (rest, False)], asyncio.Event(), []
+        self.waits = asyncio.Event()
+
+    async def receive(self):
+        if len(self.messages) == 1:
+            self.waits.set()
+            await self.told.wait()
+        body, more = self.messages.pop(0)
+        return {"type": "http.request", "body": body, "more_body": more}
+
+    async def send(self, message):
+        self.sent.append(message)
+
+    def ask(self, client):
+        scope = {"type": "http", "method": "POST", "path": V1, "headers": []}
+        return asyncio.create_task(client.app(scope, self.receive, self.send))
+
+
+def test_large_bodies_are_bounded_together(client):
+    """Beside as many as there may be, a large one is asked to come again, and a small one is answered."""
+    good = text({"instances": [ROW]}).encode()
+    large = good + b" " * INLINE_BYTES
+
+    async def together():
+        slow = [Slow(b" " * MAX_BYTES) for _ in range(HELD_BYTES // MAX_BYTES)]
+        asked = [one.ask(client) for one in slow]
+        for one in slow:
+            await one.waits.wait()
+        refused, answered = await client.ask("POST", V1, large), await client.ask("POST", V1, good)
+        for one in slow:
+            one.told.set()
+        await asyncio.gather(*asked)
+        return slow, refused, answered, await client.ask("POST", V1, large)
+
+    slow, (status, headers, body), answered, later = asyncio.run(together())
+    assert (status, headers["retry-after"]) == (503, "1")
+    assert "67,108,864 bytes together" in json.loads(body)["error"]
+    assert (answered[0], later[0]) == (200, 200)
+    assert [one.sent[0]["status"] for one in slow] == [400] * 4
+
+
+@pytest.mark.parametrize(
+    "body", [b"{", b" " * (INLINE_BYTES + 1), b" " * (MAX_BYTES + 1), text({"instances": [ROW]}).encode()]
+)
+def test_every_request_gives_its_room_back(client, body):
+    client.post(V1, body)
+    assert client.app._held == 0
+
+
+def test_a_body_that_does_not_come_is_not_waited_for_without_end(client, monkeypatch):
+    monkeypatch.setattr(app, "BODY_SECONDS", 0)
+
+    async def ask():
+        slow = Slow(b"{")
+        await slow.ask(client)
+        return slow.sent
+
+    start, body = asyncio.run(ask())
+    assert start["status"] == 408
+    assert "must arrive within 0 seconds" in json.loads(body["body"])["error"]
+    assert client.app._held == 0
 
 
 def test_a_large_request_gets_the_same_answer_in_a_thread(client):

@@ -1,7 +1,9 @@
 """That what is served is what `kfp_hallmark.modeling` says, to the bit, by whatever way it is computed."""
 
 import asyncio
+import datetime
 import json
+from pathlib import Path
 
 import numpy
 import pandas
@@ -13,11 +15,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
 
 from kfp_hallmark.errors import InputError
-from kfp_hallmark.modeling import load_model, predict
+from kfp_hallmark.modeling import Column, LoadedModel, load_model, predict
 from kfp_hallmark.serving.bodies import Refusal
 from kfp_hallmark.serving.features import features, frame
 from kfp_hallmark.serving.predictor import Predictor, Together
-from kfp_hallmark.serving.protocols import Identity, Instances, OpenInference
+from kfp_hallmark.serving.protocols import Identity, Instances, OpenInference, Query
 
 ENVIRONMENT = "serve"
 
@@ -179,6 +181,94 @@ def test_a_model_that_does_not_say_what_it_predicts_gives_its_raw_output(saved):
         ask(predictor, [[1, 2]], scores=True)
 
 
+def answering(output, **metadata):
+    """Return a model that gives an output, whatever it is asked: as many of it as there are rows."""
+    function = lambda rows: output if len(rows) == len(output) else output[:1]  # noqa: E731
+    return LoadedModel("answering", "sha256:" + "0" * 64, function, (Column("x", "double"),), metadata)
+
+
+def objects(*values):
+    made = numpy.empty(len(values), object)
+    made[:] = values
+    return made
+
+
+OUTPUTS = {
+    "numbers of numpy": (objects(numpy.int64(3), numpy.float32(0.5)), [3, 0.5], "FP64"),
+    "whole numbers of numpy": (objects(numpy.int8(3), 4), [3, 4], "INT64"),
+    "booleans of numpy": (objects(numpy.bool_(True), False), [True, False], "BOOL"),
+    "nothing": (objects(None, 2), [None, 2], "INT64"),
+    "no number": (objects(float("nan"), 2.5), [None, 2.5], "FP64"),
+    "a number without end": (objects(numpy.float64("inf"), 2.5), [None, 2.5], "FP64"),
+    "missing values of pandas": (objects(pandas.NA, pandas.NaT), [None, None], "BYTES"),
+    "texts": (objects("a", numpy.str_("b")), ["a", "b"], "BYTES"),
+    "a missing text": (objects("a", float("nan")), ["a", None], "BYTES"),
+    "a data frame": (pandas.DataFrame({"a": [1, 2], "b": ["x", None]}), [[1, "x"], [2, None]], "BYTES"),
+    "objects": (
+        [{"a": numpy.int64(1), 2: [numpy.float64("nan")]}, {"b": numpy.arange(2)}],
+        [{"a": 1, "2": [None]}, {"b": [0, 1]}],
+        "BYTES",
+    ),
+    "times": (
+        numpy.array(["2020-01-31T10:00:00.5", "NaT"], "datetime64[ns]"),
+        ["2020-01-31T10:00:00.500000", None],
+        "BYTES",
+    ),
+    "days": (objects(datetime.date(2020, 1, 31), pandas.Timestamp(0)), ["2020-01-31", "1970-01-01T00:00:00"], "BYTES"),
+    "long numbers": (numpy.array([0.5, 2], numpy.longdouble), [0.5, 2.0], "FP64"),
+}
+
+
+def strict(body):
+    return json.loads(body, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+@pytest.mark.parametrize("case", OUTPUTS)
+def test_any_output_is_given_as_json(case):
+    output, wanted, datatype = OUTPUTS[case]
+    answers = Predictor(answering(output)).predict([[1.0, 2.0]])
+    identity, query = Identity("people", "1"), Query([[1.0, 2.0]])
+    assert strict(Instances().write(answers, query, identity)) == {"predictions": wanted}
+    (tensor,) = strict(OpenInference().write(answers, query, identity))["outputs"]
+    assert tensor["datatype"] == datatype
+    assert len(tensor["data"]) == numpy.prod(tensor["shape"])
+    if datatype == "BYTES":
+        assert {type(entry) for entry in tensor["data"]} <= {str, type(None)}
+    else:
+        assert tensor["data"] == wanted
+
+
+@pytest.mark.parametrize("output", [objects(Path("x"), 1), numpy.array([b"a", b"b"]), numpy.array([1j, 2])])
+def test_a_model_whose_output_is_nothing_that_json_has_is_refused_at_once(output):
+    with pytest.raises(InputError, match="must predict numbers, booleans, texts, times, or lists or objects of these"):
+        Predictor(answering(output))
+
+
+def test_an_output_that_json_has_not_is_refused_when_it_comes_later():
+    predictor = Predictor(answering(objects(1, Path("x"))))
+    with pytest.raises(Refusal, match="must predict numbers, booleans, texts") as caught:
+        predictor.predict([[1.0, 2.0]])
+    assert caught.value.status == 422
+
+
+@pytest.mark.parametrize("value", [numpy.nan, None, "much"])
+def test_a_regression_that_gives_no_number_is_refused(value):
+    predictor = Predictor(answering(objects(0.5, value), task="regression"))
+    with pytest.raises(Refusal, match="must predict finite numbers"):
+        predictor.predict([[1.0, 2.0]])
+
+
+@pytest.mark.parametrize("strange", [datetime.date(2020, 1, 31), float("nan")])
+def test_classes_that_json_has_not_are_refused(strange):
+    with pytest.raises(InputError, match="The classes of the model 'answering' must be numbers, booleans or texts"):
+        Predictor(answering(objects(0, 1), task="multiclass", classes=[0, 1, strange]))
+
+
+def test_classes_of_numpy_are_given_as_json():
+    predictor = Predictor(answering(objects(numpy.int64(1), 0), task="binary", classes=[0, 1], positive_class=1))
+    assert ask(predictor, [[1], [2]]) == [1, 0]
+
+
 def test_where_the_model_takes_no_missing_value_null_is_refused(saved):
     table = pandas.DataFrame({"x": [0.0, 1.0, 2.0], "y": [1.0, 0.0, 1.0]})
     model = saved(LogisticRegression().fit(table, [0, 1, 1]), [("double", "x"), ("double", "y")])
@@ -213,7 +303,7 @@ def test_a_preprocessing_that_differs_in_one_bit_is_not_used(trained):
 
 
 def test_a_model_without_a_signature_is_refused(write_model, tmp_path):
-    path = write_model(tmp_path / "model")
+    path = write_model(tmp_path / "model", columns=None)
     model = load_model_without_code(path)
     with pytest.raises(InputError, match="must have a signature with named columns"):
         Predictor(model)
@@ -226,6 +316,4 @@ def test_a_column_type_that_cannot_be_served_is_refused():
 
 
 def load_model_without_code(path, columns=()):
-    from kfp_hallmark.modeling import Column, LoadedModel
-
     return LoadedModel(str(path), "sha256:" + "0" * 64, len, tuple(Column(name, name) for name in columns))

@@ -2,17 +2,21 @@
 
 import asyncio
 import json
+import os
 import pickle
+import re
 import shutil
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import prometheus_client.values
 import pytest
 
 from kfp_hallmark.contracts.documents import write_json
 from kfp_hallmark.contracts.release import Release
 from kfp_hallmark.contracts.verdict import Status
-from kfp_hallmark.errors import IntegrityError, MissingInputError, ReleaseRefused
+from kfp_hallmark.errors import HallmarkError, IntegrityError, MissingInputError, ReleaseRefused
 from kfp_hallmark.serving import releases
 from kfp_hallmark.serving.releases import folder_of, load
 
@@ -56,6 +60,42 @@ def test_a_changed_model_is_refused_before_anything_is_unpickled(home, tmp_path)
     plant(home, Trap(tmp_path / "mark"))
     with pytest.raises(IntegrityError, match="The model must be the one that was decided on"):
         load(home)
+    assert not (tmp_path / "mark").exists()
+
+
+@pytest.fixture(scope="module")
+def opened():
+    """What is called with each file that is opened to be read."""
+    listeners = []
+
+    def hook(event, arguments):
+        if event == "open" and arguments[1] == "r":
+            for listener in listeners:
+                listener(os.fspath(arguments[0]))
+
+    sys.addaudithook(hook)
+    return listeners
+
+
+@pytest.mark.parametrize("moment", range(1, 7))
+def test_a_model_that_is_swapped_at_any_moment_is_not_loaded(home, tmp_path, opened, moment):
+    """Verifying and loading open the file several times; just before one of them it becomes another."""
+    model = home / Release.read(home / "release.json").path / "model.pkl"
+    contents, count = [model.read_bytes(), pickle.dumps(Trap(tmp_path / "mark"))], 0
+
+    def swap(path):
+        nonlocal count
+        if path == str(model):
+            count += 1
+            model.write_bytes(contents[count == moment])
+
+    opened.append(swap)
+    try:
+        assert load(home).identity.version == "1"
+    except HallmarkError:
+        assert count >= moment
+    finally:
+        opened.clear()
     assert not (tmp_path / "mark").exists()
 
 
@@ -193,6 +233,36 @@ def test_a_new_release_is_picked_up(home, client, trained, released):
     lines = metrics(client)
     assert any("hallmark_release_serving" in line and 'version="1"' in line and line.endswith(" 0.0") for line in lines)
     assert any("hallmark_release_serving" in line and 'version="2"' in line and line.endswith(" 1.0") for line in lines)
+
+
+@pytest.mark.parametrize("workers", [False, True])
+def test_metrics_are_of_two_versions_at_most(home, trained, released, new_client, tmp_path, monkeypatch, workers):
+    """Those of the version that serves and of the one before, however many there were."""
+    if workers:
+        (tmp_path / "metrics").mkdir()
+        monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "metrics"))
+        monkeypatch.setattr("prometheus_client.values.ValueClass", prometheus_client.values.MultiProcessValue())
+        monkeypatch.setattr("prometheus_client.metrics.values.ValueClass", prometheus_client.values.ValueClass)
+    client = new_client(home).load()
+
+    def found():
+        return {name for line in metrics(client) for name in re.findall(r'version="(.*?)"', line)} - {"none"}
+
+    for number in range(1, 6):
+        if number > 1:
+            released(home, trained(seed=number % 2, max_iter=20), version=str(number))
+            look(client)
+        client.post(V1, {"instances": [ROW]})
+        if number == 4:
+            # A request that version 1 has been at for so long.
+            client.metrics.observe("1", "v1_predict", 200, 1.0)
+            client.metrics.observe("none", "v1_predict", 503, 1.0)
+        assert found() - {"1"} == {str(number), str(number - 1)} - {"0", "1"}
+    assert found() == {"4", "5"}
+    assert any('version="none"' in line for line in metrics(client))
+    released(home, trained(seed=0, max_iter=20), version="4")
+    look(client)
+    assert any('hallmark_requests_total{route="v1_predict",status="200",version="4"} 1.0' in x for x in metrics(client))
 
 
 def metrics(client):

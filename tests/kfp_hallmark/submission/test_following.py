@@ -30,12 +30,12 @@ def service(kubeflow, monkeypatch):
 
 
 @pytest.fixture
-def follow(kubeflow, service):
+def follow(kubeflow, service, pinned):
     """Submit a run that goes as it is told, follow it, and return it with what the screen showed."""
 
     def call(*stages, terminal=False):
         kubeflow.course(*stages)
-        run = service.submit(SPEC, PARAMETERS)
+        run = service.submit(pinned(SPEC), PARAMETERS)
         screen = io.StringIO()
         console = Console(file=screen, width=120, force_terminal=terminal, color_system=None)
         return submission.follow(service, run.run_id, console=console), screen.getvalue()
@@ -73,13 +73,13 @@ def test_a_terminal_gets_the_table_of_a_run_on_this_machine(follow):
 def test_a_service_that_is_away_for_a_while_is_waited_for(kubeflow, follow):
     run, screen = follow(LOADED, lambda: kubeflow.fail("run_service_get_run", 503, times=3), HALTED)
     assert run.exit_code == 3
-    assert screen.count("must be ready to show the run; it is not (503): As the test wants. Waiting for it.") == 1
+    assert screen.count("must be able to show the run; it is not (503): As the test wants. Waiting for it.") == 1
 
 
 def test_a_wait_that_a_long_absence_ended_can_be_taken_up_again(kubeflow, service, follow, monkeypatch):
-    monkeypatch.setattr(following, "PATIENCE", 3)
+    monkeypatch.setattr(following, "PATIENCE_SECONDS", 0.0)
     with pytest.raises(TransientError):
-        follow(LOADED, lambda: kubeflow.fail("run_service_get_run", 503, times=4), HALTED)
+        follow(LOADED, lambda: kubeflow.fail("run_service_get_run", 503), HALTED)
     (run_id,) = kubeflow.runs
     screen = io.StringIO()
     assert submission.follow(service, run_id, console=Console(file=screen)).exit_code == 3

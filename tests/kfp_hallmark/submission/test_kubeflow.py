@@ -14,12 +14,13 @@ from google.protobuf import json_format
 from kfp import compiler, dsl
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+from kfp_hallmark import __version__, submission
 from kfp_hallmark import settings as known
-from kfp_hallmark import submission
 from kfp_hallmark.component import component
+from kfp_hallmark.environments import ENVIRONMENTS, lock
 from kfp_hallmark.errors import InputError, MissingInputError, ServiceError
 from kfp_hallmark.settings import Settings
-from kfp_hallmark.submission import TransientError
+from kfp_hallmark.submission import TransientError, UncertainError
 from kfp_hallmark.submission import kubeflow as module
 from kfp_hallmark.submission.kubeflow import Kubeflow
 
@@ -54,11 +55,17 @@ def week(days: int = 7):
 
 
 @pytest.fixture(scope="session")
-def small(tmp_path_factory):
+def spec(pinned):
+    """The compiled `governed_training`, of two documents."""
+    return pinned(SPEC)
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory, pinned):
     """A compiled pipeline of a step and a loop."""
     path = tmp_path_factory.mktemp("compiled") / "week.yaml"
     compiler.Compiler().compile(week, str(path))
-    return path
+    return pinned(path)
 
 
 def configured(fake, **keys):
@@ -88,15 +95,16 @@ def message(error):
 # Runs.
 
 
-@pytest.mark.parametrize("path", [SPEC, None], ids=["governed_training", "one document"])
-def test_what_is_submitted_is_what_was_compiled(kubeflow, service, small, path):
-    run = service.submit(path or small, PARAMETERS if path else {})
-    assert kubeflow.spec(run.run_id) == parsed(path or small)
+@pytest.mark.parametrize(("path", "parameters"), [("spec", PARAMETERS), ("small", {})])
+def test_what_is_submitted_is_what_was_compiled(kubeflow, service, request, path, parameters):
+    path = request.getfixturevalue(path)
+    run = service.submit(path, parameters)
+    assert kubeflow.spec(run.run_id) == parsed(path)
 
 
-def test_a_run_has_what_it_is_given(kubeflow):
+def test_a_run_has_what_it_is_given(kubeflow, spec):
     service = Kubeflow(configured(kubeflow, service_account="trainer"))
-    run = service.submit(SPEC, PARAMETERS, run_name="Monday", experiment="risk")
+    run = service.submit(spec, PARAMETERS, run_name="Monday", experiment="risk")
     kept = kubeflow.runs[run.run_id]
     assert kept.runtime_config.parameters == PARAMETERS
     assert kept.service_account == "trainer"
@@ -117,15 +125,15 @@ def test_a_run_without_a_name_is_named_by_its_pipeline_and_the_time(service, sma
     assert datetime.strptime(name, "week %Y-%m-%d %H:%M:%S")
 
 
-def test_without_caching_no_step_is_reused_and_all_else_stays(kubeflow, service):
-    run = service.submit(SPEC, PARAMETERS, caching=False)
-    spec, platform = kubeflow.spec(run.run_id)
-    compiled, compiled_platform = parsed(SPEC)
+def test_without_caching_no_step_is_reused_and_all_else_stays(kubeflow, service, spec):
+    run = service.submit(spec, PARAMETERS, caching=False)
+    sent, platform = kubeflow.spec(run.run_id)
+    compiled, compiled_platform = parsed(spec)
     assert any(task.caching_options.enable_cache for task in all_tasks(compiled))
-    assert not any(task.caching_options.enable_cache for task in all_tasks(spec))
-    for task in (*all_tasks(spec), *all_tasks(compiled)):
+    assert not any(task.caching_options.enable_cache for task in all_tasks(sent))
+    for task in (*all_tasks(sent), *all_tasks(compiled)):
         task.ClearField("caching_options")
-    assert (spec, platform) == (compiled, compiled_platform)
+    assert (sent, platform) == (compiled, compiled_platform)
 
 
 def test_with_caching_only_pure_steps_are_reused(kubeflow, service, small):
@@ -153,9 +161,9 @@ def test_wrong_parameters_are_refused_before_anything_is_sent(kubeflow, service,
     assert kubeflow.calls == []
 
 
-def test_missing_parameters_are_all_named(kubeflow, service):
+def test_missing_parameters_are_all_named(kubeflow, service, spec):
     with pytest.raises(InputError, match="missing: data_uri, fairness_limits, model_name"):
-        service.submit(SPEC, {"target": "employed", "performance_limits": {}, "sensitive_features": []})
+        service.submit(spec, {"target": "employed", "performance_limits": {}, "sensitive_features": []})
     assert kubeflow.calls == []
 
 
@@ -163,6 +171,76 @@ def test_labels_are_refused_where_none_are_kept(kubeflow, service, small):
     with pytest.raises(InputError, match="must have no labels, for it cannot keep them; got team"):
         service.submit(small, {}, labels={"team": "risk"})
     assert kubeflow.calls == []
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A compiled pipeline on two images, one of ours and another, neither by its digest."""
+
+    @dsl.component(base_image="registry.acme.com/hallmark/ml:0.0.1")
+    def fit() -> int:
+        return 1
+
+    @dsl.component(base_image="registry.acme.com/tools:7")
+    def look(number: int):
+        print(number)
+
+    @dsl.pipeline(name="own")
+    def own():
+        look(number=fit().output)
+
+    compiler.Compiler().compile(own, str(tmp_path / "own.yaml"))
+    return tmp_path / "own.yaml"
+
+
+def images(spec):
+    return sorted(executor["container"]["image"] for executor in spec.deployment_spec["executors"].values())
+
+
+def acme(fake, folder):
+    """Return settings whose registry is Acme's."""
+    return replace(configured(fake), folder=folder, images=known.Images(registry="registry.acme.com/hallmark"))
+
+
+def test_images_of_ours_are_pinned_by_the_lock_file(kubeflow, locked):
+    service = Kubeflow(replace(configured(kubeflow), folder=locked))
+    sent, _ = kubeflow.spec(service.submit(SPEC, PARAMETERS).run_id)
+    tagged, _ = parsed(SPEC)
+    assert [name.replace(f"@sha256:{'a' * 64}", f":{__version__}") for name in images(sent)] == images(tagged)
+    assert all("@sha256:" in name for name in images(sent))
+
+
+def test_images_of_ours_are_those_of_the_registry_in_the_settings(kubeflow, tmp_path):
+    digests = {
+        f"registry.acme.com/hallmark/{name}:{__version__}": f"registry.acme.com/hallmark/{name}@sha256:{'b' * 64}"
+        for name in ENVIRONMENTS
+    }
+    lock.write(tmp_path / lock.FILE, digests)
+    sent, _ = kubeflow.spec(Kubeflow(acme(kubeflow, tmp_path)).submit(SPEC, PARAMETERS).run_id)
+    assert set(images(sent)) <= set(digests.values())
+
+
+@pytest.mark.parametrize("way", ["submit", "schedule"])
+def test_images_of_ours_that_nothing_pins_are_refused(kubeflow, tmp_path, own, way):
+    given = {} if way == "submit" else {"name": "weekly", "cron": "0 6 * * 1"}
+    for path, parameters in ((SPEC, PARAMETERS), (own, {})):
+        with pytest.raises(MissingInputError, match=r"The images must be pinned by a file; '.*' is not there") as error:
+            getattr(Kubeflow(acme(kubeflow, tmp_path)), way)(path, parameters, **given)
+        assert message(error)[1] == "Run `hallmark image push`, then `hallmark image lock`."
+    lock.write(tmp_path / lock.FILE, {})
+    with pytest.raises(InputError, match=r"'registry\.acme\.com/hallmark/ml:0\.0\.1' is not among the pinned ones"):
+        getattr(Kubeflow(acme(kubeflow, tmp_path)), way)(own, {}, **given)
+    assert kubeflow.calls == []
+
+
+def test_other_images_are_pinned_where_the_lock_file_knows_them(kubeflow, tmp_path, own):
+    ml = f"registry.acme.com/hallmark/ml@sha256:{'b' * 64}"
+    lock.write(tmp_path / lock.FILE, {"registry.acme.com/hallmark/ml:0.0.1": ml})
+    service = Kubeflow(acme(kubeflow, tmp_path))
+    assert images(kubeflow.spec(service.submit(own, {}).run_id)[0]) == [ml, "registry.acme.com/tools:7"]
+    tools = f"registry.acme.com/tools@sha256:{'c' * 64}"
+    lock.write(tmp_path / lock.FILE, {"registry.acme.com/hallmark/ml:0.0.1": ml, "registry.acme.com/tools:7": tools})
+    assert images(kubeflow.spec(service.submit(own, {}).run_id)[0]) == [ml, tools]
 
 
 def test_a_file_that_is_no_pipeline_is_refused(kubeflow, service, tmp_path):
@@ -269,12 +347,54 @@ def test_a_secret_must_be_there_and_fit_for_a_header(kubeflow, value, words, mon
     assert "abc" not in str(error.value)
 
 
-def test_files_that_the_settings_name_must_be_there(kubeflow, tmp_path):
-    with pytest.raises(MissingInputError, match=r"kubeflow\.token_file must be a file; got '/absent'"):
-        Kubeflow(configured(kubeflow, auth="service_account", token_file="/absent"))
-    settings = replace(configured(kubeflow, certificates="ca.pem"), folder=tmp_path)
-    with pytest.raises(MissingInputError, match=r"kubeflow\.certificates must be a file; got .*ca\.pem"):
-        Kubeflow(settings)
+FILES = {
+    "missing": (lambda path: None, "must be a file; got "),
+    "a folder": (lambda path: path.mkdir(), "must be a file; got "),
+    "unreadable": (lambda path: path.symlink_to("/proc/self/mem"), r"must be a file that can be read; '.*' cannot \("),
+}
+TOKENS = FILES | {
+    "empty": (lambda path: path.write_text(" \n"), "must hold a token; got '.*', and it is empty"),
+    "of two lines": (
+        lambda path: path.write_text("ab\ncd"),
+        "must hold a token; got '.*', and it holds what no header can",
+    ),
+    "no text": (
+        lambda path: path.write_bytes(b"\xff\xfe"),
+        "must hold a token; got '.*', and it holds what no header can",
+    ),
+}
+CERTIFICATES = FILES | {
+    "empty": (lambda path: path.write_bytes(b""), "must hold certificates in PEM; '.*' does not"),
+    "no certificates": (lambda path: path.write_text("hello"), "must hold certificates in PEM; '.*' does not"),
+}
+
+
+@pytest.mark.parametrize("name", TOKENS)
+def test_the_file_of_the_token_must_hold_one(kubeflow, tmp_path, name):
+    make, words = TOKENS[name]
+    make(tmp_path / "token")
+    with pytest.raises(InputError, match=rf"kubeflow\.token_file {words}") as error:
+        Kubeflow(configured(kubeflow, auth="service_account", token_file=str(tmp_path / "token")))
+    assert message(error)[1] == "See docs/kubeflow.md for how a pod gets one."
+    assert "ab" not in message(error)[0].replace(str(tmp_path), "")
+
+
+def test_a_token_that_is_gone_meanwhile_is_told(kubeflow, tmp_path, capfd):
+    (tmp_path / "token").write_text("first")
+    service = Kubeflow(configured(kubeflow, auth="service_account", token_file=str(tmp_path / "token")))
+    (tmp_path / "token").unlink()
+    with pytest.raises(MissingInputError, match=r"kubeflow\.token_file must be a file"):
+        service.list()
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", CERTIFICATES)
+def test_the_file_of_certificates_must_hold_some(kubeflow, tmp_path, name):
+    make, words = CERTIFICATES[name]
+    make(tmp_path / "ca.pem")
+    with pytest.raises(InputError, match=rf"kubeflow\.certificates {words}") as error:
+        Kubeflow(replace(configured(kubeflow, certificates="ca.pem"), folder=tmp_path))
+    message(error)
 
 
 # What goes wrong.
@@ -286,9 +406,9 @@ def test_files_that_the_settings_name_must_be_there(kubeflow, tmp_path):
         (400, ServiceError, "must start the run; it refuses (400): As the test wants.", ""),
         (403, ServiceError, "must allow you to start the run; it refuses (403): As the test wants.", "kubeflow-edit"),
         (404, ServiceError, "must have what it is asked for to start the run: As the test wants.", ""),
+        (409, ServiceError, "must be free to start the run; the name is taken: As the test wants.", ""),
         (429, TransientError, "must be ready to start the run; it is not (429)", "Try again"),
-        (500, ServiceError, "must start the run; it refuses (500): As the test wants.", ""),
-        (503, TransientError, "must be ready to start the run; it is not (503)", "Try again"),
+        (501, ServiceError, "must start the run; it refuses (501): As the test wants.", ""),
     ],
 )
 def test_a_refusal_is_told_in_a_sentence(kubeflow, service, small, status, kind, words, hint):
@@ -298,6 +418,82 @@ def test_a_refusal_is_told_in_a_sentence(kubeflow, service, small, status, kind,
     assert words in message(error)[0]
     assert hint in message(error)[1]
     assert isinstance(error.value, kind)
+    assert kubeflow.calls[-1] == "run_service_create_run"
+
+
+LOST = {
+    "500": (500, "As the test wants.", "must be able to start the {}; it is not (500): As the test wants."),
+    "502": (502, "As the test wants.", "must be able to start the {}; it is not (502): As the test wants."),
+    "503": (503, "As the test wants.", "must be able to start the {}; it is not (503): As the test wants."),
+    "504": (504, "As the test wants.", "must be able to start the {}; it is not (504): As the test wants."),
+    "no answer": (0, "", "must answer; the connection ended before it did."),
+    "unreadable": (200, '{"created_at": {}}', "must answer as Kubeflow Pipelines 2 does; its answer cannot be read"),
+}
+
+
+CREATES = {
+    "run": "run_service_create_run",
+    "schedule": "recurring_run_service_create_recurring_run",
+}
+
+
+def start_run(service, path):
+    return service.submit(path, {}, run_name="Monday").run_id
+
+
+def start_schedule(service, path):
+    return service.schedule(path, {}, name="Monday", cron="0 6 * * 1").schedule_id
+
+
+STARTS = {"run": (start_run, "runs", "list"), "schedule": (start_schedule, "recurring_runs", "schedules")}
+
+
+@pytest.mark.parametrize("kind", STARTS)
+@pytest.mark.parametrize("name", LOST)
+def test_what_was_made_is_found_when_its_answer_is_lost(kubeflow, service, small, kind, name):
+    start, kept, _ = STARTS[kind]
+    status, text, _ = LOST[name]
+    service.submit(small, {}, run_name="Monday")
+    kubeflow.fail(CREATES[kind], status, text, after=True)
+    made = start(service, small)
+    assert made == list(getattr(kubeflow, kept))[-1]
+    assert kubeflow.calls.count(CREATES["run"]) + kubeflow.calls.count(CREATES["schedule"]) == 2
+
+
+@pytest.mark.parametrize("kind", STARTS)
+@pytest.mark.parametrize("name", LOST)
+def test_whether_something_was_made_is_told_to_be_unknown(kubeflow, service, small, kind, name):
+    start, kept, look = STARTS[kind]
+    status, text, words = LOST[name]
+    # Another run of that name is not the one.
+    service.submit(small, {}, run_name="Monday")
+    before = list(getattr(kubeflow, kept))
+    kubeflow.fail(CREATES[kind], status, text)
+    with pytest.raises(UncertainError) as error:
+        start(service, small)
+    assert message(error)[0].startswith(f"Whether the {kind} 'Monday' was made is not known. The Kubeflow Pipelines")
+    assert words.format(kind) in message(error)[0]
+    assert message(error)[1] == (
+        f"Look with `hallmark runs {look} --platform kubeflow`, and once more after a minute, before you submit it "
+        "again."
+    )
+    assert list(getattr(kubeflow, kept)) == before
+
+
+def test_a_service_that_is_away_after_a_lost_answer_leaves_it_unknown(kubeflow, service, small):
+    kubeflow.fail("run_service_create_run", 504, after=True)
+    kubeflow.fail("run_service_list_runs", 503)
+    with pytest.raises(UncertainError, match="was made is not known"):
+        service.submit(small, {})
+
+
+def test_a_failure_of_the_service_may_pass(kubeflow, service, small):
+    run_id = service.submit(small, {}).run_id
+    for status in (500, 502, 503, 504, 0):
+        # KFP's client itself asks again three times when the connection ends.
+        kubeflow.fail("run_service_get_run", status, times=1 if status else 4)
+        with pytest.raises(TransientError):
+            service.get(run_id)
 
 
 def test_a_spec_that_is_refused_leads_to_lint(kubeflow, service, small, tmp_path):
@@ -340,7 +536,7 @@ def test_a_service_that_does_not_answer_is_told(kubeflow, service, monkeypatch):
     kubeflow.talks.clear()
     with pytest.raises(TransientError, match="must answer in time; it did not") as error:
         service.list()
-    assert "hallmark runs list" in message(error)[1]
+    assert message(error)[1] == "Try again later."
 
 
 def test_a_service_without_tls_is_told(kubeflow):
@@ -412,9 +608,11 @@ GATES = dict.fromkeys(["load-dataset", "split-dataset", "train-model", "decide-r
         ({"deploy-model": "SUCCEEDED", "record-run": "SUCCEEDED"}, "succeeded", 0),
     ],
 )
-def test_a_run_is_halted_when_nothing_failed_but_what_enforces_the_decision(kubeflow, service, tasks, outcome, code):
+def test_a_run_is_halted_when_nothing_failed_but_what_enforces_the_decision(
+    kubeflow, service, tasks, outcome, code, spec
+):
     kubeflow.course(GATES | tasks)
-    run_id = service.submit(SPEC, PARAMETERS).run_id
+    run_id = service.submit(spec, PARAMETERS).run_id
     run = looks(service, run_id, 5)
     assert (run.outcome, run.exit_code) == (outcome, code)
     states = {step.name: step.state for step in run.steps}
@@ -441,6 +639,15 @@ def test_a_run_that_is_not_there_is_told(service):
     for call in (service.get, service.cancel):
         with pytest.raises(MissingInputError, match="must be one that Kubeflow has; got 'absent'"):
             call("absent")
+
+
+@pytest.mark.parametrize("given", ["", " ", "a/b", "../x", "a b", "a" * 129, "ä"])
+def test_an_id_that_cannot_be_is_refused_before_anything_is_sent(kubeflow, service, given):
+    for call, what in ((service.get, "run"), (service.cancel, "run"), (service.unschedule, "schedule")):
+        with pytest.raises(InputError) as error:
+            call(given)
+        assert message(error)[0] == f"The id of a {what} must be 1 to 128 letters, digits and hyphens; got {given!r}."
+    assert kubeflow.calls == []
 
 
 def test_a_cancelled_run_ends_as_cancelled(kubeflow, service, small):
@@ -481,8 +688,8 @@ def test_an_experiment_that_was_deleted_is_named_by_its_id(kubeflow, small):
 # Schedules.
 
 
-def test_a_cron_schedule_gets_the_seconds_that_kfp_wants(kubeflow, service):
-    schedule = service.schedule(SPEC, PARAMETERS, name="weekly", cron="30 6 * * mon", experiment="risk")
+def test_a_cron_schedule_gets_the_seconds_that_kfp_wants(kubeflow, service, spec):
+    schedule = service.schedule(spec, PARAMETERS, name="weekly", cron="30 6 * * mon", experiment="risk")
     kept = kubeflow.recurring_runs[schedule.schedule_id]
     assert kept.trigger.cron_schedule.cron == "0 30 6 * * mon"
     assert kept.runtime_config.parameters == PARAMETERS
@@ -550,11 +757,25 @@ def test_schedules_are_listed_and_removed(kubeflow, service, small):
         service.unschedule(second.schedule_id)
 
 
+def test_a_schedules_name_is_used_once(kubeflow, service, small):
+    made = service.schedule(small, {}, name="weekly", cron="0 6 * * 1")
+    kubeflow.recurring_runs[made.schedule_id].status = "DISABLED"
+    with pytest.raises(InputError) as error:
+        service.schedule(small, {}, name="weekly", every=timedelta(hours=6), experiment="other")
+    assert message(error) == (
+        "A schedule's name must be new; there is a schedule 'weekly', 0 6 * * 1.",
+        f"Give it another name, or remove that one: `hallmark runs unschedule {made.schedule_id} --platform kubeflow`.",
+    )
+    assert len(kubeflow.recurring_runs) == 1
+    service.unschedule(made.schedule_id)
+    assert service.schedule(small, {}, name="weekly", cron="0 7 * * 1").when == "0 7 * * 1"
+
+
 # By a pipeline's name.
 
 
-def test_a_pipeline_is_compiled_and_sent(kubeflow, tmp_path, pinned):
-    settings = replace(configured(kubeflow, labels={"team": "risk"}), folder=pinned)
+def test_a_pipeline_is_compiled_and_sent(kubeflow, locked):
+    settings = replace(configured(kubeflow, labels={"team": "risk"}), folder=locked)
     run = submission.submit("governed_training", PARAMETERS, platform="kubeflow", settings=settings)
     spec, platform = kubeflow.spec(run.run_id)
     images = [executor["container"]["image"] for executor in spec.deployment_spec["executors"].values()]
@@ -565,21 +786,11 @@ def test_a_pipeline_is_compiled_and_sent(kubeflow, tmp_path, pinned):
     assert schedule.name == "week"
 
 
-@pytest.fixture
-def pinned(tmp_path):
-    """A folder with a file that pins the images of all environments."""
-    from kfp_hallmark.environments import ENVIRONMENTS, image, lock
-
-    references = {image(name): f"{lock.repository(image(name))}@sha256:{'a' * 64}" for name in ENVIRONMENTS}
-    lock.write(tmp_path / "images.lock.json", references)
-    return tmp_path
-
-
-def test_a_path_that_no_step_could_follow_is_refused(kubeflow):
+def test_a_path_that_no_step_could_follow_is_refused(kubeflow, spec):
     settings = configured(kubeflow)
     with pytest.raises(InputError, match="'data_uri' must be a URI, or an absolute path that the steps see"):
-        submission.submit(SPEC, PARAMETERS | {"data_uri": "data.csv"}, platform="kubeflow", settings=settings)
-    submission.submit(SPEC, PARAMETERS | {"data_uri": "/mnt/data.csv"}, platform="kubeflow", settings=settings)
+        submission.submit(spec, PARAMETERS | {"data_uri": "data.csv"}, platform="kubeflow", settings=settings)
+    submission.submit(spec, PARAMETERS | {"data_uri": "/mnt/data.csv"}, platform="kubeflow", settings=settings)
 
 
 def test_a_platform_or_schedule_that_there_is_not_is_refused(kubeflow, small):

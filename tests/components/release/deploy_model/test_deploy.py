@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from kfp_hallmark.components.release.deploy_model.deploy import deploy
+from kfp_hallmark.contracts.decision import require_release
 from kfp_hallmark.contracts.digest import Manifest, artifact_digest, short
+from kfp_hallmark.contracts.documents import now, parse_time
 from kfp_hallmark.contracts.release import Release
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError, ReleaseRefused
 from kfp_hallmark.tracking import client
@@ -60,6 +62,7 @@ def test_a_released_model_is_served_and_is_the_champion(registry, uri, candidate
         "version": "1",
         "digest": candidate.digest,
         "uri": found,
+        "traffic": 100,
     }
 
 
@@ -91,6 +94,46 @@ def test_the_same_deployment_twice_changes_nothing(sqlite_uri, candidate, servin
     before = Manifest.of(serving)
     assert run(candidate, sqlite_uri, serving) == first
     assert Manifest.of(serving) == before
+
+
+@pytest.mark.parametrize("wrong", ["2999-01-01T00:00:00Z", "2026-01-01T00:00:00Z"])
+def test_a_time_that_cannot_be_is_put_right(sqlite_uri, candidate, another, serving, wrong):
+    """`hallmark serve` refuses such a document, and nothing else says when it was."""
+    for made in (candidate, another):
+        made.register(sqlite_uri)
+        run(made, sqlite_uri, serving)
+    edit(serving / candidate.name / "release.json", deployed=wrong)
+    run(another, sqlite_uri, serving)
+    home, found = serving / candidate.name, served(another, serving)
+    assert found.previous["version"] == "1"
+    assert parse_time(found.deployed) <= parse_time(now())
+    require_release(home / found.decision, home / found.path, moment=parse_time(found.deployed))
+    decided = json.loads(Path(another.decision.path, "decision.json").read_text())["created"]
+    for good in (decided, now()):
+        edit(serving / candidate.name / "release.json", deployed=good)
+        run(another, sqlite_uri, serving)
+        assert served(another, serving).deployed == good
+
+
+UNSERVABLE = {
+    "no signature": (None, r"The model '.*' must have a signature with named columns; it has none"),
+    "columns without names": ('[{"type": "double"}]', r"must have a signature with named columns; it has none"),
+    "columns of bytes": ('[{"name": "photo", "type": "binary"}]', r"columns of a served model .*; 'photo' is binary"),
+}
+
+
+@pytest.mark.parametrize("name", UNSERVABLE)
+def test_a_model_that_cannot_be_served_is_refused(sqlite_uri, candidate, follow, serving, name):
+    columns, message = UNSERVABLE[name]
+    candidate.register(sqlite_uri)
+    run(candidate, sqlite_uri, serving)
+    before = Manifest.of(serving)
+    unservable = follow("unservable", columns=columns)
+    unservable.register(sqlite_uri)
+    with pytest.raises(InputError, match=message):
+        run(unservable, sqlite_uri, serving)
+    assert Manifest.of(serving) == before
+    assert champion(client(sqlite_uri), candidate) == "1"
 
 
 def test_a_newer_decision_on_the_same_model_is_a_new_release(sqlite_uri, candidate, serving):

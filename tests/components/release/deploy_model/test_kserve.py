@@ -146,6 +146,7 @@ def test_a_canary_gets_its_share_and_is_not_the_champion_until_it_is_promoted(
     assert either.share(service(released)) == {"1": 90, "2": 10}
     assert champion(sqlite_uri, released) == "1"
     assert previous(next_one) == "1"
+    assert Release.read(next_one.release.path).traffic == next_one.release.metadata["traffic"] == 10
     either.calls.clear()
     run(next_one, traffic=10.0)
     assert either.changes() == []
@@ -155,6 +156,7 @@ def test_a_canary_gets_its_share_and_is_not_the_champion_until_it_is_promoted(
     assert either.share(service(released)) == {"2": 100}
     assert champion(sqlite_uri, released) == "2"
     assert previous(next_one) == "1"
+    assert Release.read(next_one.release.path).traffic == next_one.release.metadata["traffic"] == 100
     found = either.service(service(released))["spec"]
     assert "canary" not in found
     assert "canaryTrafficPercent" not in found["predictor"]
@@ -361,11 +363,13 @@ def test_a_canary_where_nothing_serves_is_refused(released, next_one, either, ru
     with pytest.raises(InputError, match=message):
         run(released, traffic=10)
     run(released)
+    message = r"deployment\['traffic'\] must be 100 for the version that leads; got 10"
     with pytest.raises(InputError, match=message):
         run(released, traffic=10)
     run(next_one, traffic=10)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as refused:
         run(released, traffic=10)
+    assert refused.value.hint == "To give a canary beside it more, deploy the canary with a greater traffic."
     assert either.share(service(released)) == {"1": 90, "2": 10}
 
 
@@ -642,6 +646,43 @@ def test_killed_in_the_middle_the_next_run_completes_it(
     assert champion(sqlite_uri, one) == version
     assert previous(one) == (None if one is released else "1")
     assert either.changes().count(f"{verb} inferenceservices") == 1
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("former", [False, True], ids=["first", "next"])
+def test_a_connection_lost_at_any_request_is_made_good_by_the_next_run(
+    released, next_one, either, run, sqlite_uri, former, after
+):
+    """So often that the client, which sends again what can be sent twice, gives up."""
+
+    def begin():
+        for key in [key for key in either.objects if key[0] != "configmaps"]:
+            del either.objects[key]
+        if champion(sqlite_uri, released):
+            client(sqlite_uri).delete_registered_model_alias(released.name, "champion")
+        if former:
+            run(released)
+        either.calls.clear()
+
+    begin()
+    run(next_one)
+    requests = list(either.calls)
+    assert ("update inferenceservices" if former else "create inferenceservices") in requests
+    for number, request in enumerate(requests):
+        begin()
+        either.cut(number, after, times=4)
+        try:
+            run(next_one)
+        except ServiceError as error:
+            assert error.hint, request
+        either.end()
+        if version := champion(sqlite_uri, released):
+            assert either.share(service(released)) == {version: 100}, request
+        run(next_one)
+        either.cuts.clear()
+        assert either.share(service(released)) == {"2": 100}, request
+        assert champion(sqlite_uri, released) == "2"
+        assert previous(next_one) == ("1" if former else None)
 
 
 def test_an_alias_that_cannot_be_moved_leaves_the_former_version_serving(

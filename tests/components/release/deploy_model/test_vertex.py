@@ -115,6 +115,101 @@ def test_a_canary_gets_its_share_and_is_not_the_champion(released, next_one, fak
     assert fake.calls.count("DeployModel") == 2
 
 
+def test_a_canary_says_that_it_is_one(released, next_one, fake, run):
+    run(released)
+    assert "traffic" not in json.loads(Path(released.release.path).read_text())
+    run(next_one, traffic=10)
+    assert Release.read(next_one.release.path).traffic == next_one.release.metadata["traffic"] == 10
+    run(next_one)
+    assert Release.read(next_one.release.path).traffic == next_one.release.metadata["traffic"] == 100
+
+
+def test_the_champion_is_no_canary(released, next_one, fake, run, sqlite_uri):
+    run(released)
+    run(next_one, traffic=10)
+    fake.calls.clear()
+    for share in (1, 50, 99):
+        with pytest.raises(InputError, match=rf"must be 100 for the version that leads; got {share}") as refused:
+            run(released, traffic=share)
+    assert refused.value.hint == "To give a canary beside it more, deploy the canary with a greater traffic."
+    assert fake.changes() == []
+    run(next_one, traffic=99)
+    assert shares(fake, released) == {"1": 1, "2": 99}
+    assert champion(sqlite_uri, released) == alias_on_vertex(fake, released) == "1"
+
+
+OTHER = {
+    "machine_type": "n1-standard-8",
+    "min_replicas": 2,
+    "max_replicas": 4,
+    "accelerator_type": "NVIDIA_TESLA_T4",
+    "accelerator_count": 2,
+    "service_account": "serving@acme-ml.iam.gserviceaccount.com",
+}
+FIRST = {"max_replicas": 3, "accelerator_type": "NVIDIA_L4"}
+
+
+def machines(fake, candidate):
+    """Return the options of the one model that is deployed."""
+    (entry,) = endpoint(fake, candidate).deployed_models
+    machine, replicas = entry.dedicated_resources.machine_spec, entry.dedicated_resources
+    return {
+        "machine_type": machine.machine_type,
+        "min_replicas": replicas.min_replica_count,
+        "max_replicas": replicas.max_replica_count,
+        "accelerator_type": machine.accelerator_type.name,
+        "accelerator_count": machine.accelerator_count,
+        "service_account": entry.service_account,
+    }
+
+
+@pytest.mark.parametrize("option", OTHER)
+def test_other_machines_are_got_without_a_request_lost(released, fake, run, sqlite_uri, option):
+    run(released, **FIRST)
+    before = machines(fake, released)
+    (former,) = endpoint(fake, released).deployed_models
+    fake.calls.clear()
+    run(released, **{**FIRST, option: OTHER[option]})
+    assert fake.changes() == ["DeployModel", "UpdateEndpoint", "UndeployModel"]
+    assert machines(fake, released) == {**before, option: OTHER[option]}
+    (deployed,) = endpoint(fake, released).deployed_models
+    assert deployed.id != former.id
+    assert shares(fake, released) == {"1": 100}
+    assert champion(sqlite_uri, released) == alias_on_vertex(fake, released) == "1"
+    assert Release.read(released.release.path).previous is None
+
+
+def test_a_canary_can_get_other_machines(released, next_one, fake, run):
+    run(released)
+    run(next_one, traffic=10)
+    run(next_one, traffic=20, machine_type="n1-standard-8")
+    assert shares(fake, released) == {"1": 80, "2": 20}
+    deployed = [
+        entry.dedicated_resources.machine_spec.machine_type for entry in endpoint(fake, released).deployed_models
+    ]
+    assert deployed == ["n1-standard-2", "n1-standard-8"]
+
+
+def test_other_machines_cost_no_former_version(released, next_one, fake, run):
+    run(released)
+    run(next_one)
+    run(next_one, machine_type="n1-standard-8")
+    assert shares(fake, released) == {"1": None, "2": 100}
+    assert Release.read(next_one.release.path).previous["version"] == "1"
+
+
+def test_a_newer_decision_costs_no_former_version(released, next_one, fake, run, sqlite_uri, vertex):
+    """As each further run of a pipeline makes one; version 3 is the model of version 2."""
+    run(released)
+    run(next_one)
+    next_one.decide("fairness_gate")
+    next_one.register(sqlite_uri, vertex=vertex)
+    run(next_one)
+    assert shares(fake, released) == {"1": None, "3": 100}
+    assert champion(sqlite_uri, released) == "2"
+    assert alias_on_vertex(fake, released) == "3"
+
+
 def test_deploying_the_former_version_again_rolls_back_in_one_call(released, next_one, fake, run, sqlite_uri):
     run(released)
     run(next_one)
@@ -150,18 +245,17 @@ def test_twice_changes_nothing(released, next_one, fake, run):
     assert {**json.loads(first), "deployed": None} == {**second, "deployed": None}
 
 
-def test_only_as_many_former_versions_stay_as_are_kept(candidate, another, write_model, fake, run, sqlite_uri, vertex):
-    made = [candidate, another]
-    for one in made:
+def test_only_as_many_former_versions_stay_as_are_kept(candidate, another, follow, fake, run, sqlite_uri, vertex):
+    third = follow("third", weights="1 -1")
+    for one in (candidate, another, third):
         one.register(sqlite_uri, vertex=vertex)
-        run(one)
-    made[0].decide("fairness_gate")
-    made[0].register(sqlite_uri, vertex=vertex)
-    run(made[0], traffic=20)
+    run(candidate)
+    run(another)
+    run(third, traffic=20)
     assert shares(fake, candidate) == {"1": None, "2": 80, "3": 20}
-    run(made[0])
+    run(third)
     assert shares(fake, candidate) == {"2": None, "3": 100}
-    run(made[0], keep=0)
+    run(third, keep=0)
     assert shares(fake, candidate) == {"3": 100}
 
 
@@ -191,8 +285,9 @@ def test_an_endpoint_of_somebody_else_is_left_alone(released, fake, run):
 
 FAULTS = [
     ("CreateEndpoint", "PERMISSION_DENIED", "make the endpoint"),
-    ("GetEndpoint", "INTERNAL", "make the endpoint"),
+    ("GetEndpoint", "INTERNAL", "show the endpoint"),
     ("DeployModel", "RESOURCE_EXHAUSTED", "deploy income-"),
+    ("UpdateEndpoint", "INTERNAL", "share the requests of projects"),
     ("MergeVersionAliases", "INVALID_ARGUMENT", "move the alias champion"),
 ]
 
@@ -249,16 +344,53 @@ def test_a_lost_answer_makes_nothing_twice(released, fake, run, method):
     assert fake.calls.count(method) == 1
 
 
-def test_a_deployment_that_takes_too_long_is_waited_for_by_the_next_run(released, next_one, fake, run, sqlite_uri):
+def test_a_deployment_that_takes_too_long_serves_nobody_until_the_next_run(released, next_one, fake, run, sqlite_uri):
     run(released)
     fake.delay("DeployModel", None)
-    with pytest.raises(ServiceError, match=r"must deploy income-\w+ 2 within 0\.3 s; .*/operations/\d+ goes on"):
+    late = r"must deploy income-\w+ 2 within 0\.3 s; its DeployModel goes on, as projects/.*/operations/\d+\."
+    with pytest.raises(ServiceError, match=late) as told:
         run(next_one, max_seconds=0.3)
-    assert champion(sqlite_uri, released) == "1"
+    assert told.value.hint.startswith("That moves neither requests nor aliases. Run it again: it waits for that")
+    late = r"must end what is under way on the endpoint income-.* within 0\.3 s; its DeployModel goes on, as projects/"
+    with pytest.raises(ServiceError, match=late):
+        run(next_one, max_seconds=0.3)
     fake.end_operations()
+    assert shares(fake, released) == {"1": 100, "2": None}
+    assert champion(sqlite_uri, released) == alias_on_vertex(fake, released) == "1"
     run(next_one)
     assert shares(fake, released) == {"1": None, "2": 100}
+    assert champion(sqlite_uri, released) == alias_on_vertex(fake, released) == "2"
     assert fake.calls.count("DeployModel") == 2
+
+
+def test_a_first_deployment_that_takes_too_long_is_completed_by_the_next_run(released, fake, run, sqlite_uri):
+    for method in ("CreateEndpoint", "DeployModel"):
+        fake.delay(method, None)
+        with pytest.raises(ServiceError, match=rf"within 0\.3 s; its {method} goes on, as"):
+            run(released, max_seconds=0.3)
+        fake.end_operations()
+        assert champion(sqlite_uri, released) is alias_on_vertex(fake, released) is None
+    run(released)
+    assert shares(fake, released) == {"1": 100}
+    assert champion(sqlite_uri, released) == alias_on_vertex(fake, released) == "1"
+    assert (fake.calls.count("CreateEndpoint"), fake.calls.count("DeployModel")) == (1, 1)
+
+
+def test_what_was_deployed_late_and_given_up_costs_no_former_version(
+    candidate, another, follow, fake, run, sqlite_uri, vertex
+):
+    """Version 2 never served; what is kept to roll back to is version 1."""
+    third = follow("third", weights="1 -1")
+    for one in (candidate, another, third):
+        one.register(sqlite_uri, vertex=vertex)
+    run(candidate)
+    fake.delay("DeployModel", None)
+    with pytest.raises(ServiceError, match="goes on"):
+        run(another, max_seconds=0.3)
+    fake.end_operations()
+    run(third)
+    assert shares(fake, candidate) == {"1": None, "3": 100}
+    assert Release.read(third.release.path).previous["version"] == "1"
 
 
 def test_a_slow_deployment_is_waited_for(released, fake, run):
@@ -308,6 +440,54 @@ def test_killed_in_the_middle_the_next_run_completes_it(released, next_one, fake
     assert shares(fake, one)[version] == 100
     assert champion(sqlite_uri, one) == alias_on_vertex(fake, one) == version
     assert fake.calls.count(method) == 1
+
+
+def withdraw(fake, candidate, uri):
+    """Let nothing be deployed any more, nor be called the champion."""
+    fake.operations.clear()
+    fake.endpoints.clear()
+    for version in fake.models[resource_id(candidate.name)].values():
+        if "champion" in version.version_aliases:
+            version.version_aliases.remove("champion")
+    if champion(uri, candidate):
+        client(uri).delete_registered_model_alias(candidate.name, "champion")
+
+
+def assert_true(fake, candidate, uri):
+    """Assert that whatever is called the champion, in either registry, gets every request."""
+    for version in {champion(uri, candidate), alias_on_vertex(fake, candidate)} - {None}:
+        assert shares(fake, candidate)[version] == 100
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("former", [False, True], ids=["first", "next"])
+def test_a_connection_lost_at_any_call_is_made_good_by_the_next_run(
+    released, next_one, fake, run, sqlite_uri, former, after
+):
+    def begin():
+        withdraw(fake, released, sqlite_uri)
+        if former:
+            run(released)
+        fake.calls.clear()
+
+    begin()
+    run(next_one, keep=0)
+    calls = list(fake.calls)
+    assert {"DeployModel", "UpdateEndpoint", "MergeVersionAliases"} <= set(calls)
+    assert ("UndeployModel" in calls) == former == ("CreateEndpoint" not in calls)
+    for number, method in enumerate(calls):
+        begin()
+        fake.cut(number, after)
+        try:
+            run(next_one, keep=0)
+        except ServiceError as error:
+            assert error.hint, method
+        assert_true(fake, released, sqlite_uri)
+        run(next_one, keep=0)
+        assert shares(fake, released) == {"2": 100}, method
+        assert champion(sqlite_uri, released) == alias_on_vertex(fake, released) == "2"
+        assert fake.calls.count("DeployModel") == 1 + (not after and method == "DeployModel")
+        assert Release.read(next_one.release.path).version == "2"
 
 
 def test_an_alias_that_cannot_be_moved_leaves_the_former_version_serving(
@@ -390,10 +570,18 @@ def test_something_that_changed_the_endpoint_in_between_is_told(released, next_o
     assert shares(fake, released) == {"1": None, "2": 100}
 
 
-def test_a_canary_where_nothing_serves_is_refused(released, fake, run):
-    with pytest.raises(InputError, match=r"deployment\['traffic'\] must be 100 where nothing else serves; got 10"):
+def test_a_canary_where_nothing_serves_is_refused_before_anything_is_made(released, next_one, fake, run):
+    fake.calls.clear()
+    nothing = r"deployment\['traffic'\] must be 100 where nothing else serves; got 10"
+    with pytest.raises(InputError, match=nothing):
         run(released, traffic=10)
-    assert "DeployModel" not in fake.calls
+    assert (fake.changes(), fake.endpoints) == ([], {})
+    run(released)
+    endpoint(fake, released).traffic_split = {}
+    fake.calls.clear()
+    with pytest.raises(InputError, match=nothing):
+        run(next_one, traffic=10)
+    assert fake.changes() == []
 
 
 BAD = {

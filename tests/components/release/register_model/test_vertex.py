@@ -157,6 +157,7 @@ ROLES = {
     "Permission 'iam.serviceAccounts.actAs' denied.": "roles/iam.serviceAccountUser on the service account",
     "Permission 'artifactregistry.repositories.downloadArtifacts' denied.": "roles/artifactregistry.reader",
     "a@b does not have storage.objects.get access.": "roles/storage.objectUser on the bucket",
+    "a@b does not have storage.buckets.get access.": "roles/storage.bucketViewer on the bucket",
     "Vertex AI API has not been used in project acme-ml before or it is disabled.": "gcloud services enable aiplatform",
     "Denied.": "roles/aiplatform.user on the project",
 }
@@ -200,9 +201,41 @@ def test_an_answer_that_is_lost_makes_nothing_twice(sqlite_uri, candidate, fake,
     assert fake.calls.count("UploadModel") == 1
 
 
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("former", [False, True], ids=["first", "next"])
+def test_a_connection_lost_at_any_call_is_made_good_by_the_next_run(
+    sqlite_uri, candidate, another, fake, vertex, former, after
+):
+    def begin():
+        fake.operations.clear()
+        fake.models.clear()
+        if former:
+            candidate.register(sqlite_uri, vertex=vertex)
+        fake.calls.clear()
+
+    begin()
+    another.register(sqlite_uri, vertex=vertex)
+    calls = list(fake.calls)
+    assert {"UploadModel", "MergeVersionAliases"} <= set(calls)
+    for number, method in enumerate(calls):
+        begin()
+        fake.cut(number, after)
+        try:
+            another.register(sqlite_uri, vertex=vertex)
+        except ServiceError as error:
+            assert error.hint, method
+        another.register(sqlite_uri, vertex=vertex)
+        assert len(versions(fake, another)) == 1 + former, method
+        assert fake.calls.count("UploadModel") == 1 + (not after and method == "UploadModel")
+        challengers = [entry.version_id for entry in versions(fake, another) if "challenger" in entry.version_aliases]
+        assert challengers == [str(1 + former)]
+
+
 def test_an_operation_that_takes_too_long_is_waited_for_by_the_next_run(sqlite_uri, candidate, fake, vertex):
     fake.delay("UploadModel", None)
-    with pytest.raises(ServiceError, match=r"within 0\.3 s; projects/\d+/.*/operations/1 goes on"):
+    with pytest.raises(
+        ServiceError, match=r"within 0\.3 s; its UploadModel goes on, as projects/\d+/.*/operations/1\."
+    ):
         candidate.register(sqlite_uri, vertex={**vertex, "max_seconds": 0.3})
     with pytest.raises(ServiceError, match=r"within 0\.3 s"):
         candidate.register(sqlite_uri, vertex={**vertex, "max_seconds": 0.3})
