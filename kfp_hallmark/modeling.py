@@ -230,7 +230,11 @@ def _take_copy(
                 made.write(block)
         return PREFIX + state.hexdigest()
 
+    digest = Manifest.of(folder, digest_of).digest
+
     def load() -> tuple[Any, Callable[[pandas.DataFrame], Any]]:
+        if general.get("code"):
+            _require_alone(str(folder), digest)
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         from mlflow import pyfunc
 
@@ -238,7 +242,20 @@ def _take_copy(
         weakref.finalize(model, undo.pop_all().close)
         return None, model.predict
 
-    return Manifest.of(folder, digest_of).digest, load
+    return digest, load
+
+
+_with_code: set[str] = set()
+
+
+def _require_alone(name: str, digest: str) -> None:
+    """Raise if another model with code of its own was loaded: Python keeps one module of a name, so both would mix."""
+    if _with_code - {digest}:
+        raise InputError(
+            f"The model {name!r} must be the only one with code of its own in its process; another was loaded before.",
+            "Start the program anew to load it.",
+        )
+    _with_code.add(digest)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
+from typing import TypeVar
 
 from kfp_hallmark.contracts.decision import CLOCK_SKEW_HOURS, require_release
 from kfp_hallmark.contracts.documents import now, parse_time
@@ -31,6 +32,8 @@ POLL_SECONDS = 0.5
 
 RETRY_SECONDS = 15.0
 """After how long a refused release is tried again, for a folder that is copied may not be whole yet."""
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -123,9 +126,9 @@ class Releases:
 
     async def first(self) -> bool:
         """Load the first release, and return whether it serves; if not, the log says why."""
-        self._seen = self._mark()
+        self._seen = await self._aside(self._mark)
         try:
-            self._serve(await self._loaded())
+            self._serve(await self._aside(lambda: load(self._folder)))
         except Exception as error:
             self._refuse(error)
         return self.served is not None
@@ -138,21 +141,22 @@ class Releases:
 
     async def look(self) -> None:
         """Load what the document names if it has changed, or was refused a while ago; the former release serves on."""
-        mark = self._mark()
+        mark = await self._aside(self._mark)
         if mark == self._seen and (self.failure is None or monotonic() < self._retry_at):
             return
         self._seen = mark
         try:
-            if self._is_served():
+            if await self._aside(self._is_served):
                 self.failure = None
                 self._metrics.settled()
                 return
-            self._serve(await self._loaded())
+            self._serve(await self._aside(lambda: load(self._folder)))
         except Exception as error:
             self._refuse(error)
 
-    async def _loaded(self) -> Served:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, load, self._folder)
+    async def _aside(self, function: Callable[[], T]) -> T:
+        """Call what reads the folder in a thread: a disk, or a network, that hangs holds up no request."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
     def _mark(self) -> tuple[int, ...] | None:
         """Return what changes whenever the document is replaced."""

@@ -13,11 +13,12 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import httptools
 import uvicorn
 import uvloop
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.modeling import private_folder
@@ -60,6 +61,7 @@ class _Protocol(HttpToolsProtocol):
     """
 
     parser: httptools.HttpRequestParser
+    _answering: RequestResponseCycle | None = None
 
     def data_received(self, data: bytes) -> None:
         """Take what a client sent."""
@@ -84,6 +86,30 @@ class _Protocol(HttpToolsProtocol):
         """Note that a request is whole."""
         if not self.parser.should_upgrade():
             super().on_message_complete()
+
+    def eof_received(self) -> None:
+        """Note that a client went away, for the loop closes the connection before it says so."""
+        self._leave()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that a connection is closed."""
+        self._leave()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, and close the connection."""
+        self._leave()
+        super().send_400_response(msg)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _leave(self) -> None:
+        """Let the answer that is under way go nowhere: not the latest request's, where several were sent at once."""
+        if self._answering is not None:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
 
     def _without_offer(self) -> bytes:
         """Begin to parse anew, and return the head of the request without the offer."""
@@ -123,6 +149,7 @@ async def _serve(folder: Path, listener: socket.socket, predict_route: str, heal
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=DRAIN_SECONDS,

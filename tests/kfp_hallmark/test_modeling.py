@@ -16,6 +16,7 @@ from mlflow.models import infer_signature
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 
+from kfp_hallmark import modeling
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.errors import EnvironmentFailure, HallmarkError, InputError, IntegrityError, MissingInputError
 from kfp_hallmark.modeling import BATCH_ROWS, Column, LoadedModel, feature_frame, load_model, predict, read_label
@@ -89,6 +90,20 @@ def test_loading_a_model_with_code_of_its_own_leaves_its_digest(tmp_path, monkey
     frame, _ = features()
     assert load_model(tmp_path / "model").function(frame)[0] == 0.25
     assert artifact_digest(tmp_path / "model") == before
+
+
+def test_the_code_of_two_models_does_not_mix(tmp_path, monkeypatch):
+    """Python keeps one module of a name: the second model would run the code of the first."""
+    monkeypatch.setattr(modeling, "_with_code", set())
+    monkeypatch.syspath_prepend(tmp_path)
+    for score in (0.25, 0.75):
+        (tmp_path / "borrowed_code.py").write_text(f"def score(frame):\n    return frame.iloc[:, 0] * 0 + {score}\n")
+        options = {"code_paths": [str(tmp_path / "borrowed_code.py")], "pip_requirements": []}
+        mlflow.pyfunc.save_model(tmp_path / str(score), python_model=Borrowing(), **options)
+    load_model(tmp_path / "0.25")
+    load_model(tmp_path / "0.25")
+    with pytest.raises(InputError, match="must be the only one with code of its own in its process"):
+        load_model(tmp_path / "0.75")
 
 
 def test_probabilities_are_scored_for_the_positive_class(tmp_path):

@@ -160,6 +160,16 @@ def read_one(file):
     return status, json.loads(file.read(length))
 
 
+@pytest.mark.parametrize("requests", [1, 2])
+def test_a_client_that_goes_on_with_rubbish_leaves_no_traceback(program, requests):
+    request = f"POST {V1} HTTP/1.1\r\nHost: x\r\n{LENGTH}\r\n".encode() + BODY
+    with socket.create_connection(("127.0.0.1", program.port), timeout=60) as connection:
+        connection.sendall(request * requests + b"\x00\r\n\r\n")
+        assert connection.makefile("rb").read().startswith(b"HTTP/1.1 400")
+    assert program.ask("POST", V1, BODY)[0] == 200
+    assert program.end() == (0, "")
+
+
 def test_many_requests_on_one_connection_are_answered_in_order(standing):
     rows = [[age, "Ulm", 100.0 * age, "clerk"] for age in range(20, 60)]
     bodies = [json.dumps({"instances": [row], "parameters": {"scores": True}}).encode() for row in rows]

@@ -331,6 +331,51 @@ def test_a_document_that_vanishes_leaves_what_serves(home, client):
     assert "must be a file" in client.get("/health")[1]["refused"]
 
 
+def as_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+def as_pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+RUBBISH = {
+    "bytes": lambda path: path.write_bytes(b"\xff\x00" * 999),
+    "nothing": lambda path: path.write_bytes(b""),
+    "deep nesting": lambda path: path.write_bytes(b"[" * 10**6),
+    "an array": lambda path: path.write_text("[]"),
+    "another schema": lambda path: edit(path, schema="hallmark/release/v9"),
+    "a name that leads elsewhere": lambda path: edit(path, name="../people"),
+    "a version that is a number": lambda path: edit(path, version=2),
+    "files that are a list": lambda path: edit(path, files=["MLmodel"]),
+    "a time that is none": lambda path: edit(path, deployed="soon"),
+    "a folder": as_folder,
+    "a pipe": as_pipe,
+    "a link to itself": lambda path: (path.unlink(), path.symlink_to(path)),
+    "its folder is gone": lambda path: shutil.rmtree(path.parent),
+}
+
+
+@pytest.mark.parametrize("case", RUBBISH)
+def test_rubbish_in_the_place_of_the_document_leaves_what_serves(home, client, case):
+    RUBBISH[case](home / "release.json")
+    look(client)
+    status, health = client.get("/health")
+    assert (status, health["version"]) == (200, "1")
+    assert health["refused"]
+    assert client.post(V1, {"instances": [ROW]})[0] == 200
+
+
+def test_the_files_of_what_serves_are_not_needed_any_more(home, client):
+    shutil.rmtree(home / "versions")
+    shutil.rmtree(home / "decisions")
+    look(client)
+    assert client.get("/health")[1]["refused"] is None
+    assert client.post(V1, {"instances": [ROW]})[0] == 200
+
+
 def test_a_document_that_is_only_touched_loads_nothing(home, client):
     served = client.releases.served
     (home / "release.json").touch()
