@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from kfp_hallmark.lint.rule import KUBEFLOW, Problem, Severity, rule
+from kfp_hallmark.lint.rule import DOCKER, KUBEFLOW, LOCAL, Problem, Severity, rule
 from kfp_hallmark.lint.spec import Spec, Task, strings
 
 _INPUT = re.compile(r"\{\{\$\.inputs\.parameters\['([^']*)'\]\}\}")
@@ -14,14 +14,15 @@ _INPUT = re.compile(r"\{\{\$\.inputs\.parameters\['([^']*)'\]\}\}")
 @rule(
     "HM120",
     Severity.WARNING,
-    [KUBEFLOW],
+    [KUBEFLOW, LOCAL, DOCKER],
     fix="Give the step each text as a parameter of its own, and build the larger value there.",
     source="https://github.com/kubeflow/pipelines/blob/2.17.0/backend/src/v2/component/launcher_v2.go#L1061",
 )
 def pasted_text(spec: Spec) -> Iterator[Problem]:
     """A text is pasted into a dict, list or longer text, and a quote, backslash or line break in it breaks the step.
 
-    Kubeflow replaces the placeholder in the JSON that the step reads, without escaping what it puts there.
+    The placeholder is replaced in the JSON that the step reads, by kfp's local runners too, without escaping what is put
+    there.
     """
     for task in spec.tasks:
         for path, value in task.constants.items():
