@@ -21,8 +21,7 @@ _INPUT = re.compile(r"\{\{\$\.inputs\.parameters\['([^']*)'\]\}\}")
 def pasted_text(spec: Spec) -> Iterator[Problem]:
     """A text is pasted into a dict, list or longer text, and a quote, backslash or line break in it breaks the step.
 
-    The placeholder is replaced in the JSON that the step reads, by kfp's local runners too, without escaping what is put
-    there.
+    The placeholder is replaced in the JSON that the step reads, without escaping, and so it is by kfp's local runners.
     """
     for task in spec.tasks:
         for path, value in task.constants.items():
