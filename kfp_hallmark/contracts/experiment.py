@@ -17,7 +17,9 @@ from typing import Any
 
 from kfp_hallmark.contracts.digest import file_digest
 from kfp_hallmark.contracts.documents import value_digest
-from kfp_hallmark.environments import DIGEST_VARIABLE
+
+DIGEST_VARIABLE = "HALLMARK_ENVIRONMENT_DIGEST"
+"""The variable in which a running step finds the digest of the lock its environment was made from."""
 
 PACKAGE = Path(__file__).resolve().parents[1]
 

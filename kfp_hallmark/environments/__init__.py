@@ -21,9 +21,6 @@ REGISTRY = "kfp-hallmark"
 
 REGISTRY_VARIABLE = "HALLMARK_REGISTRY"
 
-DIGEST_VARIABLE = "HALLMARK_ENVIRONMENT_DIGEST"
-"""The variable in which a running step finds the digest of the lock its environment was made from."""
-
 
 def image(environment: str) -> str:
     """Return the reference of an environment's image, such as `kfp-hallmark/ml:0.1.0`."""

@@ -21,7 +21,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from kfp_hallmark.environments import DIGEST_VARIABLE, ENVIRONMENTS, lock_digest, lock_file
+from kfp_hallmark.contracts.experiment import DIGEST_VARIABLE
+from kfp_hallmark.environments import ENVIRONMENTS, lock_digest, lock_file
 from kfp_hallmark.errors import EnvironmentFailure
 from kfp_hallmark.resources import PACKAGE
 
