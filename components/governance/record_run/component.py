@@ -40,6 +40,4 @@ def record_run(
     """
     from kfp_hallmark.components.governance.record_run.record import record
 
-    named = {"data_uri": data_uri, "model_name": model_name}
-    given = {name: value for name, value in named.items() if value is not None}
-    record(status, pipeline, run_id, parameters | given, audit_log, experiment, tracking_uri)
+    record(status, pipeline, run_id, data_uri, model_name, parameters, audit_log, experiment, tracking_uri)

@@ -28,6 +28,8 @@ def record(
     status: FinalStatus,
     pipeline: str,
     run_id: str,
+    data_uri: str | None,
+    model_name: str | None,
     parameters: Mapping[str, Any],
     audit_log: str | None,
     experiment: str | None,
@@ -42,6 +44,8 @@ def record(
         InputError: If no path is given and `HALLMARK_AUDIT_LOG` is not set, or the path is a URI.
         IntegrityError: If the log's chain is broken; nothing is appended.
     """
+    named = {"data_uri": data_uri, "model_name": model_name}
+    given = {name: value for name, value in named.items() if value is not None}
     path = audit_log or os.environ.get(PATH_VARIABLE)
     if not path:
         raise InputError(
@@ -58,7 +62,7 @@ def record(
             "error_code": status.error_code,
             "task": status.pipeline_task_name,
             "job": status.pipeline_job_resource_name,
-            "parameters": without_passwords(dict(parameters)),
+            "parameters": without_passwords({**parameters, **given}),
         },
     )
     if experiment is None:

@@ -24,8 +24,18 @@ def log(tmp_path):
 
 
 def test_success_and_failure_each_make_a_line(log):
-    record(ended("SUCCEEDED"), "governed-training", "run-1", {"model_name": "income"}, str(log), None, None)
-    record(ended("FAILED", 9, "could not convert 'Jane Doe'"), "governed-training", "run-2", {}, str(log), None, None)
+    record(ended("SUCCEEDED"), "governed-training", "run-1", None, "income", {}, str(log), None, None)
+    record(
+        ended("FAILED", 9, "could not convert 'Jane Doe'"),
+        "governed-training",
+        "run-2",
+        None,
+        None,
+        {},
+        str(log),
+        None,
+        None,
+    )
     assert verify(log)[0] == 2
     assert [line["record"] for line in records(log)] == [
         {
@@ -57,7 +67,9 @@ def test_passwords_are_left_out(log):
         ended("SUCCEEDED"),
         "p",
         "r",
-        {"data_uri": "s3://user:hunter2@bucket/x", "more": [{"a": "b://c:d@e"}]},
+        "s3://user:hunter2@bucket/x",
+        None,
+        {"more": [{"a": "b://c:d@e"}]},
         str(log),
         None,
         None,
@@ -68,13 +80,13 @@ def test_passwords_are_left_out(log):
 
 def test_the_path_can_come_from_the_environment(log, monkeypatch):
     monkeypatch.setenv("HALLMARK_AUDIT_LOG", str(log))
-    record(ended("CANCELLED"), "governed-training", "run-1", {}, None, None, None)
+    record(ended("CANCELLED"), "governed-training", "run-1", None, None, {}, None, None, None)
     assert records(log)[0]["record"]["state"] == "CANCELLED"
 
 
 def test_a_given_path_goes_before_the_environment(log, tmp_path, monkeypatch):
     monkeypatch.setenv("HALLMARK_AUDIT_LOG", str(tmp_path / "other.jsonl"))
-    record(ended("SUCCEEDED"), "governed-training", "run-1", {}, str(log), None, None)
+    record(ended("SUCCEEDED"), "governed-training", "run-1", None, None, {}, str(log), None, None)
     assert log.exists()
     assert not (tmp_path / "other.jsonl").exists()
 
@@ -82,20 +94,20 @@ def test_a_given_path_goes_before_the_environment(log, tmp_path, monkeypatch):
 def test_no_path_is_refused(monkeypatch):
     monkeypatch.delenv("HALLMARK_AUDIT_LOG", raising=False)
     with pytest.raises(InputError, match="audit_log must name a file, or HALLMARK_AUDIT_LOG must be set; got neither"):
-        record(ended("SUCCEEDED"), "governed-training", "run-1", {}, None, None, None)
+        record(ended("SUCCEEDED"), "governed-training", "run-1", None, None, {}, None, None, None)
 
 
 def test_a_uri_is_refused():
     with pytest.raises(InputError, match=r"must be a local or mounted file; got 'gs://bucket/audit.jsonl'"):
-        record(ended("SUCCEEDED"), "governed-training", "run-1", {}, "gs://bucket/audit.jsonl", None, None)
+        record(ended("SUCCEEDED"), "governed-training", "run-1", None, None, {}, "gs://bucket/audit.jsonl", None, None)
 
 
 def test_nothing_is_appended_to_a_log_with_a_changed_line(log):
-    record(ended("FAILED"), "governed-training", "run-1", {}, str(log), None, None)
+    record(ended("FAILED"), "governed-training", "run-1", None, None, {}, str(log), None, None)
     changed = log.read_text().replace("FAILED", "SUCCEEDED")
     log.write_text(changed)
     with pytest.raises(IntegrityError, match="line 1 was changed"):
-        record(ended("SUCCEEDED"), "governed-training", "run-2", {}, str(log), None, None)
+        record(ended("SUCCEEDED"), "governed-training", "run-2", None, None, {}, str(log), None, None)
     assert log.read_text() == changed
 
 
@@ -111,18 +123,28 @@ def store(tmp_path, monkeypatch):
 )
 def test_the_mlflow_run_ends_as_the_pipeline_run_did(log, store, state, status):
     tree = RunTree.open(store.tracking_uri, "tests", "governed-training", "run-1")
-    record(ended(state), "governed-training", "run-1", {}, str(log), "tests", store.tracking_uri)
+    record(ended(state), "governed-training", "run-1", None, None, {}, str(log), "tests", store.tracking_uri)
     assert store.get_run(tree.parent_id).info.status == status
 
 
 def test_a_run_that_failed_before_anything_was_logged_is_in_mlflow_as_failed(log, store):
-    record(ended("FAILED"), "governed-training", "run-1", {}, str(log), "tests", store.tracking_uri)
+    record(ended("FAILED"), "governed-training", "run-1", None, None, {}, str(log), "tests", store.tracking_uri)
     (found,) = store.search_runs([store.get_experiment_by_name("tests").experiment_id])
     assert (found.info.run_name, found.info.status) == ("governed-training", "FAILED")
 
 
 def test_a_server_that_is_away_keeps_nothing_from_the_audit_log(log, tmp_path, capsys):
     (tmp_path / "broken.db").write_text("no database, but long enough to be taken for one " * 20)
-    record(ended("SUCCEEDED"), "governed-training", "run-1", {}, str(log), "tests", f"sqlite:///{tmp_path}/broken.db")
+    record(
+        ended("SUCCEEDED"),
+        "governed-training",
+        "run-1",
+        None,
+        None,
+        {},
+        str(log),
+        "tests",
+        f"sqlite:///{tmp_path}/broken.db",
+    )
     assert [line["record"]["state"] for line in records(log)] == ["SUCCEEDED"]
     assert "The run's end is in the audit log but not in MLflow. The tracking store" in capsys.readouterr().err
