@@ -60,7 +60,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if predict == health:
         raise InputError(f"AIP_PREDICT_ROUTE and AIP_HEALTH_ROUTE must differ; got {predict!r} twice.")
     if arguments.fd is not None:
-        return serve(folder_of(arguments.folder), socket.socket(fileno=arguments.fd), predict, health)
+        return serve(folder_of(arguments.folder), socket.socket(fileno=arguments.fd), predict, health, shared=True)
     if "://" not in arguments.folder:
         return _listen(folder_of(arguments.folder), arguments.host, port, workers, predict, health)
     with private_folder() as folder:

@@ -109,6 +109,13 @@ class Application:
             "/v2": Route("v2_server", lambda: answer({"name": "hallmark", "version": __version__, "extensions": []})),
             "/v2/health/live": Route("v2_live", lambda: answer({"live": True})),
             "/v2/health/ready": Route("v2_ready", self._ready),
+        }
+        for route in (predict_route, health_route):
+            if route in self._fixed and route != "/":
+                raise InputError(
+                    f"AIP_PREDICT_ROUTE and AIP_HEALTH_ROUTE must be no route that is taken; got {route!r}."
+                )
+        self._fixed |= {
             health_route: Route("health", self._health),
             predict_route: Route("predict", dialect=self._instances),
         }

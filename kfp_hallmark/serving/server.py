@@ -129,13 +129,22 @@ class _Server(uvicorn.Server):
         yield
 
 
-def serve(folder: Path, listener: socket.socket, predict_route: str, health_route: str) -> int:
-    """Serve a folder until SIGTERM or SIGINT, and return the exit code: 1 when the first release is refused."""
+def serve(folder: Path, listener: socket.socket, predict_route: str, health_route: str, shared: bool = False) -> int:
+    """Serve a folder until SIGTERM or SIGINT, and return the exit code: 1 when the first release is refused.
+
+    Args:
+        folder: The folder that `deploy_model` filled.
+        listener: The socket to listen on.
+        predict_route: Where Vertex AI predicts.
+        health_route: Where Vertex AI asks for health.
+        shared: Whether other workers listen on the socket: then nothing is answered before the first release serves,
+            not even that it does not, for what one answers clients take for the answer of all.
+    """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(folder, listener, predict_route, health_route))
+        return runner.run(_serve(folder, listener, predict_route, health_route, shared))
 
 
-async def _serve(folder: Path, listener: socket.socket, predict_route: str, health_route: str) -> int:
+async def _serve(folder: Path, listener: socket.socket, predict_route: str, health_route: str, shared: bool) -> int:
     metrics = Metrics()
     releases = Releases(folder, metrics, lambda served: application.switch(served))
     application = Application(releases, metrics, predict_route, health_route)
@@ -156,23 +165,34 @@ async def _serve(folder: Path, listener: socket.socket, predict_route: str, heal
         )
     )
 
+    stopping = asyncio.Event()
+
     def stop() -> None:
         application.draining = True
         server.should_exit = True
+        stopping.set()
+
+    async def answer() -> None:
+        if shared:
+            ended = asyncio.create_task(stopping.wait())
+            await asyncio.wait([first, ended], return_when=asyncio.FIRST_COMPLETED)
+            if not (first.done() and first.result()):
+                return
+        await server.serve(sockets=[listener])
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
     first = asyncio.create_task(releases.first())
+    serving = asyncio.create_task(answer())
     await asyncio.wait([serving, first], return_when=asyncio.FIRST_COMPLETED)
-    if serving.done():
-        await serving
-        return 0
-    if not first.result():
+    if first.done() and not first.result():
         stop()
         await serving
         return 1
+    if serving.done():
+        await serving
+        return 0
     # What a loaded model consists of stays: without this, the collector stops everything again and again to look at it.
     gc.collect()
     gc.freeze()

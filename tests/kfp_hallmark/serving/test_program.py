@@ -227,6 +227,15 @@ def test_several_workers_share_a_port_and_their_numbers(run, home):
     assert program.end() == (0, "")
 
 
+def test_no_worker_answers_before_it_is_ready(run, home):
+    program = run(home, "--workers", "4")
+    program.wait_for(SERVING)
+    for _ in range(200):
+        assert program.ask("GET", "/health")[0] == 200
+        assert program.ask("POST", V1, BODY)[0] == 200
+    assert program.end()[0] == 0
+
+
 def test_when_a_worker_dies_the_program_ends_with_1(run, home):
     program = run(home, "--workers", "2")
     program.wait_for(SERVING)
@@ -259,6 +268,7 @@ REFUSALS = {
     "no workers": (lambda home: None, {}, ["--workers", "0"], 2, "The number of workers must be a number from 1"),
     "a route that is none": (lambda home: None, {"AIP_HEALTH_ROUTE": "health"}, [], 2, "AIP_HEALTH_ROUTE must begin"),
     "one route for two": (lambda home: None, {"AIP_HEALTH_ROUTE": "/predict"}, [], 2, "must differ"),
+    "a route that is taken": (lambda home: None, {"AIP_PREDICT_ROUTE": "/metrics"}, [], 2, "must be no route that is"),
     "an address of another machine": (lambda home: None, {}, ["--host", "192.0.2.1"], 2, "must be free to listen on"),
 }
 
