@@ -14,7 +14,9 @@ from kfp_hallmark.errors import MissingInputError
 
 
 def serve(
-    folder: Annotated[Path, typer.Argument(help="The model's folder in the serving folder: it holds release.json.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The model's folder in the serving folder: it holds release.json.")
+    ],
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every one.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")] = 8080,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that answer.")] = 1,

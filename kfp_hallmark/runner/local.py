@@ -14,8 +14,9 @@ from typing import Any
 from kfp.dsl import component_factory
 from kfp.local import config, subprocess_task_handler
 
+from kfp_hallmark.component import Traits
 from kfp_hallmark.contracts.experiment import code_version
-from kfp_hallmark.environments import environment_of, local, lock_digest
+from kfp_hallmark.environments import STEPS, environment_of, local, lock, lock_digest
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.runner.platforms import Folders, Job, containers
 
@@ -33,6 +34,7 @@ class LocalPlatform:
 
     def __init__(self, folders: Folders) -> None:
         self._folders = folders
+        self._environments: dict[str, str | None] = {}
         self._pythons: dict[str, Path] = {}
         # Of now, not of when this process first asked: steps import the sources as they are.
         self._code = code_version.__wrapped__()
@@ -46,8 +48,9 @@ class LocalPlatform:
         """
         for container in containers(executors):
             _require_function(container)
-        names = {environment_of(container["image"]) for container in containers(executors)}
-        self._pythons = {name: local.ensure(name, report) for name in sorted(filter(None, names))}
+        self._environments = {container["image"]: _environment(container) for container in containers(executors)}
+        names = sorted({*filter(None, self._environments.values())})
+        self._pythons = {name: local.ensure(name, report) for name in names}
 
     def runner(self) -> config.SubprocessRunner:
         """Return kfp.local's runner for processes."""
@@ -55,12 +58,12 @@ class LocalPlatform:
 
     def digest(self, image: str) -> str:
         """Return the digests of an environment's lock and of our code; for any other image, its reference first."""
-        environment = environment_of(image)
+        environment = self._environments.get(image)
         return f"{image if environment is None else lock_digest(environment)} {self._code}"
 
     def run(self, job: Job) -> int:
         """Run a step as a process group of its own."""
-        environment = environment_of(job.image)
+        environment = self._environments[job.image]
         variables = {name: value for name, value in os.environ.items() if name not in _DROPPED}
         variables |= {"TMPDIR": str(self._folders.scratch)} | self._folders.variables(os.environ)
         if environment is not None:
@@ -121,6 +124,15 @@ class _Group:
         except ProcessLookupError:
             return False
         return True
+
+
+def _environment(container: Mapping[str, Any]) -> str | None:
+    """Return the environment of a container's image: also one of ours in a user's registry, whatever its tag."""
+    image = container["image"]
+    if any(part.startswith(Traits.MARK) for part in container.get("command", [])):
+        name = lock.repository(image).rpartition("/")[2]
+        return name if name in STEPS else None
+    return environment_of(image)
 
 
 def _require_function(container: Mapping[str, Any]) -> None:

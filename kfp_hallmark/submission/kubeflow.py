@@ -235,6 +235,7 @@ class Kubeflow:
                 "Labels of the pods are in the settings: [kubeflow] labels.",
             )
         package = Package(spec_path, self._all_settings)
+        package.refuse_fetched_secrets()
         package.set_caching(caching)
         return package, {
             "pipeline_spec": package.to_json(),

@@ -69,8 +69,14 @@ def told(what: str, settings: Kubeflow) -> Iterator[None]:
 
 
 def require_api(response: Any, settings: Kubeflow) -> None:
-    """Raise `ServiceError` unless a response is the API's: a login page is answered with success."""
+    """Raise `ServiceError` unless a response is the API's: a login page is answered with success.
+
+    Raises:
+        ValueError: If it is in JSON, but no object, which the client would take for an empty one.
+    """
     if (response.getheader("content-type") or "").startswith("application/json"):
+        if not isinstance(json.loads(response.data or "{}"), dict):
+            raise ValueError("no object")
         return
     raise ServiceError(
         f"The Kubeflow Pipelines API at {settings.host} must answer in JSON; it sent a page, as for a login.",

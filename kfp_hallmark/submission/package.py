@@ -12,7 +12,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from kfp_hallmark import compiling
 from kfp_hallmark.environments import ENVIRONMENTS, REGISTRY, image, lock
 from kfp_hallmark.errors import MissingInputError
-from kfp_hallmark.platforms.pipeline import Pipeline, Step
+from kfp_hallmark.platforms.pipeline import Pipeline, Step, refuse_fetched_secrets
 from kfp_hallmark.runner.parameters import check_parameters
 from kfp_hallmark.runner.plan import run_order
 from kfp_hallmark.settings import Settings
@@ -59,6 +59,11 @@ class Package:
     def parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters that a run is to have; see `kfp_hallmark.runner.check_parameters`."""
         return check_parameters(self._pipeline.spec, given)
+
+    def refuse_fetched_secrets(self) -> None:
+        """Raise `InputError` if it was compiled for Vertex AI with secrets, which its steps fetch themselves."""
+        for step in self._pipeline.steps.values():
+            refuse_fetched_secrets(step)
 
     def set_caching(self, caching: bool | None) -> None:
         """Let every step that may be reused be reused, or none; None leaves it to what was compiled.

@@ -287,14 +287,15 @@ class Vertex:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "pipeline.json")
             path.write_text(json.dumps(spec), encoding="utf-8")
-            return self._aiplatform.PipelineJob(
-                display_name=run_id,
-                template_path=str(path),
-                job_id=run_id,
-                pipeline_root=root,
-                parameter_values=given,
-                labels=labels,
-            )
+            with reaching("prepare the run"):
+                return self._aiplatform.PipelineJob(
+                    display_name=run_id,
+                    template_path=str(path),
+                    job_id=run_id,
+                    pipeline_root=root,
+                    parameter_values=given,
+                    labels=labels,
+                )
 
     def _require_bucket(self, root: str) -> None:
         """Raise `MissingInputError` unless the bucket is there: the client would make one, whatever its name."""

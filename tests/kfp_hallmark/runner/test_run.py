@@ -12,7 +12,7 @@ from kfp.local import executor_input_utils, subprocess_task_handler
 from kfp.local.orchestrator import task_executor
 
 from kfp_hallmark.component import component
-from kfp_hallmark.environments import lock_digest
+from kfp_hallmark.environments import image, lock_digest
 from kfp_hallmark.environments.local import code_path, ensure
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.runner.plan import plan
@@ -216,6 +216,14 @@ class TestStructure:
 
 
 class TestSurroundings:
+    def test_a_step_on_our_image_in_another_registry_runs_under_its_environment(self, run, pipelines, tmp_path):
+        compiler.Compiler().compile(pipelines.looking, str(tmp_path / "looking.yaml"))
+        text = (tmp_path / "looking.yaml").read_text()
+        pinned = f"registry.example/team/release@sha256:{'0' * 64}"
+        (tmp_path / "looking.yaml").write_text(text.replace(image("release"), pinned))
+        result, _ = run(tmp_path / "looking.yaml")
+        assert result.steps[0].outputs["Output"]["python"] == str(ensure("release"))
+
     def test_a_step_runs_under_its_environment(self, run, pipelines, tmp_path, monkeypatch):
         monkeypatch.setenv("PYTHONHOME", "/nowhere")
         monkeypatch.setenv("PYTHONPATH", "/nowhere")

@@ -16,6 +16,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from kfp_hallmark import __version__, submission
 from kfp_hallmark import settings as known
+from kfp_hallmark.compiling import compile_for
 from kfp_hallmark.component import component
 from kfp_hallmark.environments import ENVIRONMENTS, lock
 from kfp_hallmark.errors import InputError, MissingInputError, ServiceError
@@ -428,6 +429,7 @@ LOST = {
     "504": (504, "As the test wants.", "must be able to start the {}; it is not (504): As the test wants."),
     "no answer": (0, "", "must answer; the connection ended before it did."),
     "unreadable": (200, '{"created_at": {}}', "must answer as Kubeflow Pipelines 2 does; its answer cannot be read"),
+    "no object": (200, "[1]", "must answer as Kubeflow Pipelines 2 does; its answer cannot be read"),
 }
 
 
@@ -544,6 +546,21 @@ def test_a_service_without_tls_is_told(kubeflow):
     with pytest.raises(ServiceError, match="must be reached safely") as error:
         Kubeflow(Settings(kubeflow=known.Kubeflow(host=host))).list()
     assert "kubeflow.certificates" in message(error)[1]
+
+
+@pytest.mark.parametrize("answer", ["[1]", '{"runs": ['])
+def test_what_is_no_list_of_runs_is_not_taken_for_an_empty_one(kubeflow, service, answer):
+    kubeflow.fail("run_service_list_runs", 200, answer)
+    with pytest.raises(ServiceError, match="its answer cannot be read"):
+        service.list()
+
+
+def test_what_was_compiled_for_vertex_with_secrets_is_refused(kubeflow, service, locked):
+    settings = Settings(vertex=known.Vertex(secrets={"KEY": "projects/p/secrets/key/versions/1"}), folder=locked)
+    (locked / "week.yaml").write_bytes(compile_for(week, "vertex", settings))
+    with pytest.raises(InputError, match="must not hold secrets of an earlier compilation for Vertex AI"):
+        service.submit(locked / "week.yaml", {})
+    assert not kubeflow.runs
 
 
 def test_an_answer_that_cannot_be_read_is_told(kubeflow, service, small):
