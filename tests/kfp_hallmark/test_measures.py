@@ -483,3 +483,12 @@ def test_a_label_that_the_model_never_saw_costs_the_greatest_loss():
     predictions = replace(predictions, label=np.array(["a", "z"]))
     worst = -math.log(np.finfo(float).eps)
     assert measures.measure(predictions)["log_loss"] == pytest.approx((math.log(2) + worst) / 2)
+
+
+def test_the_standard_error_of_a_mean_is_the_textbook_one_and_is_none_of_few_rows():
+    random = np.random.default_rng(3)
+    label, prediction = random.normal(5, 2, 90), random.normal(4, 1, 90)
+    errors = abs(label - prediction)
+    found = measures.standard_error(regression(label, prediction), "mean_absolute_error")
+    assert found == pytest.approx((errors.mean(), errors.std(ddof=1) / 90**0.5), rel=1e-12)
+    assert measures.standard_error(regression(label, prediction), "mean_absolute_error", np.arange(19)) is None
