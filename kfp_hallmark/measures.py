@@ -15,7 +15,7 @@ Two kinds of metric, two kinds of interval:
   `SMALL_CLASS` of them, Hanley and McNeil's stands in where it is greater. For a mean it is the textbook standard
   error. Fewer than `LEAST_ROWS`, of each class for what ranks rows, give no interval: it would be too short.
 
-Two models on the same rows are compared in pairs by the same means: the joint counts, or the difference of influences.
+Two models on the same rows are compared in pairs by the same means; see `kfp_hallmark.comparison`.
 
 Sources: E. DeLong, D. DeLong, D. Clarke-Pearson, Biometrics 44 (1988); J. Hanley, B. McNeil, Radiology 143 (1982);
 B. Efron, The Jackknife, the Bootstrap and Other Resampling Plans, SIAM (1982), chapter 6; N. Obuchowski, M. Lieber,
@@ -64,6 +64,7 @@ class Metric:
         influences: Predictions to the value and each row's influence on it, shape (rows,); the sum of their squares is
             the value's variance. None where undefined.
         least_variance: The value and the rows of each class to the least variance that an interval assumes.
+        right_of: Of a metric that is the share of rows that are predicted rightly: the true classes of these rows.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Metric:
     of_counts: Callable[[ndarray], ndarray] | None = None
     influences: Callable[[Predictions], tuple[float, ndarray] | None] | None = None
     least_variance: Callable[[float, ndarray], float] | None = None
+    right_of: slice | None = None
 
 
 def metrics_for(task: str) -> list[Metric]:
@@ -109,7 +111,7 @@ def measure(predictions: Predictions, rows: ndarray | None = None) -> dict[str, 
         Metric to value; None where it is undefined, as ROC AUC is when one class alone is present.
     """
     predictions = select(predictions, rows)
-    return {metric.name: _value(metric, predictions) for metric in metrics_for(predictions.task)}
+    return {metric.name: value_of(metric, predictions) for metric in metrics_for(predictions.task)}
 
 
 def bootstrap_intervals(
@@ -142,10 +144,10 @@ def bootstrap_intervals(
     found = {
         metric.name: _normal_interval(metric, predictions, confidence) for metric in metrics if metric.of_counts is None
     }
-    counted = [metric for metric in metrics if metric.of_counts and _value(metric, predictions) is not None]
+    counted = [metric for metric in metrics if metric.of_counts and value_of(metric, predictions) is not None]
     if counted:
         statistics = [metric.of_counts for metric in counted if metric.of_counts]
-        resampled = _resample(_counts(predictions), statistics, samples, seed)
+        resampled = resample(_counts(predictions), statistics, samples, seed)
         found |= {
             metric.name: percentile_interval(values, confidence)
             for metric, values in zip(counted, resampled, strict=True)
@@ -168,60 +170,6 @@ def standard_error(predictions: Predictions, name: str, rows: ndarray | None = N
         InputError: If the metric is unknown.
     """
     return _standard_error(require_metric(name, predictions.task), select(predictions, rows))
-
-
-def advantage(
-    challenger: Predictions,
-    champion: Predictions,
-    name: str,
-    samples: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> tuple[float, Interval] | None:
-    """Return by how much the challenger is better than the champion on the same rows, with a paired interval.
-
-    Args:
-        challenger: What the one model said.
-        champion: What the other said of the same rows, with the same task and classes.
-        name: The metric to compare.
-        samples: Number of resamples behind an interval that rests on counts.
-        confidence: Confidence level, between 0 and 1.
-        seed: Seed of the resampling.
-
-    Returns:
-        The difference and its interval, positive when the challenger is better whichever way the metric runs; None
-        when the metric is undefined for either or has too few rows for an interval.
-
-    Raises:
-        InputError: If the metric is unknown, or the number of samples or the confidence cannot be used.
-    """
-    require_resampling(samples, confidence)
-    metric = require_metric(name, challenger.task)
-    sign = 1.0 if metric.greater_is_better else -1.0
-    if metric.of_counts is None:
-        return _influence_advantage(metric, challenger, champion, sign, confidence)
-    first, second = _value(metric, challenger), _value(metric, champion)
-    if first is None or second is None:
-        return None
-    of_counts = metric.of_counts
-
-    def difference(joint: ndarray) -> ndarray:
-        return of_counts(joint.sum(axis=-1)) - of_counts(joint.sum(axis=-2))
-
-    resampled = _resample(_joint_counts(challenger, champion), [difference], samples, seed)
-    interval = percentile_interval(sign * resampled[0], confidence)
-    return None if interval is None else (sign * (first - second), interval)
-
-
-def _influence_advantage(
-    metric: Metric, challenger: Predictions, champion: Predictions, sign: float, confidence: float
-) -> tuple[float, Interval] | None:
-    first, second = _influences(metric, challenger), _influences(metric, champion)
-    if first is None or second is None or not _enough(metric, challenger):
-        return None
-    difference = sign * (first[0] - second[0])
-    reach = normal_quantile(confidence) * float(((first[1] - second[1]) ** 2).sum()) ** 0.5
-    return difference, (difference - reach, difference + reach)
 
 
 def confusion_matrix(predictions: Predictions, rows: ndarray | None = None) -> tuple[list[str], list[list[int]]]:
@@ -349,15 +297,16 @@ def wilson_interval(hits: float, trials: float, confidence: float = 0.95) -> Int
     return low, high
 
 
-def _value(metric: Metric, predictions: Predictions) -> float | None:
+def value_of(metric: Metric, predictions: Predictions) -> float | None:
+    """Return a metric of predictions, or None where it is undefined."""
     if metric.of_counts is None:
-        found = _influences(metric, predictions)
+        found = influences_of(metric, predictions)
         return None if found is None else found[0]
     value = float(metric.of_counts(_counts(predictions)))
     return value if math.isfinite(value) else None
 
 
-def _influences(metric: Metric, predictions: Predictions) -> tuple[float, ndarray] | None:
+def influences_of(metric: Metric, predictions: Predictions) -> tuple[float, ndarray] | None:
     """Return the value of a metric and each row's influence on it; None where it is undefined."""
     assert metric.influences is not None
     if not len(predictions.label) or (metric.needs_score and predictions.score is None):
@@ -383,8 +332,8 @@ def _normal_interval(metric: Metric, predictions: Predictions, confidence: float
 
 
 def _standard_error(metric: Metric, predictions: Predictions) -> tuple[float, float] | None:
-    found = _influences(metric, predictions)
-    if found is None or not _enough(metric, predictions):
+    found = influences_of(metric, predictions)
+    if found is None or not enough_rows(metric, predictions):
         return None
     value, variance = found[0], float((found[1] ** 2).sum())
     if metric.least_variance is not None:
@@ -392,7 +341,7 @@ def _standard_error(metric: Metric, predictions: Predictions) -> tuple[float, fl
     return value, variance**0.5
 
 
-def _enough(metric: Metric, predictions: Predictions) -> bool:
+def enough_rows(metric: Metric, predictions: Predictions) -> bool:
     """Return whether there are rows enough for an interval from influences."""
     rows = min(_counts(predictions).sum(axis=1)) if metric.scale == LOGIT else len(predictions.label)
     return bool(rows >= LEAST_ROWS)
@@ -433,14 +382,14 @@ def _counts(predictions: Predictions) -> ndarray:
     return _crossed(len(classes), _codes(predictions.label, classes), _codes(predictions.prediction, classes))
 
 
-def _joint_counts(first: Predictions, second: Predictions) -> ndarray:
+def joint_counts(first: Predictions, second: Predictions) -> ndarray:
     """Return the counts of true class by the first's prediction by the second's."""
     classes = _classes(first)
     values = (first.label, first.prediction, second.prediction)
     return _crossed(len(classes), *(_codes(value, classes) for value in values))
 
 
-def _resample(
+def resample(
     counts: ndarray, statistics: Sequence[Callable[[ndarray], ndarray]], samples: int, seed: int
 ) -> list[ndarray]:
     """Return each statistic of resampled counts, shape (samples,); one pseudo-row is added a true class present."""
@@ -655,10 +604,10 @@ METRICS: dict[str, Metric] = {
         Metric("roc_auc", True, (BINARY,), True, LOGIT, influences=_roc_auc, least_variance=_hanley_mcneil),
         Metric("average_precision", True, (BINARY,), needs_score=True, scale=LOGIT, influences=_average_precision),
         Metric("roc_auc_ovr", True, (MULTICLASS,), needs_score=True, scale=LOGIT, influences=_roc_auc_ovr),
-        Metric("accuracy", True, CLASSIFICATION, of_counts=_accuracy),
+        Metric("accuracy", True, CLASSIFICATION, of_counts=_accuracy, right_of=slice(None)),
         Metric("balanced_accuracy", True, CLASSIFICATION, of_counts=_balanced_accuracy),
         Metric("precision", True, (BINARY,), of_counts=_precision),
-        Metric("recall", True, (BINARY,), of_counts=_recall),
+        Metric("recall", True, (BINARY,), of_counts=_recall, right_of=slice(1, 2)),
         Metric("f1", True, (BINARY,), of_counts=_f1),
         Metric("f1_macro", True, (MULTICLASS,), of_counts=_f1_macro),
         Metric("log_loss", False, CLASSIFICATION, needs_score=True, scale=LOG, influences=_log_loss),

@@ -186,16 +186,6 @@ def test_the_interval_of_roc_auc_is_that_of_delong_on_the_logit_scale(digits):
     assert found == pytest.approx(expected, abs=1e-12)
 
 
-def test_the_paired_difference_of_roc_auc_is_that_of_delong():
-    label, first = noisy(6, rows=150, noise=0.2)
-    second = (first + np.random.default_rng(7).normal(0, 0.3, 150)).clip(0, 1)
-    areas, covariance = delong(label, [first, second])
-    reach = 1.959963984540054 * math.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
-    difference, interval = measures.advantage(binary(label, first), binary(label, second), "roc_auc")
-    assert difference == pytest.approx(areas[0] - areas[1], abs=1e-12)
-    assert interval == pytest.approx((difference - reach, difference + reach), abs=1e-12)
-
-
 @pytest.mark.parametrize("name", [name for name, metric in measures.METRICS.items() if metric.influences])
 def test_influences_are_the_derivatives_by_the_weight_of_a_row(name):
     """A row counted twice changes the metric by about its influence."""
@@ -265,16 +255,14 @@ def test_a_class_of_few_rows_gives_no_interval_to_what_ranks_rows(name, rare):
     enough, too_few = (measures.select(predictions, rows) for rows in kept)
     assert measures.measure(too_few)[name] is not None
     assert measures.bootstrap_intervals(too_few, [name])[name] is None
-    assert measures.advantage(too_few, too_few, name) is None
     assert measures.bootstrap_intervals(enough, [name])[name] is not None
-    assert measures.advantage(enough, enough, name) is not None
 
 
 @pytest.mark.parametrize("name", [metric.name for metric in measures.metrics_for(REGRESSION)])
 def test_few_rows_give_no_interval_to_a_mean(name):
     random = np.random.default_rng(0)
     enough, too_few = (regression(random.normal(size=rows), random.normal(size=rows)) for rows in (20, 19))
-    assert measures.bootstrap_intervals(too_few, [name])[name] is measures.advantage(too_few, too_few, name) is None
+    assert measures.bootstrap_intervals(too_few, [name])[name] is None
     assert measures.bootstrap_intervals(enough, [name])[name] is not None
 
 
@@ -293,10 +281,8 @@ def test_intervals_repeat_by_seed_and_differ_by_it():
 def test_blocks_do_not_change_an_interval(monkeypatch):
     label, score = noisy(0)
     whole = measures.bootstrap_intervals(binary(label, score), ["f1", "accuracy"])
-    pair = measures.advantage(binary(label, score), binary(label, 1 - score), "accuracy")
     monkeypatch.setattr(measures, "BLOCK", 1000)
     assert measures.bootstrap_intervals(binary(label, score), ["f1", "accuracy"]) == whole
-    assert measures.advantage(binary(label, score), binary(label, 1 - score), "accuracy") == pair
 
 
 def test_intervals_come_in_the_order_asked_for():
@@ -304,64 +290,20 @@ def test_intervals_come_in_the_order_asked_for():
     assert list(measures.bootstrap_intervals(binary(*noisy(0)), names)) == names
 
 
-def test_multiclass_intervals_and_pairs():
+def test_multiclass_intervals():
     random = np.random.default_rng(3)
     label = random.choice(3, size=900, p=[0.6, 0.3, 0.1])
     noise = random.dirichlet([1, 1, 1], size=900)
-    good, bad = multiclass(label, (noise + np.eye(3)[label]) / 2), multiclass(label, noise)
+    good = multiclass(label, (noise + np.eye(3)[label]) / 2)
     values, names = measures.measure(good), [metric.name for metric in measures.metrics_for(MULTICLASS)]
     for name, (low, high) in measures.bootstrap_intervals(good, names).items():
         assert low < values[name] <= high
-        difference, interval = measures.advantage(good, bad, name)
-        assert 0 < interval[0] < difference < interval[1]
 
 
 def test_an_interval_of_an_undefined_metric_is_none():
     found = measures.bootstrap_intervals(binary([1, 1], [0.1, 0.9]), ["roc_auc", "balanced_accuracy", "recall"])
     assert found["roc_auc"] is found["balanced_accuracy"] is None
     assert found["recall"] is not None
-
-
-@pytest.mark.parametrize("name", [metric.name for metric in measures.metrics_for(BINARY)])
-def test_the_better_model_has_the_advantage_whichever_way_the_metric_runs(name):
-    label, score = noisy(1, rows=3000, noise=0.15)
-    worse = (score + np.random.default_rng(2).normal(0, 0.5, 3000)).clip(0.001, 0.999)
-    good, bad = binary(label, score.clip(0.001, 0.999)), binary(label, worse)
-    difference, (low, high) = measures.advantage(good, bad, name)
-    assert 0 < low < difference < high
-    turned, (turned_low, turned_high) = measures.advantage(bad, good, name)
-    assert turned == pytest.approx(-difference)
-    assert turned_low < turned < turned_high < 0
-
-
-@pytest.mark.parametrize("name", ["accuracy", "f1", "roc_auc", "log_loss"])
-def test_paired_intervals_hold_the_truth_about_as_often_as_they_say(name):
-    def pair(seed, rows):
-        label, score = noisy(seed, rows=rows)
-        other = score + np.random.default_rng(seed + 10_000).normal(0, 0.2, rows)
-        return binary(label, score.clip(0.01, 0.99)), binary(label, other.clip(0.01, 0.99))
-
-    truth = measures.advantage(*pair(99, 400_000), name)[0]
-    hits = 0
-    for seed in range(300):
-        low, high = measures.advantage(*pair(seed, 250), name, samples=300, seed=seed)[1]
-        hits += low <= truth <= high
-    assert 0.91 <= hits / 300 <= 0.985
-
-
-def test_pairs_are_tighter_than_two_separate_intervals():
-    label, score = noisy(1, rows=1000)
-    close = binary(label, (score + np.random.default_rng(2).normal(0, 0.02, 1000)).clip(0, 1))
-    predictions = binary(label, score)
-    for name in ("accuracy", "roc_auc"):
-        low, high = measures.advantage(predictions, close, name)[1]
-        alone = measures.bootstrap_intervals(predictions, [name])[name]
-        assert high - low < 0.5 * (alone[1] - alone[0])
-
-
-def test_advantage_of_an_undefined_metric_is_none():
-    one_class = binary([1, 1], [0.1, 0.9])
-    assert measures.advantage(one_class, one_class, "roc_auc") is None
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ def performance_gate(
     limits: Dict,
     model_name: Optional[str] = None,
     champion_metric: str = "roc_auc",
+    champion_question: str = "non_inferiority",
     max_champion_loss: float = 0.01,
+    power: Optional[float] = None,
     bootstrap_samples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
@@ -28,7 +30,11 @@ def performance_gate(
         limits: Limit to value, such as {"min_roc_auc": 0.8, "max_log_loss": 0.5}.
         model_name: Registered model whose champion to compare with. Default: no comparison.
         champion_metric: Metric that is compared.
-        max_champion_loss: How much worse than the champion the model may be; to pass, the whole interval keeps to it.
+        champion_question: What the whole interval of the advantage must show to pass: superiority (above 0),
+            non_inferiority (above minus the margin) or equivalence (within the margin to both sides).
+        max_champion_loss: The margin: the difference that matters, in the metric's unit.
+        power: Probability, at least 0.5, by which the rows must suffice to show a plain yes; with fewer rows the gate
+            is inconclusive. Default: not asked.
         bootstrap_samples: Number of resamples behind the interval of a metric of counts, such as recall.
         confidence: Confidence level of the intervals, between 0 and 1.
         seed: Seed of the resampling.
@@ -40,7 +46,7 @@ def performance_gate(
         status: pass, warn, inconclusive or fail.
 
     Raises:
-        InputError: If a limit or a metric is unknown.
+        InputError: If a limit, a metric or a question is unknown.
         IntegrityError: If the predictions are not of this dataset, or an input was changed since it was written.
     """
     from kfp_hallmark.components.evaluation.performance_gate.performance import judge_performance
@@ -53,7 +59,9 @@ def performance_gate(
         limits,
         model_name,
         champion_metric,
+        champion_question,
         max_champion_loss,
+        power,
         bootstrap_samples,
         confidence,
         seed,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kfp_hallmark.components.evaluation.performance_gate.champion import CHECK, Comparison
+from kfp_hallmark.comparison import Question
+from kfp_hallmark.components.evaluation.performance_gate.champion import CHECK, ROWS_CHECK, Comparison
 from kfp_hallmark.contracts.predictions import Predictions
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
 from kfp_hallmark.measures import LOGIT, METRICS, measure
@@ -21,11 +22,23 @@ from kfp_hallmark.reports import (
     verdict_facts,
 )
 
+DASHED = {
+    Question.SUPERIORITY: "To be shown as better, all of it must lie right of the dashed line.",
+    Question.NON_INFERIORITY: "The dashed line is the greatest loss allowed.",
+    Question.EQUIVALENCE: "The dashed lines are the margin, within which all of it must lie.",
+}
+ASKED = {
+    Question.SUPERIORITY: "The question is superiority: is the model better?",
+    Question.NON_INFERIORITY: "The question is non-inferiority: is the model worse by no more than the margin?",
+    Question.EQUIVALENCE: "The question is equivalence: do the two differ by no more than the margin, either way?",
+}
+
 
 def performance_page(verdict: Verdict, predictions: Predictions, comparison: Comparison | None) -> str:
     """Return the report as one HTML document."""
-    limits = [check for check in verdict.checks if check.name != CHECK]
+    limits = [check for check in verdict.checks if check.name not in (CHECK, ROWS_CHECK)]
     confidence = verdict.parameters["confidence"]
+    question = Question(verdict.parameters["champion_question"])
     about = f"{number(len(predictions.label))} rows, {predictions.task}."
     parts = [
         section("What was judged", verdict_facts(verdict), paragraph(about)),
@@ -33,8 +46,8 @@ def performance_page(verdict: Verdict, predictions: Predictions, comparison: Com
         section("Limits", *_limit_charts(limits, confidence)),
     ]
     if comparison is not None:
-        parts.append(_champion_section(predictions, comparison, confidence))
-    parts.append(section("How to read this", *_reading(confidence, comparison)))
+        parts.append(_champion_section(predictions, comparison, question, confidence))
+    parts.append(section("How to read this", *_reading(confidence, comparison, question)))
     return page("Performance gate", *parts, status=verdict.status, lead=_lead(limits, comparison))
 
 
@@ -46,7 +59,7 @@ def _lead(limits: Sequence[Check], comparison: Comparison | None) -> str:
     said += [f"Not to be judged: {', '.join(unknown)}."] if unknown else []
     said += [f"Kept, but with an interval that reaches beyond the limit: {', '.join(near)}."] if near else []
     said = said or ["Every limit is kept."]
-    return " ".join([*said, *([comparison.check.message] if comparison else [])])
+    return " ".join([*said, *(check.message for check in (comparison.checks if comparison else []))])
 
 
 def _limit_charts(checks: Sequence[Check], confidence: float) -> list[Markup]:
@@ -72,7 +85,9 @@ def _limit_chart(checks: Sequence[Check]) -> Markup:
     )
 
 
-def _champion_section(predictions: Predictions, comparison: Comparison, confidence: float) -> Markup:
+def _champion_section(
+    predictions: Predictions, comparison: Comparison, question: Question, confidence: float
+) -> Markup:
     check = comparison.check
     if comparison.champion is None:
         return section("Champion", check.message)
@@ -80,11 +95,11 @@ def _champion_section(predictions: Predictions, comparison: Comparison, confiden
     chart = intervals(
         f"Advantage over the champion in {metric}",
         [(f"advantage in {metric}", check.observed, check.interval, str(check.status))],
-        item_limits=[check.minimum] if check.minimum is not None else [],
+        limits=[limit for limit in (check.minimum, check.maximum) if limit is not None],
     )
     caption = (
         f"How much better than version {check.scope['version']} the model is on the same rows, with its paired "
-        f"{confidence:.0%} interval; below 0 it is worse. The dashed mark is the greatest loss allowed."
+        f"{confidence:.0%} interval; below 0 it is worse. {DASHED[question]}"
     )
     first, second = measure(predictions), measure(comparison.champion)
     rows = [
@@ -94,7 +109,7 @@ def _champion_section(predictions: Predictions, comparison: Comparison, confiden
     return section("Champion", figure(chart, caption), table(["Metric", "This model", "Champion", "Better is"], rows))
 
 
-def _reading(confidence: float, comparison: Comparison | None) -> list[Markup]:
+def _reading(confidence: float, comparison: Comparison | None, question: Question) -> list[Markup]:
     parts = [
         paragraph(
             f"A check fails when the metric breaks its limit, warns when only its {confidence:.0%} interval does, and "
@@ -104,9 +119,10 @@ def _reading(confidence: float, comparison: Comparison | None) -> list[Markup]:
     if comparison is not None:
         parts.append(
             paragraph(
-                "The champion predicts the same rows. The check passes when the whole interval of the advantage keeps "
-                "the greatest loss allowed, fails when the whole interval breaks it, and is inconclusive in between: "
-                "more rows would tell."
+                f"The champion predicts the same rows. {ASKED[question]} The check passes when the whole "
+                "interval of the advantage shows it, fails when the whole interval shows the contrary, and is "
+                f"inconclusive in between. A model of which it is not true passes with a probability of at most about "
+                f"{(1 - confidence) / 2:.2g}."
             )
         )
     return parts

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from kfp_hallmark.comparison import Question
 from kfp_hallmark.components.evaluation.performance_gate.champion import Terms, compare_with_champion
 from kfp_hallmark.components.evaluation.performance_gate.page import performance_page
 from kfp_hallmark.contracts.artifacts import Artifact, verified
@@ -49,7 +50,9 @@ def judge_performance(
     limits: Mapping[str, float],
     model_name: str | None,
     champion_metric: str,
+    champion_question: str,
     max_champion_loss: float,
+    power: float | None,
     bootstrap_samples: int,
     confidence: float,
     seed: int,
@@ -66,18 +69,22 @@ def judge_performance(
     given = read_predictions(verified(predictions, "predictions"), dataset.path)
     wanted = _require_limits(limits, given.task)
     require_resampling(bootstrap_samples, confidence)
+    question = Question.named(champion_question, "champion_question")
     checks = _limit_checks(given, wanted, bootstrap_samples, confidence, seed)
     comparison = None
     if model_name is not None:
         require_metric(champion_metric, given.task, "champion_metric")
-        terms = Terms(model_name, champion_metric, max_champion_loss, bootstrap_samples, confidence, seed)
+        resampling = (bootstrap_samples, confidence, seed)
+        terms = Terms(model_name, champion_metric, question, max_champion_loss, power, *resampling)
         comparison = compare_with_champion(given, dataset.path, terms, tracking_uri)
-        checks.append(comparison.check)
+        checks += comparison.checks
     parameters = {
         "limits": dict(limits),
         "model_name": model_name,
         "champion_metric": champion_metric,
+        "champion_question": champion_question,
         "max_champion_loss": max_champion_loss,
+        "power": power,
         "bootstrap_samples": bootstrap_samples,
         "confidence": confidence,
         "seed": seed,

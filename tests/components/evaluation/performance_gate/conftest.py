@@ -17,7 +17,9 @@ MODEL = "sha256:" + "1" * 64
 SETTINGS = {
     "model_name": None,
     "champion_metric": "roc_auc",
+    "champion_question": "non_inferiority",
     "max_champion_loss": 0.01,
+    "power": None,
     "bootstrap_samples": 200,
     "confidence": 0.95,
     "seed": 0,
