@@ -13,7 +13,7 @@ Three kinds of metric, three paired intervals:
   the same rows. Like McNemar's test it rests on the rows that one model alone gets right; unlike it, it answers a
   question with a margin. Its error is at most 3 % where 2.5 % is meant, and McNemar's exact test is weaker.
 - **Other functions of the confusion counts** (balanced accuracy, precision, F1): the percentile bootstrap of the joint
-  counts, label by one prediction by the other.
+  counts, label by one prediction by the other; where too few resamples lie beyond its ends, the normal interval.
 - **Everything else**: the normal interval from the difference of the rows' influences; DeLong's for ROC AUC.
 
 Sources: D. Bonett, R. Price, Journal of Educational and Behavioral Statistics 37 (2012); M. Fagerland, S. Lydersen,
@@ -48,6 +48,10 @@ from kfp_hallmark.measures import (
 
 if TYPE_CHECKING:
     from numpy import ndarray
+
+
+LEAST_TAIL = 10
+"""The fewest resamples beyond each end of a percentile interval; with fewer, the normal interval stands in."""
 
 
 class Question(StrEnum):
@@ -197,10 +201,13 @@ def _of_counts(
         return sign * (of_counts(drawn.sum(axis=-1)) - of_counts(drawn.sum(axis=-2)))
 
     (resampled,) = resample(joint, [differences], samples, seed)
-    interval = percentile_interval(resampled, confidence)
+    interval, error = percentile_interval(resampled, confidence), float(np.nanstd(resampled))
     if interval is None:
         return None
-    return Advantage(difference, _around(interval, difference), float(np.nanstd(resampled)), int(joint.sum()))
+    if samples * (1 - confidence) / 2 < LEAST_TAIL:
+        reach = normal_quantile(confidence) * error
+        interval = difference - reach, difference + reach
+    return Advantage(difference, _around(interval, difference), error, int(joint.sum()))
 
 
 def _around(interval: Interval, difference: float) -> Interval:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kfp_hallmark.components.evaluation.evaluate_model.slices import FEWEST, HEADLINES, SMALL, Slice
+from kfp_hallmark.components.evaluation.evaluate_model.slices import HEADLINES, Slice
 from kfp_hallmark.contracts.predictions import BINARY, REGRESSION, Predictions
 from kfp_hallmark.measures import Interval, calibration_curve, roc_curve
 from kfp_hallmark.reports import (
@@ -22,6 +22,7 @@ from kfp_hallmark.reports import (
     section,
     table,
 )
+from kfp_hallmark.slicing import FEWEST, SMALL
 
 Confusion = tuple[list[str], list[list[int]]]
 

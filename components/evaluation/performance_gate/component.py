@@ -1,4 +1,4 @@
-from typing import Dict, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional
 
 from kfp.dsl import HTML, Artifact, Dataset, Input, Output
 
@@ -17,6 +17,8 @@ def performance_gate(
     champion_question: str = "non_inferiority",
     max_champion_loss: float = 0.01,
     power: Optional[float] = None,
+    slices: List[str] = [],
+    max_slice_loss: float = 0.05,
     bootstrap_samples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
@@ -35,6 +37,9 @@ def performance_gate(
         max_champion_loss: The margin: the difference that matters, in the metric's unit.
         power: Probability, at least 0.5, by which the rows must suffice to show a plain yes; with fewer rows the gate
             is inconclusive. Default: not asked.
+        slices: Columns by whose values to compare with the champion separately.
+        max_slice_loss: How much worse than the champion a slice may be; it fails when shown to be, corrected for the
+            number of slices.
         bootstrap_samples: Number of resamples behind the interval of a metric of counts, such as recall.
         confidence: Confidence level of the intervals, between 0 and 1.
         seed: Seed of the resampling.
@@ -46,7 +51,7 @@ def performance_gate(
         status: pass, warn, inconclusive or fail.
 
     Raises:
-        InputError: If a limit, a metric or a question is unknown.
+        InputError: If a limit, a metric, a question or a slice's column is unknown.
         IntegrityError: If the predictions are not of this dataset, or an input was changed since it was written.
     """
     from kfp_hallmark.components.evaluation.performance_gate.performance import judge_performance
@@ -62,6 +67,8 @@ def performance_gate(
         champion_question,
         max_champion_loss,
         power,
+        slices,
+        max_slice_loss,
         bootstrap_samples,
         confidence,
         seed,

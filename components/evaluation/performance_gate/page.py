@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kfp_hallmark.comparison import Question
-from kfp_hallmark.components.evaluation.performance_gate.champion import CHECK, ROWS_CHECK, Comparison
+from kfp_hallmark.components.evaluation.performance_gate.champion import Comparison
+from kfp_hallmark.components.evaluation.performance_gate.slices import SliceComparison
 from kfp_hallmark.contracts.predictions import Predictions
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
 from kfp_hallmark.measures import LOGIT, METRICS, measure
 from kfp_hallmark.reports import (
     Markup,
+    badge,
     check_table,
+    code,
     figure,
     intervals,
     number,
@@ -21,6 +24,10 @@ from kfp_hallmark.reports import (
     table,
     verdict_facts,
 )
+from kfp_hallmark.slicing import SMALL
+
+SHOWN = 30
+"""How many slices the chart shows."""
 
 DASHED = {
     Question.SUPERIORITY: "To be shown as better, all of it must lie right of the dashed line.",
@@ -34,9 +41,11 @@ ASKED = {
 }
 
 
-def performance_page(verdict: Verdict, predictions: Predictions, comparison: Comparison | None) -> str:
+def performance_page(
+    verdict: Verdict, predictions: Predictions, comparison: Comparison | None, sliced: SliceComparison | None = None
+) -> str:
     """Return the report as one HTML document."""
-    limits = [check for check in verdict.checks if check.name not in (CHECK, ROWS_CHECK)]
+    limits = [check for check in verdict.checks if check.name in METRICS]
     confidence = verdict.parameters["confidence"]
     question = Question(verdict.parameters["champion_question"])
     about = f"{number(len(predictions.label))} rows, {predictions.task}."
@@ -47,11 +56,13 @@ def performance_page(verdict: Verdict, predictions: Predictions, comparison: Com
     ]
     if comparison is not None:
         parts.append(_champion_section(predictions, comparison, question, confidence))
+    if sliced is not None:
+        parts.append(_slices_section(sliced, verdict.parameters["max_slice_loss"]))
     parts.append(section("How to read this", *_reading(confidence, comparison, question)))
-    return page("Performance gate", *parts, status=verdict.status, lead=_lead(limits, comparison))
+    return page("Performance gate", *parts, status=verdict.status, lead=_lead(limits, comparison, sliced))
 
 
-def _lead(limits: Sequence[Check], comparison: Comparison | None) -> str:
+def _lead(limits: Sequence[Check], comparison: Comparison | None, sliced: SliceComparison | None) -> str:
     broken = [check.name.replace("_", " ") for check in limits if check.status is Status.FAIL]
     unknown = [check.name.replace("_", " ") for check in limits if check.status is Status.INCONCLUSIVE]
     near = [check.name.replace("_", " ") for check in limits if check.status is Status.WARN]
@@ -59,7 +70,13 @@ def _lead(limits: Sequence[Check], comparison: Comparison | None) -> str:
     said += [f"Not to be judged: {', '.join(unknown)}."] if unknown else []
     said += [f"Kept, but with an interval that reaches beyond the limit: {', '.join(near)}."] if near else []
     said = said or ["Every limit is kept."]
-    return " ".join([*said, *(check.message for check in (comparison.checks if comparison else []))])
+    return " ".join(
+        [
+            *said,
+            *(check.message for check in (comparison.checks if comparison else [])),
+            *([sliced.checks[0].message] if sliced else []),
+        ]
+    )
 
 
 def _limit_charts(checks: Sequence[Check], confidence: float) -> list[Markup]:
@@ -107,6 +124,35 @@ def _champion_section(
         for name in first
     ]
     return section("Champion", figure(chart, caption), table(["Metric", "This model", "Champion", "Better is"], rows))
+
+
+def _slices_section(sliced: SliceComparison, max_loss: float) -> Markup:
+    metric = sliced.checks[0].scope["metric"].replace("_", " ")
+    compared = [(each, each.found) for each in sliced.slices if each.found is not None]
+    note = (
+        f"The advantage over the champion in {metric} on each slice, the worst first. The intervals hold "
+        f"with {number(100 * sliced.confidence)}% each, so that all hold together; a slice fails when all of its interval lies beyond "
+        f"the loss allowed, and warns when a part of it does. Slices of fewer than {SMALL} rows are not compared."
+    )
+    rows = [
+        [
+            "" if each.found is None else badge(each.status),
+            code(each.column),
+            each.name,
+            each.rows,
+            None if each.found is None else each.found.difference,
+            None if each.found is None else f"{number(each.found.interval[0])} to {number(each.found.interval[1])}",
+        ]
+        for each in sliced.slices
+    ]
+    parts = [paragraph(note, note=True)]
+    if compared:
+        items = [(each.label, found.difference, found.interval, str(each.status)) for each, found in compared]
+        chart = intervals(f"Advantage in {metric} by slice", items[:SHOWN], limits=[-max_loss])
+        which = f"The {SHOWN} worst slices" if len(items) > SHOWN else "Every slice that was compared"
+        parts.append(figure(chart, f"{which}; the dashed line is the greatest loss allowed."))
+    head = ["Status", "Column", "Slice", "Rows", "Advantage", "Corrected interval"]
+    return section("Slices against the champion", *parts, table(head, rows))
 
 
 def _reading(confidence: float, comparison: Comparison | None, question: Question) -> list[Markup]:

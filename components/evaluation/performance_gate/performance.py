@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kfp_hallmark.comparison import Question
 from kfp_hallmark.components.evaluation.performance_gate.champion import Terms, compare_with_champion
 from kfp_hallmark.components.evaluation.performance_gate.page import performance_page
+from kfp_hallmark.components.evaluation.performance_gate.slices import SliceTerms, compare_slices
 from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.predictions import Predictions, read_predictions
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
@@ -53,6 +54,8 @@ def judge_performance(
     champion_question: str,
     max_champion_loss: float,
     power: float | None,
+    slices: Sequence[str],
+    max_slice_loss: float,
     bootstrap_samples: int,
     confidence: float,
     seed: int,
@@ -71,13 +74,22 @@ def judge_performance(
     require_resampling(bootstrap_samples, confidence)
     question = Question.named(champion_question, "champion_question")
     checks = _limit_checks(given, wanted, bootstrap_samples, confidence, seed)
-    comparison = None
+    comparison = sliced = None
+    slice_terms = SliceTerms(slices, max_slice_loss)
+    slice_terms.require_columns(dataset.path)
+    if model_name is None and slices:
+        raise InputError(
+            "slices must be given together with model_name; got no model_name.", "They are compared with its champion."
+        )
     if model_name is not None:
         require_metric(champion_metric, given.task, "champion_metric")
         resampling = (bootstrap_samples, confidence, seed)
         terms = Terms(model_name, champion_metric, question, max_champion_loss, power, *resampling)
         comparison = compare_with_champion(given, dataset.path, terms, tracking_uri)
         checks += comparison.checks
+        if slices and comparison.champion is not None:
+            sliced = compare_slices(given, comparison.champion, dataset.path, slice_terms, champion_metric, *resampling)
+            checks += sliced.checks
     parameters = {
         "limits": dict(limits),
         "model_name": model_name,
@@ -85,12 +97,14 @@ def judge_performance(
         "champion_question": champion_question,
         "max_champion_loss": max_champion_loss,
         "power": power,
+        "slices": list(slices),
+        "max_slice_loss": max_slice_loss,
         "bootstrap_samples": bootstrap_samples,
         "confidence": confidence,
         "seed": seed,
     }
     found = Verdict(GATE, given.subjects, checks, parameters)
-    document = performance_page(found, given, comparison)
+    document = performance_page(found, given, comparison, sliced)
     found.store(verdict)
     write_page(report.path, document)
     return (str(found.status),)

@@ -13,10 +13,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from kfp_hallmark.components.evaluation.evaluate_model.evaluate import evaluate
-from kfp_hallmark.components.evaluation.evaluate_model.slices import FEWEST, MAX_SLICES, SMALL, divide
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.predictions import read_predictions
 from kfp_hallmark.errors import InputError, IntegrityError
+from kfp_hallmark.slicing import FEWEST, MAX_SLICES, SMALL, divide
 
 
 @pytest.fixture

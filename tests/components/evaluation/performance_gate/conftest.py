@@ -20,6 +20,8 @@ SETTINGS = {
     "champion_question": "non_inferiority",
     "max_champion_loss": 0.01,
     "power": None,
+    "slices": [],
+    "max_slice_loss": 0.05,
     "bootstrap_samples": 200,
     "confidence": 0.95,
     "seed": 0,
