@@ -25,8 +25,9 @@ def fairness_gate(
         predictions: What evaluate_model wrote.
         dataset: The data that was predicted; it holds the sensitive features, whether or not the model uses them.
         sensitive_features: Columns whose values are the groups.
-        limits: Limit to value; any of max_demographic_parity_difference, min_demographic_parity_ratio,
-            max_equalized_odds_difference, max_equal_opportunity_difference, max_false_positive_rate_difference.
+        limits: Limit to value: `max_` or `min_` and a disparity of Fairlearn's, such as max_equalized_odds_difference,
+            min_demographic_parity_ratio or max_mean_absolute_error_group_max; docs/gates/fairness.md has all. Of
+            several classes, each is held against the rest.
         min_group_size: Fewest rows (and, for a rate among one class, rows of that class) by which a group is judged; a
             smaller group is named and makes the verdict inconclusive.
         intersection: Whether to judge the combinations of several sensitive features too.
@@ -40,7 +41,7 @@ def fairness_gate(
         status: pass, warn, inconclusive or fail.
 
     Raises:
-        InputError: If a sensitive feature is absent or a limit is unknown.
+        InputError: If a sensitive feature is absent, or a limit is unknown or does not suit the task.
         IntegrityError: If the predictions are not of this dataset, or an input was changed since it was written.
     """
     from kfp_hallmark.components.evaluation.fairness_gate.fairness import judge_fairness

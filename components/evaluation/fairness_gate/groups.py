@@ -1,18 +1,11 @@
-"""The groups that sensitive features make, and how often each was predicted rightly and wrongly."""
+"""The groups that sensitive features make."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from kfp_hallmark.components.evaluation.fairness_gate.disparity import (
-    FALSE_POSITIVE_RATE,
-    SELECTION_RATE,
-    TRUE_POSITIVE_RATE,
-    Rate,
-)
 from kfp_hallmark.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,40 +37,6 @@ class Groups:
     names: list[str]
     titles: list[str]
     codes: ndarray
-
-
-@dataclass(frozen=True)
-class Tally:
-    """How often the rows of each group were predicted rightly and wrongly.
-
-    Attributes:
-        feature: As in `Groups`.
-        names: As in `Groups`.
-        titles: As in `Groups`.
-        counts: Shape (groups, 2, 2): group by whether the positive class is true by whether it was predicted.
-    """
-
-    feature: str
-    names: list[str]
-    titles: list[str]
-    counts: ndarray
-
-    @cached_property
-    def rates(self) -> dict[str, Rate]:
-        """Each rate with its hits and trials in every group; groups without trials are in it too."""
-        counts = self.counts
-        return {
-            SELECTION_RATE: Rate(counts[:, :, 1].sum(axis=1), counts.sum(axis=(1, 2))),
-            TRUE_POSITIVE_RATE: Rate(counts[:, 1, 1], counts[:, 1].sum(axis=1)),
-            FALSE_POSITIVE_RATE: Rate(counts[:, 0, 1], counts[:, 0].sum(axis=1)),
-        }
-
-    def comparable(self, rates: Sequence[str], min_size: int) -> dict[str, ndarray]:
-        """Return, for each rate that at least two groups have enough rows for, the positions of these groups."""
-        import numpy as np
-
-        found = {rate: np.flatnonzero(self.rates[rate].trials >= min_size) for rate in rates}
-        return {rate: places for rate, places in found.items() if len(places) > 1}
 
 
 def group_by(column: pyarrow.ChunkedArray, feature: str) -> Groups:
@@ -119,15 +78,6 @@ def intersect(groups: Sequence[Groups]) -> Groups:
         titles=[", ".join(each.titles[place] for each, place in part) for part in parts],
         codes=codes,
     )
-
-
-def tally(groups: Groups, label: ndarray, prediction: ndarray) -> Tally:
-    """Count a binary label and prediction, both bool of shape (rows,), in each group."""
-    import numpy as np
-
-    place = groups.codes * 4 + label * 2 + prediction
-    counts = np.bincount(place, minlength=4 * len(groups.names)).reshape(-1, 2, 2)
-    return Tally(groups.feature, groups.names, groups.titles, counts)
 
 
 def _names_groups(kind: pyarrow.DataType) -> bool:

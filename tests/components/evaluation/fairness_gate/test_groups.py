@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from kfp_hallmark.components.evaluation.fairness_gate.groups import MISSING, Groups, group_by, tally
+from kfp_hallmark.components.evaluation.fairness_gate.groups import MISSING, group_by
 from kfp_hallmark.errors import InputError
 
 
@@ -60,20 +60,3 @@ def test_what_names_no_groups_is_refused(values, message):
     with pytest.raises(InputError, match=f"The sensitive feature 'feature' {message}") as caught:
         grouped(values)
     assert "Bin it" in caught.value.hint
-
-
-def test_a_tally_counts_truth_by_prediction():
-    groups = Groups("feature", ["a", "b"], ["feature a", "feature b"], np.array([0, 0, 0, 1, 1, 1]))
-    label = np.array([True, True, False, True, False, False])
-    prediction = np.array([True, False, True, True, False, False])
-    assert tally(groups, label, prediction).counts.tolist() == [[[0, 1], [1, 1]], [[2, 0], [0, 1]]]
-
-
-def test_rates_are_comparable_between_two_groups_that_are_large_enough():
-    groups = Groups("feature", ["a", "b", "c"], ["a", "b", "c"], np.repeat([0, 1, 2], [30, 20, 10]))
-    label = np.repeat([True, False, True, True], [15, 15, 20, 10])
-    found = tally(groups, label, label).comparable(["selection rate", "true positive rate", "false positive rate"], 15)
-    assert {rate: places.tolist() for rate, places in found.items()} == {
-        "selection rate": [0, 1],
-        "true positive rate": [0, 1],
-    }
