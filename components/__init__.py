@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from kfp_hallmark.components.release.deploy_model.component import deploy_model as deploy_model
     from kfp_hallmark.components.release.register_model.component import register_model as register_model
     from kfp_hallmark.components.training.train_model.component import train_model as train_model
-    from kfp_hallmark.components.training.tune_model.component import tune_model as tune_model
 
 STAGES = {path.parent.name: path.parent.parent.name for path in sorted(Path(__file__).parent.glob("*/*/component.py"))}
 """The stage of a model's life that each component belongs to, by the component's name."""
