@@ -297,6 +297,35 @@ def wilson_interval(hits: float, trials: float, confidence: float = 0.95) -> Int
     return low, high
 
 
+def quantile_interval(values: ndarray, share: float, confidence: float = 0.95) -> Interval | None:
+    """Return the interval of a quantile from the order of the values, whatever their distribution.
+
+    Args:
+        values: Independent measurements, shape (values,).
+        share: Which quantile: 0.5 for the median.
+        confidence: Confidence level, between 0 and 1; it is kept or exceeded.
+
+    Returns:
+        The interval; None when there are too few values for either end.
+
+    Source: W. Conover, Practical Nonparametric Statistics (1999), section 3.2.
+    """
+    import numpy as np
+
+    count, tail = len(values), (1 - confidence) / 2
+    below = np.cumsum([_binomial(hits, count, share) for hits in range(count)])
+    low, high = int((below <= tail).sum()) - 1, int((below < 1 - tail).sum())
+    if low < 0 or high >= count:
+        return None
+    ordered = np.sort(values)
+    return float(ordered[low]), float(ordered[high])
+
+
+def _binomial(hits: int, trials: int, share: float) -> float:
+    ways = math.lgamma(trials + 1) - math.lgamma(hits + 1) - math.lgamma(trials - hits + 1)
+    return math.exp(ways + hits * math.log(share) + (trials - hits) * math.log(1 - share))
+
+
 def value_of(metric: Metric, predictions: Predictions) -> float | None:
     """Return a metric of predictions, or None where it is undefined."""
     if metric.of_counts is None:

@@ -339,6 +339,28 @@ def test_wilson_intervals_solve_the_score_equation(hits, trials):
     assert measures.wilson_interval(0, 0) is None
 
 
+@pytest.mark.parametrize(("share", "rows", "ranks"), [(0.5, 20, (6, 15)), (0.5, 6, (1, 6)), (0.99, 500, (490, 500))])
+def test_the_interval_of_a_quantile_is_that_of_the_tables(share, rows, ranks):
+    """The ranks of Conover's method at 95 %, by the binomial distribution."""
+    values = np.random.default_rng(0).permutation(rows) + 1.0
+    assert measures.quantile_interval(values, share) == ranks
+
+
+def test_too_few_values_give_no_interval_to_a_quantile():
+    assert measures.quantile_interval(np.arange(5.0), 0.5) is None
+    assert measures.quantile_interval(np.arange(367.0), 0.99) is None
+    assert measures.quantile_interval(np.arange(368.0), 0.99) is not None
+    assert measures.quantile_interval(np.arange(5000.0), 0.5) is not None
+
+
+@pytest.mark.parametrize(("share", "truth"), [(0.5, math.log(2)), (0.99, math.log(100))])
+def test_the_interval_of_a_quantile_holds_it_as_often_as_it_says(share, truth):
+    runs, random = 1000, np.random.default_rng(1)
+    found = [measures.quantile_interval(random.exponential(size=500), share) for _ in range(runs)]
+    held = sum(low <= truth <= high for low, high in found) / runs
+    assert 0.95 - 4 * math.sqrt(0.95 * 0.05 / runs) <= held <= 0.985
+
+
 def test_the_confusion_matrix_is_that_of_scikit_learn():
     label, score = noisy(2)
     names, counts = measures.confusion_matrix(binary(label, score))

@@ -1,6 +1,6 @@
 from typing import Dict, List, NamedTuple, Optional
 
-from kfp.dsl import HTML, Artifact, Dataset, Input, Output
+from kfp.dsl import HTML, Artifact, Dataset, Input, Model, Output
 
 from kfp_hallmark.component import component
 
@@ -12,6 +12,8 @@ def performance_gate(
     verdict: Output[Artifact],
     report: Output[HTML],
     limits: Dict,
+    model: Input[Model] = None,
+    serving_limits: Dict = {},
     model_name: Optional[str] = None,
     champion_metric: str = "roc_auc",
     champion_question: str = "non_inferiority",
@@ -30,6 +32,10 @@ def performance_gate(
         predictions: What evaluate_model wrote.
         dataset: The data that was predicted.
         limits: Limit to value, such as {"min_roc_auc": 0.8, "max_log_loss": 0.5}.
+        model: The model that predicted; asked for by serving_limits alone.
+        serving_limits: Limits on the model as it is served, measured here without network: any of
+            max_median_latency_ms and max_p99_latency_ms of a request of one row, max_model_megabytes, and
+            max_cost_per_million_rows with price_per_hour.
         model_name: Registered model whose champion to compare with. Default: no comparison.
         champion_metric: Metric that is compared.
         champion_question: What the whole interval of the advantage must show to pass: superiority (above 0),
@@ -52,7 +58,8 @@ def performance_gate(
 
     Raises:
         InputError: If a limit, a metric, a question or a slice's column is unknown.
-        IntegrityError: If the predictions are not of this dataset, or an input was changed since it was written.
+        IntegrityError: If the predictions are not of this dataset, the model is not theirs, or an input was
+            changed since it was written.
     """
     from kfp_hallmark.components.evaluation.performance_gate.performance import judge_performance
 
@@ -62,6 +69,8 @@ def performance_gate(
         verdict,
         report,
         limits,
+        model,
+        serving_limits,
         model_name,
         champion_metric,
         champion_question,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from kfp_hallmark.comparison import Question
 from kfp_hallmark.components.evaluation.performance_gate.champion import Comparison
+from kfp_hallmark.components.evaluation.performance_gate.serving import WORDS, Served
 from kfp_hallmark.components.evaluation.performance_gate.slices import SliceComparison
 from kfp_hallmark.contracts.predictions import Predictions
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
@@ -15,6 +16,7 @@ from kfp_hallmark.reports import (
     badge,
     check_table,
     code,
+    facts,
     figure,
     intervals,
     number,
@@ -42,10 +44,15 @@ ASKED = {
 
 
 def performance_page(
-    verdict: Verdict, predictions: Predictions, comparison: Comparison | None, sliced: SliceComparison | None = None
+    verdict: Verdict,
+    predictions: Predictions,
+    comparison: Comparison | None,
+    sliced: SliceComparison | None = None,
+    served: Served | None = None,
 ) -> str:
     """Return the report as one HTML document."""
     limits = [check for check in verdict.checks if check.name in METRICS]
+    serving = [check for check in verdict.checks if check.name in WORDS]
     confidence = verdict.parameters["confidence"]
     question = Question(verdict.parameters["champion_question"])
     about = f"{number(len(predictions.label))} rows, {predictions.task}."
@@ -58,8 +65,10 @@ def performance_page(
         parts.append(_champion_section(predictions, comparison, question, confidence))
     if sliced is not None:
         parts.append(_slices_section(sliced, verdict.parameters["max_slice_loss"]))
+    if served is not None:
+        parts.append(_serving_section(served, verdict.checks))
     parts.append(section("How to read this", *_reading(confidence, comparison, question)))
-    return page("Performance gate", *parts, status=verdict.status, lead=_lead(limits, comparison, sliced))
+    return page("Performance gate", *parts, status=verdict.status, lead=_lead([*limits, *serving], comparison, sliced))
 
 
 def _lead(limits: Sequence[Check], comparison: Comparison | None, sliced: SliceComparison | None) -> str:
@@ -130,9 +139,10 @@ def _slices_section(sliced: SliceComparison, max_loss: float) -> Markup:
     metric = sliced.checks[0].scope["metric"].replace("_", " ")
     compared = [(each, each.found) for each in sliced.slices if each.found is not None]
     note = (
-        f"The advantage over the champion in {metric} on each slice, the worst first. The intervals hold "
-        f"with {number(100 * sliced.confidence)}% each, so that all hold together; a slice fails when all of its interval lies beyond "
-        f"the loss allowed, and warns when a part of it does. Slices of fewer than {SMALL} rows are not compared."
+        f"The advantage over the champion in {metric} on each slice, the worst first. The intervals hold with "
+        f"{number(100 * sliced.confidence)}% each, so that all hold together; a slice fails when all of its interval "
+        f"lies beyond the loss allowed, and warns when a part of it does. Slices of fewer than {SMALL} rows are not "
+        "compared."
     )
     rows = [
         [
@@ -153,6 +163,22 @@ def _slices_section(sliced: SliceComparison, max_loss: float) -> Markup:
         parts.append(figure(chart, f"{which}; the dashed line is the greatest loss allowed."))
     head = ["Status", "Column", "Slice", "Rows", "Advantage", "Corrected interval"]
     return section("Slices against the champion", *parts, table(head, rows))
+
+
+def _serving_section(served: Served, checks: Sequence[Check]) -> Markup:
+    about = {"size of the model": f"{number(served.size / 1e6, 3)} MB", "requests timed": number(len(served.seconds))}
+    if served.refused:
+        about["rows refused"] = f"{served.refused}: the model cannot be asked them in the form in which it is served"
+    charts = [
+        figure(_limit_chart([check]), f"{WORDS[check.name].capitalize()}; the dashed mark is its limit.")
+        for check in checks
+        if check.name in WORDS
+    ]
+    note = (
+        "Requests of one row, from the bytes of a body to those of the answer, one after another in this process, "
+        "without the network. The times are of the machine that ran the gate, beside all that ran on it."
+    )
+    return section("As it is served", paragraph(note, note=True), facts(about), *charts)
 
 
 def _reading(confidence: float, comparison: Comparison | None, question: Question) -> list[Markup]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from kfp_hallmark.comparison import Question
 from kfp_hallmark.components.evaluation.performance_gate.champion import Terms, compare_with_champion
 from kfp_hallmark.components.evaluation.performance_gate.page import performance_page
+from kfp_hallmark.components.evaluation.performance_gate.serving import ServingLimits, measure_serving, serving_checks
 from kfp_hallmark.components.evaluation.performance_gate.slices import SliceTerms, compare_slices
 from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.predictions import Predictions, read_predictions
@@ -49,6 +51,8 @@ def judge_performance(
     verdict: Artifact,
     report: Artifact,
     limits: Mapping[str, float],
+    model: Artifact | None,
+    serving_limits: Mapping[str, Any],
     model_name: str | None,
     champion_metric: str,
     champion_question: str,
@@ -73,6 +77,9 @@ def judge_performance(
     wanted = _require_limits(limits, given.task)
     require_resampling(bootstrap_samples, confidence)
     question = Question.named(champion_question, "champion_question")
+    serving = ServingLimits.read(serving_limits)
+    if serving is not None and model is None:
+        raise InputError("model must be given together with serving_limits; got no model.", "The gate must run it.")
     checks = _limit_checks(given, wanted, bootstrap_samples, confidence, seed)
     comparison = sliced = None
     slice_terms = SliceTerms(slices, max_slice_loss)
@@ -90,8 +97,13 @@ def judge_performance(
         if slices and comparison.champion is not None:
             sliced = compare_slices(given, comparison.champion, dataset.path, slice_terms, champion_metric, *resampling)
             checks += sliced.checks
+    served = None
+    if serving is not None and model is not None:
+        served = measure_serving(model.path, given.model, dataset.path, seed)
+        checks += serving_checks(served, serving, confidence)
     parameters = {
         "limits": dict(limits),
+        "serving_limits": dict(serving_limits),
         "model_name": model_name,
         "champion_metric": champion_metric,
         "champion_question": champion_question,
@@ -104,7 +116,7 @@ def judge_performance(
         "seed": seed,
     }
     found = Verdict(GATE, given.subjects, checks, parameters)
-    document = performance_page(found, given, comparison, sliced)
+    document = performance_page(found, given, comparison, sliced, served)
     found.store(verdict)
     write_page(report.path, document)
     return (str(found.status),)
