@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 DECIMALS = 12
 """Beyond these, a difference such as 0.4 - 0.3 is the error of floating-point numbers."""
-FEW = 10
-"""Up to how many groups all pairs are looked at in all resamples at once."""
+FEW = 100
+"""Up to how many groups all pairs are looked at."""
 SAFETY = 1e-9
 """By what share a bound is relaxed, so that rounding leaves out no pair."""
 
@@ -119,13 +119,22 @@ def _greatest_ends(values: ndarray, variances: ndarray, reach: float) -> Interva
 
 
 def _greatest_deviations(drawn: ndarray, variances: ndarray) -> ndarray:
-    """Return, for each resample, the greatest deviation of a pair's gap from what it was, in standard errors."""
+    """Return, for each resample, the greatest deviation of a pair's gap from what it was, in standard errors.
+
+    Args:
+        drawn: By how much each group is off in each resample, shape (groups, samples).
+        variances: Shape (groups,).
+    """
     import numpy as np
 
     if len(variances) > FEW:
-        return np.array([greatest_deviation(values, variances) for values in drawn])
-    first, second = np.triu_indices(len(variances), 1)
-    return (abs(drawn[:, first] - drawn[:, second]) / np.sqrt(variances[first] + variances[second])).max(axis=1)
+        return np.array([greatest_deviation(values, variances) for values in drawn.T])
+    greatest = np.zeros(drawn.shape[1])
+    for place in range(len(variances) - 1):
+        gaps = drawn[place + 1 :] - drawn[place]
+        gaps *= 1 / np.sqrt(variances[place] + variances[place + 1 :, None])
+        np.maximum(greatest, np.maximum(gaps.max(axis=0), -gaps.min(axis=0)), out=greatest)
+    return greatest
 
 
 def greatest_deviation(values: ndarray, variances: ndarray) -> float:

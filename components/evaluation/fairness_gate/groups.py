@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -69,7 +70,7 @@ def intersect(groups: Sequence[Groups]) -> Groups:
     codes = groups[0].codes
     for other in groups[1:]:
         codes = codes * len(other.names) + other.codes
-    found, codes = np.unique(codes, return_inverse=True)
+    found, codes = _renumbered(codes, math.prod(len(each.names) for each in groups))
     places = zip(*np.unravel_index(found, [len(each.names) for each in groups]), strict=True)
     parts = [list(zip(groups, combination, strict=True)) for combination in places]
     return Groups(
@@ -78,6 +79,16 @@ def intersect(groups: Sequence[Groups]) -> Groups:
         titles=[", ".join(each.titles[place] for each, place in part) for part in parts],
         codes=codes,
     )
+
+
+def _renumbered(codes: ndarray, most: int) -> tuple[ndarray, ndarray]:
+    """Return the distinct codes, rising, and each row's place among them; `most` is above all codes."""
+    import numpy as np
+
+    if most > len(codes):
+        return np.unique(codes, return_inverse=True)
+    present = np.bincount(codes, minlength=most) > 0
+    return np.flatnonzero(present), (np.cumsum(present) - 1)[codes]
 
 
 def _names_groups(kind: pyarrow.DataType) -> bool:

@@ -64,11 +64,11 @@ class Rate:
         return (np.log(shares), variances / shares**2) if ratio else (shares, variances)
 
     def resampled(self, ratio: bool, samples: int, generator: Generator) -> ndarray:
-        """Return by how much each group's rate (or its logarithm) is off in each resample, shape (samples, groups)."""
+        """Return by how much each group's rate (or its logarithm) is off in each resample, shape (groups, samples)."""
         import numpy as np
 
-        shares, trials = self._shrunk, self.trials + 2
-        hits = generator.binomial(trials, shares, size=(samples, len(shares)))
+        shares, trials = self._shrunk[:, None], self.trials[:, None] + 2
+        hits = generator.binomial(trials, shares, size=(len(shares), samples))
         return np.log(hits.clip(0.5) / trials) - np.log(shares) if ratio else hits / trials - shares
 
     @property
@@ -194,10 +194,11 @@ class Estimate:
         return self.values, self._spread
 
     def resampled(self, ratio: bool, samples: int, generator: Generator) -> ndarray:
-        """Return by how much each group's value is off in each resample by Student's t, shape (samples, groups)."""
+        """Return by how much each group's value is off in each resample by Student's t, shape (groups, samples)."""
         import numpy as np
 
-        return generator.standard_t(self.trials - 1, size=(samples, len(self.values))) * np.sqrt(self._spread)
+        drawn = generator.standard_t(self.trials[:, None] - 1, size=(len(self.values), samples))
+        return drawn * np.sqrt(self._spread)[:, None]
 
     @cached_property
     def _spread(self) -> ndarray:

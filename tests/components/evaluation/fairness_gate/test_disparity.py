@@ -95,7 +95,7 @@ def by_all_pairs(rates, ratio, samples, confidence, generator):
         shares = (rate.hits + 1) / trials
         variances = (1 - shares) / shares / trials if ratio else shares * (1 - shares) / trials
         errors = np.sqrt(variances[:, None] + variances)
-        hits = generator.binomial(trials, shares, size=(samples, len(shares)))
+        hits = generator.binomial(trials[:, None], shares[:, None], size=(len(shares), samples)).T
         drawn = np.log(hits.clip(0.5) / trials / shares) if ratio else hits / trials - shares
         deviations.append([(abs(row[:, None] - row) / errors).max() for row in drawn])
         values = np.log(shares) if ratio else shares

@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from kfp_hallmark.components.evaluation.fairness_gate.groups import MISSING, group_by
+from kfp_hallmark.components.evaluation.fairness_gate.groups import MISSING, group_by, intersect
 from kfp_hallmark.errors import InputError
 
 
@@ -60,3 +60,10 @@ def test_what_names_no_groups_is_refused(values, message):
     with pytest.raises(InputError, match=f"The sensitive feature 'feature' {message}") as caught:
         grouped(values)
     assert "Bin it" in caught.value.hint
+
+
+def test_an_intersection_of_more_combinations_than_rows_holds_those_that_rows_have():
+    first = group_by(pa.chunked_array([["a", "b", "c", "a"]]), "f")
+    second = group_by(pa.chunked_array([[3, 2, 1, 3]]), "s")
+    both = intersect([first, second])
+    assert (both.names, both.codes.tolist()) == (["a × 3", "b × 2", "c × 1"], [0, 1, 2, 0])
