@@ -125,6 +125,20 @@ class Advantage:
         return max(1, math.ceil(self.rows * (self.error * max(quantiles, 0.0) / margin) ** 2))
 
 
+def require_comparable(name: str, task: str, role: str = "A metric") -> Metric:
+    """Return a metric that two models can be compared by; see `require_metric`.
+
+    Raises:
+        InputError: If there is no such metric for the task, or its differences are not to be trusted.
+    """
+    metric = require_metric(name, task, role)
+    if metric.bias is not None:
+        raise InputError(
+            f"{role} must be a metric to compare by; got {name!r}.", "Compare by brier_score or log_loss in its place."
+        )
+    return metric
+
+
 def advantage(
     challenger: Predictions,
     champion: Predictions,
@@ -150,7 +164,7 @@ def advantage(
         InputError: If the metric is unknown, or the number of samples or the confidence cannot be used.
     """
     require_resampling(samples, confidence)
-    metric = require_metric(name, challenger.task)
+    metric = require_comparable(name, challenger.task)
     sign = 1.0 if metric.greater_is_better else -1.0
     if metric.of_counts is None:
         return _of_influences(metric, challenger, champion, sign, confidence)

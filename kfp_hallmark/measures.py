@@ -1,7 +1,9 @@
 """How good a model is: metrics of its predictions, their confidence intervals, and the comparison of two models.
 
 Metrics have the names and the values that scikit-learn gives them; where scikit-learn falls back to a number (precision
-without a predicted positive) the value here is None. NumPy alone is used: importing scikit-learn costs seconds.
+without a predicted positive) the value here is None. It has no name for two: specificity is the recall of the negative
+class; the expected calibration error is the mean distance of mean outcome and mean score in 10 bins of equally many
+rows. NumPy alone is used: importing scikit-learn costs seconds.
 
 Two kinds of metric, two kinds of interval:
 
@@ -43,6 +45,8 @@ LEAST_ROWS = 20
 """The fewest rows, of each class for a metric that ranks rows, behind an interval from influences."""
 SMALL_CLASS = 100
 """The fewest rows of each class by which DeLong's variance is taken as it is."""
+CALIBRATION_BINS = 10
+"""Into how many bins of equally many rows the expected calibration error puts the rows."""
 BLOCK = 4_000_000
 """How many resampled counts are held in memory at once."""
 
@@ -64,6 +68,8 @@ class Metric:
         influences: Predictions to the value and each row's influence on it, shape (rows,); the sum of their squares is
             the value's variance. None where undefined.
         least_variance: The value and the rows of each class to the least variance that an interval assumes.
+        bias: Predictions to how much the value exceeds the truth at most, on average; the interval reaches as much
+            lower. Differences of such a metric are not to be trusted, so it is none to compare by.
         right_of: Of a metric that is the share of rows that are predicted rightly: the true classes of these rows.
     """
 
@@ -75,6 +81,7 @@ class Metric:
     of_counts: Callable[[ndarray], ndarray] | None = None
     influences: Callable[[Predictions], tuple[float, ndarray] | None] | None = None
     least_variance: Callable[[float, ndarray], float] | None = None
+    bias: Callable[[Predictions], float] | None = None
     right_of: slice | None = None
 
 
@@ -357,7 +364,8 @@ def _normal_interval(metric: Metric, predictions: Predictions, confidence: float
         return 1 / (1 + math.exp(reach - centre)), 1 / (1 + math.exp(-reach - centre))
     if metric.scale == LOG and value > 0:
         return value * math.exp(-reach / value), value * math.exp(reach / value)
-    return value - reach, value + reach
+    bias = metric.bias(predictions) if metric.bias is not None else 0.0
+    return (max(0.0, value - bias - reach) if bias else value - reach), value + reach
 
 
 def _standard_error(metric: Metric, predictions: Predictions) -> tuple[float, float] | None:
@@ -470,6 +478,19 @@ def _precision(counts: ndarray) -> ndarray:
 
 def _recall(counts: ndarray) -> ndarray:
     return _ratio(counts[..., 1, 1], counts[..., 1, :].sum(axis=-1))
+
+
+def _specificity(counts: ndarray) -> ndarray:
+    return _ratio(counts[..., 0, 0], counts[..., 0, :].sum(axis=-1))
+
+
+def _matthews_corrcoef(counts: ndarray) -> ndarray:
+    """Correlation of label and prediction; of several classes as by J. Gorodkin (2004)."""
+    import numpy as np
+
+    true, predicted, total = (counts.sum(axis=axis).astype(float) for axis in (-1, -2, (-2, -1)))
+    right = _hits(counts).sum(axis=-1) * total - (true * predicted).sum(axis=-1)
+    return _ratio(right, np.sqrt((total**2 - (true**2).sum(axis=-1)) * (total**2 - (predicted**2).sum(axis=-1))))
 
 
 def _class_f1(counts: ndarray) -> ndarray:
@@ -603,12 +624,80 @@ def _brier_score(predictions: Predictions) -> tuple[float, ndarray]:
     return _mean((_score(predictions) - predictions.positive_label) ** 2)
 
 
+def _calibration_bins(predictions: Predictions) -> tuple[ndarray, ndarray]:
+    """Return by how much each row's outcome exceeds its score, and the row's bin.
+
+    Multiclass: the outcome is whether the predicted class is right, the score its probability.
+    """
+    import numpy as np
+
+    score = _score(predictions)
+    if predictions.task == BINARY:
+        outcome = predictions.positive_label
+    else:
+        outcome, score = predictions.prediction == predictions.label, score.max(axis=1)
+    edges = np.unique(np.quantile(score, np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1]))
+    return outcome - score, np.searchsorted(edges, score)
+
+
+def _expected_calibration_error(predictions: Predictions) -> tuple[float, ndarray]:
+    """Mean over bins of equally many rows, by their rows, of the distance of mean outcome and mean score."""
+    import numpy as np
+
+    excess, place = _calibration_bins(predictions)
+    total = np.bincount(place, excess)
+    value = float(abs(total).sum() / len(excess))
+    within = excess - (total / np.maximum(np.bincount(place), 1))[place]
+    return value, np.sign(total)[place] * within / len(excess)
+
+
+def _calibration_bias(predictions: Predictions) -> float:
+    """Return the expected calibration error of a model without any: means of few rows stray from 0 both ways."""
+    import numpy as np
+
+    excess, place = _calibration_bins(predictions)
+    rows = np.bincount(place)
+    squares = np.bincount(place, excess**2) - np.bincount(place, excess) ** 2 / np.maximum(rows, 1)
+    return float(np.sqrt(2 / np.pi * squares.clip(0)).sum() / len(excess))
+
+
 def _errors(predictions: Predictions) -> ndarray:
     return predictions.prediction.astype(float) - predictions.label.astype(float)
 
 
 def _mean_absolute_error(predictions: Predictions) -> tuple[float, ndarray]:
     return _mean(abs(_errors(predictions)))
+
+
+def _mean_absolute_percentage_error(predictions: Predictions) -> tuple[float, ndarray]:
+    import numpy as np
+
+    return _mean(abs(_errors(predictions)) / np.maximum(abs(predictions.label.astype(float)), np.finfo(float).eps))
+
+
+def _median_absolute_error(predictions: Predictions) -> tuple[float, ndarray]:
+    """The median, and influences that sum to the variance by the order of the errors (McKean and Schrader 1984)."""
+    import numpy as np
+
+    error = abs(_errors(predictions))
+    rows, median = len(error), float(np.median(error))
+    z = normal_quantile(0.95)
+    low = max(0, math.floor((rows - z * math.sqrt(rows)) / 2))
+    ordered = np.sort(error)
+    deviation = float(ordered[rows - 1 - low] - ordered[low]) / (2 * z)
+    return median, np.sign(error - median) * deviation / math.sqrt(rows)
+
+
+def _d2_absolute_error_score(predictions: Predictions) -> tuple[float, ndarray] | None:
+    """1 less the ratio of the mean absolute error to that of always predicting the median."""
+    import numpy as np
+
+    label = predictions.label.astype(float)
+    error, spread = abs(_errors(predictions)), abs(label - np.median(label))
+    if not spread.sum():
+        return None
+    unexplained = error.sum() / spread.sum()
+    return float(1 - unexplained), (unexplained * spread - error) / spread.sum()
 
 
 def _root_mean_squared_error(predictions: Predictions) -> tuple[float, ndarray]:
@@ -637,13 +726,32 @@ METRICS: dict[str, Metric] = {
         Metric("balanced_accuracy", True, CLASSIFICATION, of_counts=_balanced_accuracy),
         Metric("precision", True, (BINARY,), of_counts=_precision),
         Metric("recall", True, (BINARY,), of_counts=_recall, right_of=slice(1, 2)),
+        Metric("specificity", True, (BINARY,), of_counts=_specificity, right_of=slice(0, 1)),
         Metric("f1", True, (BINARY,), of_counts=_f1),
         Metric("f1_macro", True, (MULTICLASS,), of_counts=_f1_macro),
+        Metric("matthews_corrcoef", True, CLASSIFICATION, of_counts=_matthews_corrcoef),
         Metric("log_loss", False, CLASSIFICATION, needs_score=True, scale=LOG, influences=_log_loss),
         Metric("brier_score", False, (BINARY,), needs_score=True, scale=LOG, influences=_brier_score),
+        Metric(
+            "expected_calibration_error",
+            False,
+            CLASSIFICATION,
+            needs_score=True,
+            influences=_expected_calibration_error,
+            bias=_calibration_bias,
+        ),
         Metric("r2", True, (REGRESSION,), influences=_r2),
         Metric("mean_absolute_error", False, (REGRESSION,), scale=LOG, influences=_mean_absolute_error),
         Metric("root_mean_squared_error", False, (REGRESSION,), scale=LOG, influences=_root_mean_squared_error),
+        Metric("median_absolute_error", False, (REGRESSION,), scale=LOG, influences=_median_absolute_error),
+        Metric(
+            "mean_absolute_percentage_error",
+            False,
+            (REGRESSION,),
+            scale=LOG,
+            influences=_mean_absolute_percentage_error,
+        ),
+        Metric("d2_absolute_error_score", True, (REGRESSION,), influences=_d2_absolute_error_score),
     )
 }
 """Every metric by its name, in the order in which reports show them."""

@@ -108,7 +108,7 @@ def test_the_difference_of_shares_is_that_of_bonett_and_price():
         assert found.rows == 200
 
 
-@pytest.mark.parametrize("name", [metric.name for metric in measures.metrics_for(BINARY)])
+@pytest.mark.parametrize("name", [each.name for each in measures.metrics_for(BINARY) if each.bias is None])
 def test_the_better_binary_model_has_the_advantage_whichever_way_the_metric_runs(name):
     random = np.random.default_rng(1)
     label = (random.random(3000) < 0.3).astype(int)
@@ -117,7 +117,7 @@ def test_the_better_binary_model_has_the_advantage_whichever_way_the_metric_runs
     assert_mirrored(*(scores(label, each.clip(0.001, 0.999)) for each in (score, worse)), name)
 
 
-@pytest.mark.parametrize("name", [metric.name for metric in measures.metrics_for(MULTICLASS)])
+@pytest.mark.parametrize("name", [each.name for each in measures.metrics_for(MULTICLASS) if each.bias is None])
 def test_the_better_multiclass_model_has_the_advantage(name):
     random = np.random.default_rng(3)
     label = random.choice(3, size=900, p=[0.6, 0.3, 0.1])
@@ -182,6 +182,9 @@ def test_settings_that_cannot_be_used_are_refused():
     pair = counted_pair(np.random.default_rng(0), 300)
     with pytest.raises(InputError, match="A metric must be a metric of a binary task; got 'r2'"):
         advantage(*pair, "r2")
+    with pytest.raises(InputError, match="to compare by; got 'expected_calibration_error'") as caught:
+        advantage(*pair, "expected_calibration_error")
+    assert caught.value.hint == "Compare by brier_score or log_loss in its place."
     with pytest.raises(InputError, match="bootstrap_samples must be at least 100; got 99"):
         advantage(*pair, "accuracy", samples=99)
     with pytest.raises(InputError, match=r"the_question must be one of superiority, .*; got 'superority'\.") as caught:
@@ -253,6 +256,7 @@ def test_every_interval_holds_what_was_seen(cells, name):
         ("precision", lambda random: counted_pair(random, 600), true_difference("precision")),
         ("balanced_accuracy", lambda random: counted_pair(random, 600), true_difference("balanced_accuracy")),
         ("mean_absolute_error", lambda random: laplace_pair(random, 400, 1.0, 1.2), 0.2),
+        ("median_absolute_error", lambda random: laplace_pair(random, 400, 1.0, 1.2), 0.2 * math.log(2)),
     ],
 )
 def test_paired_intervals_hold_the_truth_as_often_as_they_say(name, make, truth):

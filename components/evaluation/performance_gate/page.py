@@ -100,7 +100,11 @@ def _limit_charts(checks: Sequence[Check], confidence: float) -> list[Markup]:
 
 def _is_share(check: Check) -> bool:
     metric = METRICS[check.name]
-    return metric.of_counts is not None or metric.scale == LOGIT or metric.name == "brier_score"
+    return (
+        metric.of_counts is not None
+        or metric.scale == LOGIT
+        or metric.name in ("brier_score", "expected_calibration_error")
+    )
 
 
 def _limit_chart(checks: Sequence[Check]) -> Markup:

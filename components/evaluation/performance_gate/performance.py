@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kfp_hallmark.comparison import Question
+from kfp_hallmark.comparison import Question, require_comparable
 from kfp_hallmark.components.evaluation.performance_gate.champion import Terms, compare_with_champion
 from kfp_hallmark.components.evaluation.performance_gate.page import performance_page
 from kfp_hallmark.components.evaluation.performance_gate.serving import ServingLimits, measure_serving, serving_checks
@@ -24,7 +24,6 @@ from kfp_hallmark.measures import (
     judge_interval,
     measure,
     metrics_for,
-    require_metric,
     require_resampling,
 )
 from kfp_hallmark.reports import number, write_page
@@ -89,7 +88,7 @@ def judge_performance(
             "slices must be given together with model_name; got no model_name.", "They are compared with its champion."
         )
     if model_name is not None:
-        require_metric(champion_metric, given.task, "champion_metric")
+        require_comparable(champion_metric, given.task, "champion_metric")
         resampling = (bootstrap_samples, confidence, seed)
         terms = Terms(model_name, champion_metric, question, max_champion_loss, power, *resampling)
         comparison = compare_with_champion(given, dataset.path, terms, tracking_uri)
