@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kfp_hallmark.components.governance.write_model_card.component import write_model_card as write_model_card
     from kfp_hallmark.components.release.deploy_model.component import deploy_model as deploy_model
     from kfp_hallmark.components.release.register_model.component import register_model as register_model
+    from kfp_hallmark.components.training.choose_parameters.component import choose_parameters as choose_parameters
     from kfp_hallmark.components.training.train_model.component import train_model as train_model
     from kfp_hallmark.components.training.tune_model.component import tune_model as tune_model
 

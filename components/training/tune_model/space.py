@@ -123,7 +123,7 @@ def require_suits(space: Space, estimator: str, fixed: Mapping[str, Any]) -> Non
             raise InputError(
                 f"search_space must hold parameters of {estimator!r}; got {name!r}.", nearest(name, list(taken))
             )
-        for value in values.choices if isinstance(values, Choice) else (values.low, values.high):
+        for value in values.choices if isinstance(values, Choice) else map(_handed_on, (values.low, values.high)):
             try:
                 make_estimator(estimator, {**fixed, name: value}, 0)
             except InputError as error:
@@ -225,7 +225,12 @@ def _distributions(space: Space) -> dict[str, BaseDistribution]:
 
 
 def _value(values: Numbers | WholeNumbers | Choice, found: Any) -> Any:
-    return values.choices[found] if isinstance(values, Choice) else found
+    return values.choices[found] if isinstance(values, Choice) else _handed_on(found)
+
+
+def _handed_on(number: float) -> float:
+    """Return a number as KFP hands it to train_model: 1.0 as 1, which some estimators take for something else."""
+    return int(number) if float(number).is_integer() else number
 
 
 def _indices(space: Space, parameters: Mapping[str, Any]) -> dict[str, Any]:

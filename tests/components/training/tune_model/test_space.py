@@ -75,6 +75,12 @@ def test_a_whole_number_may_come_as_a_float():
     assert all(type(propose(space, "tpe", 0, place, [], [], True)["n"]) is int for place in range(5))
 
 
+def test_a_number_is_tried_as_train_model_will_be_given_it():
+    space = read_space({"x": {"type": "float", "low": 0.5, "high": 1, "step": 0.5}})
+    found = [propose(space, "random", 0, place, [], [], True)["x"] for place in range(8)]
+    assert {(type(x), x) for x in found} == {(float, 0.5), (int, 1)}
+
+
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**33), place=st.integers(1, 500), sampler=st.sampled_from(["tpe", "random"]))
 def test_a_proposal_is_of_the_space_and_depends_on_the_arguments_alone(seed, place, sampler):
