@@ -1,4 +1,4 @@
-from typing import Dict, List, NamedTuple
+from typing import Dict, List, NamedTuple, Optional
 
 from kfp.dsl import HTML, Artifact, Dataset, Input, Output
 
@@ -18,6 +18,9 @@ def fairness_gate(
     bootstrap_samples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
+    model_name: Optional[str] = None,
+    max_champion_losses: Dict = {},
+    tracking_uri: Optional[str] = None,
 ) -> NamedTuple("Outputs", [("status", str)]):
     """Judge whether a model treats groups alike, by Fairlearn's definitions, with bootstrap intervals.
 
@@ -34,6 +37,10 @@ def fairness_gate(
         bootstrap_samples: Number of resamples behind each interval.
         confidence: Confidence level of the intervals, between 0 and 1.
         seed: Seed of the resampling.
+        model_name: Registered model whose champion to compare with on the same rows. Default: no comparison.
+        max_champion_losses: Disparity to how much greater than the champion's it may be, such as
+            {"equalized_odds_difference": 0.02}: differences of rates, scores or errors.
+        tracking_uri: MLflow registry. Default: MLFLOW_TRACKING_URI.
 
     Returns:
         verdict: JSON, hallmark/verdict/v1.
@@ -58,4 +65,7 @@ def fairness_gate(
         bootstrap_samples,
         confidence,
         seed,
+        model_name,
+        max_champion_losses,
+        tracking_uri,
     )

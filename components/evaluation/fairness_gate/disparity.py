@@ -94,7 +94,7 @@ def _pair_interval(
     estimates = [each.scaled(ratio) for each in quantities]
     deviations = np.max(
         [
-            _greatest_deviations(each.resampled(ratio, samples, generator), variances)
+            greatest_deviations(each.resampled(ratio, samples, generator), variances)
             for each, (_, variances) in zip(quantities, estimates, strict=True)
         ],
         axis=0,
@@ -118,7 +118,7 @@ def _greatest_ends(values: ndarray, variances: ndarray, reach: float) -> Interva
     return max(low), max(high)
 
 
-def _greatest_deviations(drawn: ndarray, variances: ndarray) -> ndarray:
+def greatest_deviations(drawn: ndarray, variances: ndarray) -> ndarray:
     """Return, for each resample, the greatest deviation of a pair's gap from what it was, in standard errors.
 
     Args:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from kfp_hallmark.components.evaluation.fairness_gate.champion import Terms, champion_checks
 from kfp_hallmark.components.evaluation.fairness_gate.disparity import disparity, disparity_interval
 from kfp_hallmark.components.evaluation.fairness_gate.groups import group_by, intersect
 from kfp_hallmark.components.evaluation.fairness_gate.page import SIZE_CHECK, fairness_page, sentence
@@ -39,6 +40,9 @@ def judge_fairness(
     bootstrap_samples: int,
     confidence: float,
     seed: int,
+    model_name: str | None,
+    max_champion_losses: Mapping[str, float],
+    tracking_uri: str | None,
 ) -> tuple[str]:
     """Write a verdict and a report on how alike groups are treated, and return the status; see the component.
 
@@ -53,8 +57,9 @@ def judge_fairness(
     wanted = _require_limits(limits)
     _require_settings(sensitive_features, min_group_size)
     require_resampling(bootstrap_samples, confidence)
+    terms = Terms(model_name, tracking_uri, max_champion_losses, min_group_size, bootstrap_samples, confidence)
     given = read_predictions(verified(predictions, "predictions"), dataset.path)
-    _require_task(wanted, given)
+    _require_task([*wanted, *terms.wanted], given)
     found = _tallies(given, dataset.path, sensitive_features, intersection, wanted)
     generator = np.random.default_rng(seed)
     checks: list[Check] = []
@@ -64,6 +69,7 @@ def judge_fairness(
         for measure, limit in wanted.items():
             if set(measure.quantities) <= set(each.quantities):
                 checks.append(_check(measure, limit, each, min_group_size, bootstrap_samples, confidence, generator))
+    checks += champion_checks(given, dataset.path, found, terms, generator)
     parameters = {
         "sensitive_features": list(sensitive_features),
         "limits": dict(limits),
@@ -72,6 +78,8 @@ def judge_fairness(
         "bootstrap_samples": bootstrap_samples,
         "confidence": confidence,
         "seed": seed,
+        "model_name": model_name,
+        "max_champion_losses": dict(max_champion_losses),
     }
     judged = Verdict(GATE, given.subjects, checks, parameters)
     document = fairness_page(judged, given, found, _trade_offs(given, found, wanted, min_group_size))
@@ -108,7 +116,7 @@ def _require_limit(name: str, value: float, least: float, greatest: float) -> No
         raise InputError(f"The limit {name!r} must be a number {between}; got {value!r}.")
 
 
-def _require_task(wanted: Mapping[Disparity, float], given: Predictions) -> None:
+def _require_task(wanted: Sequence[Disparity], given: Predictions) -> None:
     """Raise when a limit does not suit the predictions."""
     suiting = [measure.limit for measure in DISPARITIES if given.task in measure.tasks]
     for measure in wanted:

@@ -37,6 +37,8 @@ from kfp_hallmark.reports import (
 
 SIZE_CHECK = "group_size"
 """The name of the check that a group too small to judge gets."""
+CHAMPION_CHECK = "champion"
+"""The name of the checks that hold a disparity against the champion's."""
 NAMED = {
     "accuracy_score": "accuracy",
     "zero_one_loss": "error rate",
@@ -50,6 +52,12 @@ NAMED = {
 """How a sentence names what Fairlearn names for scikit-learn's function."""
 MOST_CURVES = 5
 """How many disparities a chart of the trade-off shows; a colour is left for the threshold that the model has."""
+CHAMPION_WORDS = {
+    Status.FAIL: "Against the champion a limit is broken.",
+    Status.INCONCLUSIVE: "Against the champion the data cannot tell.",
+    Status.WARN: "There is no champion, though there were releases.",
+    Status.PASS: "Against the champion every limit is kept.",
+}
 SUFFIXES = {"group_min": "least {} of a group", "group_max": "greatest {} of a group"}
 
 
@@ -75,7 +83,8 @@ def fairness_page(
 ) -> str:
     """Return the report as one HTML document."""
     confidence, least = verdict.parameters["confidence"], verdict.parameters["min_group_size"]
-    judged = [check for check in verdict.checks if check.name != SIZE_CHECK]
+    judged = [check for check in verdict.checks if check.name not in (SIZE_CHECK, CHAMPION_CHECK)]
+    grown = [check for check in verdict.checks if check.name == CHAMPION_CHECK]
     small = [check for check in verdict.checks if check.name == SIZE_CHECK]
     about = Markup(
         f"{number(len(predictions.label))} rows; {_positive(predictions)}"
@@ -85,6 +94,7 @@ def fairness_page(
         "Fairness gate",
         section("What was judged", verdict_facts(verdict), paragraph(about)),
         section("Checks", check_table(judged)),
+        *([_champion_section(grown)] if grown else []),
         *(
             _feature_section(each, [check for check in judged if check.scope == each.scope], confidence, least)
             for each in tallies
@@ -104,6 +114,15 @@ def _positive(predictions: Predictions) -> Markup:
     if predictions.classes:
         return Markup(f"{len(predictions.classes)} classes of {code(predictions.target)}, each held against the rest. ")
     return Markup(f"{code(predictions.target)} is predicted as a number. ")
+
+
+def _champion_section(checks: Sequence[Check]) -> Markup:
+    """Return what became of each disparity since the champion."""
+    words = (
+        "By how much each disparity is greater than the champion's on the same rows. A check passes when its whole "
+        "interval keeps the limit, fails when its whole interval breaks it, and is inconclusive in between."
+    )
+    return section("Against the champion", words, check_table(checks))
 
 
 def _small_section(checks: Sequence[Check]) -> Markup:
@@ -137,7 +156,7 @@ def _trade_off_section(found: Sequence[TradeOff]) -> Markup:
 
 
 def _lead(checks: Sequence[Check]) -> str:
-    """Say which features came to what, the worst first."""
+    """Say which features came to what, the worst first, and what came of the champion."""
     phrases = {
         Status.FAIL: "A limit is broken between the groups of",
         Status.INCONCLUSIVE: "There is too little data to judge some groups of",
@@ -146,10 +165,13 @@ def _lead(checks: Sequence[Check]) -> str:
     }
     worst: dict[str, Status] = {}
     for check in checks:
-        feature = check.scope["feature"]
-        worst[feature] = Status.worst([check.status, worst.get(feature, Status.PASS)])
+        if check.name != CHAMPION_CHECK:
+            feature = check.scope["feature"]
+            worst[feature] = Status.worst([check.status, worst.get(feature, Status.PASS)])
     found = {status: [name for name, state in worst.items() if state is status] for status in phrases}
-    return " ".join(f"{phrases[status]} {', '.join(names)}." for status, names in found.items() if names)
+    said = [f"{phrases[status]} {', '.join(names)}." for status, names in found.items() if names]
+    grown = [check.status for check in checks if check.name == CHAMPION_CHECK]
+    return " ".join([*said, *([CHAMPION_WORDS[Status.worst(grown)]] if grown else [])])
 
 
 def _feature_section(each: Tally, checks: Sequence[Check], confidence: float, least: int) -> Markup:

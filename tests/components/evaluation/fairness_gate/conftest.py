@@ -39,6 +39,9 @@ def fairness(tmp_path):
             "bootstrap_samples": 200,
             "confidence": 0.95,
             "seed": 0,
+            "model_name": None,
+            "max_champion_losses": {},
+            "tracking_uri": None,
         } | settings
         (status,) = judge_fairness(
             dsl.Dataset(uri=str(tmp_path / "predictions.parquet")),

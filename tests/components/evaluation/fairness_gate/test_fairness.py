@@ -213,6 +213,8 @@ def test_the_verdict_is_bound_to_its_subjects_and_settings(fairness, rows):
         "bootstrap_samples": 200,
         "confidence": 0.95,
         "seed": 3,
+        "model_name": None,
+        "max_champion_losses": {},
     }
 
 
