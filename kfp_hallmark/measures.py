@@ -85,6 +85,23 @@ class Metric:
     right_of: slice | None = None
 
 
+@dataclass(frozen=True)
+class Lift:
+    """What the rows of the greatest scores hold.
+
+    Attributes:
+        share: The share of the rows that are taken.
+        gain: The share of the positives that are among them.
+        lift: How many times as many positives they hold as rows taken by chance: gain by share.
+        interval: The confidence interval of the lift.
+    """
+
+    share: float
+    gain: float
+    lift: float
+    interval: Interval | None
+
+
 def metrics_for(task: str) -> list[Metric]:
     """Return the metrics of a task, in the order of the registry."""
     return [metric for metric in METRICS.values() if task in metric.tasks]
@@ -201,7 +218,7 @@ def roc_curve(
     import numpy as np
 
     predictions = select(predictions, rows)
-    steps = _threshold_counts(predictions)
+    steps = threshold_counts(predictions)
     if steps is None:
         return [], [], []
     thresholds, positives, negatives = steps
@@ -331,6 +348,40 @@ def quantile_interval(values: ndarray, share: float, confidence: float = 0.95) -
 def _binomial(hits: int, trials: int, share: float) -> float:
     ways = math.lgamma(trials + 1) - math.lgamma(hits + 1) - math.lgamma(trials - hits + 1)
     return math.exp(ways + hits * math.log(share) + (trials - hits) * math.log(1 - share))
+
+
+def lift_table(
+    predictions: Predictions, samples: int = 1000, confidence: float = 0.95, seed: int = 0, parts: int = 10
+) -> list[Lift]:
+    """Return what the rows of the greatest scores hold, for the first tenth, two tenths and so on.
+
+    Rows of equal score stay together, so a share can be greater than asked for. Binary only; empty where the ROC curve
+    is undefined. The intervals are percentile intervals of the counts in and out of the share.
+    """
+    import numpy as np
+
+    steps = threshold_counts(predictions)
+    if steps is None:
+        return []
+    _, positives, negatives = steps
+    taken = positives + negatives
+    found = []
+    for place in np.unique(np.searchsorted(taken, np.arange(1, parts + 1) / parts * taken[-1])):
+        inside = [negatives[place], positives[place]]
+        outside = [negatives[-1] - negatives[place], positives[-1] - positives[place]]
+        counts = np.array([outside, inside]).T
+        (lifts,) = resample(counts, [_lift], samples, seed)
+        share, gain = float(taken[place] / taken[-1]), float(positives[place] / positives[-1])
+        interval = percentile_interval(lifts, confidence) if share < 1 else (1.0, 1.0)
+        found.append(Lift(share, gain, gain / share, interval))
+    return found
+
+
+def _lift(counts: ndarray) -> ndarray:
+    """Share of positives among the rows taken by the share of positives among all; counts are class by taken."""
+    return _ratio(
+        counts[..., 1, 1] * counts.sum(axis=(-2, -1)), counts[..., 1, :].sum(axis=-1) * counts[..., :, 1].sum(axis=-1)
+    )
 
 
 def value_of(metric: Metric, predictions: Predictions) -> float | None:
@@ -568,7 +619,7 @@ def _roc_auc_ovr(predictions: Predictions) -> tuple[float, ndarray] | None:
     return sum(area for area, _ in found) / len(found), influence / len(found)
 
 
-def _threshold_counts(predictions: Predictions) -> tuple[ndarray, ndarray, ndarray] | None:
+def threshold_counts(predictions: Predictions) -> tuple[ndarray, ndarray, ndarray] | None:
     """Return the distinct scores, falling, with the positives and the negatives at or above each."""
     import numpy as np
 
@@ -587,7 +638,7 @@ def _average_precision(predictions: Predictions) -> tuple[float, ndarray] | None
     """Sum over the thresholds of the precision times the gain in recall, and its derivative by each row's weight."""
     import numpy as np
 
-    steps = _threshold_counts(predictions)
+    steps = threshold_counts(predictions)
     if steps is None:
         return None
     thresholds, positives, negatives = steps

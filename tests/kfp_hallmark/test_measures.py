@@ -506,3 +506,36 @@ def test_the_standard_error_of_a_mean_is_the_textbook_one_and_is_none_of_few_row
     found = measures.standard_error(regression(label, prediction), "mean_absolute_error")
     assert found == pytest.approx((errors.mean(), errors.std(ddof=1) / 90**0.5), rel=1e-12)
     assert measures.standard_error(regression(label, prediction), "mean_absolute_error", np.arange(19)) is None
+
+
+def test_the_lift_table_by_hand():
+    """Of 20 rows 5 are positive: 2 among the first 2, 3 among the first 5 (ties stay together), all among 20."""
+    label = [1, 1, 0, 0, 1] + [0] * 10 + [1, 1] + [0] * 3
+    score = [0.99, 0.98, 0.9, 0.9, 0.9, *np.linspace(0.8, 0.1, 15)]
+    found = measures.lift_table(binary(label, score))
+    assert [round(each.share, 2) for each in found][:3] == [0.1, 0.25, 0.3]
+    assert [each.gain for each in found][:3] == [0.4, 0.6, 0.6]
+    assert [each.lift for each in found][:2] == pytest.approx([4.0, 2.4])
+    assert (found[-1].share, found[-1].gain, found[-1].lift) == (1.0, 1.0, 1.0)
+    assert measures.lift_table(binary([1, 1], [0.1, 0.9])) == []
+
+
+def test_the_interval_of_a_lift_holds_it_about_as_often_as_it_says():
+    truth = measures.lift_table(binary(*noisy(99, rows=400_000)), samples=100)[0].lift
+    runs, hits = 300, 0
+    for seed in range(runs):
+        low, high = measures.lift_table(binary(*noisy(seed, rows=600)), 300, seed=seed)[0].interval
+        hits += low <= truth <= high
+    assert 0.91 <= hits / runs <= 0.985
+
+
+def test_the_interval_of_a_share_in_a_bin_holds_it_about_as_often_as_it_says():
+    runs, hits, bins = 300, 0, 0
+    random = np.random.default_rng(0)
+    for _ in range(runs):
+        score = random.uniform(0, 1, 500)
+        mean, share, rows = measures.calibration_curve(binary((random.random(500) < score).astype(int), score))
+        for truth, found, count in zip(mean, share, rows, strict=True):
+            low, high = measures.wilson_interval(found * count, count)
+            hits, bins = hits + (low <= truth <= high), bins + 1
+    assert 0.94 <= hits / bins <= 0.985

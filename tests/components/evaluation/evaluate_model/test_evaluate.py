@@ -29,7 +29,8 @@ def run(tmp_path):
             report=dsl.HTML(uri=str(tmp_path / "report.html")),
         )
         given = dsl.Model(uri=str(model), metadata={"digest": digest} if digest else {})
-        settings = {"target": "bought", "slices": [], "bootstrap_samples": 200, "confidence": 0.95, "seed": 0} | options
+        settings = {"target": "bought", "slices": [], "bootstrap_samples": 200, "confidence": 0.95, "seed": 0}
+        settings |= {"costs": {}, "validation": None} | options
         evaluate(given, dsl.Dataset(uri=str(data)), *vars(output).values(), **settings)
         output.html = (tmp_path / "report.html").read_text()
         return output
