@@ -17,13 +17,17 @@ if TYPE_CHECKING:
     from kfp_hallmark.components.evaluation.explain_model.component import explain_model as explain_model
     from kfp_hallmark.components.evaluation.fairness_gate.component import fairness_gate as fairness_gate
     from kfp_hallmark.components.evaluation.performance_gate.component import performance_gate as performance_gate
+    from kfp_hallmark.components.evaluation.robustness_gate.component import robustness_gate as robustness_gate
     from kfp_hallmark.components.governance.decide_release.component import decide_release as decide_release
     from kfp_hallmark.components.governance.enforce_decision.component import enforce_decision as enforce_decision
     from kfp_hallmark.components.governance.log_run.component import log_run as log_run
     from kfp_hallmark.components.governance.record_run.component import record_run as record_run
+    from kfp_hallmark.components.governance.write_model_card.component import write_model_card as write_model_card
     from kfp_hallmark.components.release.deploy_model.component import deploy_model as deploy_model
     from kfp_hallmark.components.release.register_model.component import register_model as register_model
+    from kfp_hallmark.components.training.choose_parameters.component import choose_parameters as choose_parameters
     from kfp_hallmark.components.training.train_model.component import train_model as train_model
+    from kfp_hallmark.components.training.tune_model.component import tune_model as tune_model
 
 STAGES = {path.parent.name: path.parent.parent.name for path in sorted(Path(__file__).parent.glob("*/*/component.py"))}
 """The stage of a model's life that each component belongs to, by the component's name."""

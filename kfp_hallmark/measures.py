@@ -1,7 +1,9 @@
 """How good a model is: metrics of its predictions, their confidence intervals, and the comparison of two models.
 
 Metrics have the names and the values that scikit-learn gives them; where scikit-learn falls back to a number (precision
-without a predicted positive) the value here is None. NumPy alone is used: importing scikit-learn costs seconds.
+without a predicted positive) the value here is None. It has no name for two: specificity is the recall of the negative
+class; the expected calibration error is the mean distance of mean outcome and mean score in 10 bins of equally many
+rows. NumPy alone is used: importing scikit-learn costs seconds.
 
 Two kinds of metric, two kinds of interval:
 
@@ -15,7 +17,7 @@ Two kinds of metric, two kinds of interval:
   `SMALL_CLASS` of them, Hanley and McNeil's stands in where it is greater. For a mean it is the textbook standard
   error. Fewer than `LEAST_ROWS`, of each class for what ranks rows, give no interval: it would be too short.
 
-Two models on the same rows are compared in pairs by the same means: the joint counts, or the difference of influences.
+Two models on the same rows are compared in pairs by the same means; see `kfp_hallmark.comparison`.
 
 Sources: E. DeLong, D. DeLong, D. Clarke-Pearson, Biometrics 44 (1988); J. Hanley, B. McNeil, Radiology 143 (1982);
 B. Efron, The Jackknife, the Bootstrap and Other Resampling Plans, SIAM (1982), chapter 6; N. Obuchowski, M. Lieber,
@@ -43,6 +45,8 @@ LEAST_ROWS = 20
 """The fewest rows, of each class for a metric that ranks rows, behind an interval from influences."""
 SMALL_CLASS = 100
 """The fewest rows of each class by which DeLong's variance is taken as it is."""
+CALIBRATION_BINS = 10
+"""Into how many bins of equally many rows the expected calibration error puts the rows."""
 BLOCK = 4_000_000
 """How many resampled counts are held in memory at once."""
 
@@ -64,6 +68,9 @@ class Metric:
         influences: Predictions to the value and each row's influence on it, shape (rows,); the sum of their squares is
             the value's variance. None where undefined.
         least_variance: The value and the rows of each class to the least variance that an interval assumes.
+        bias: Predictions to how much the value exceeds the truth at most, on average; the interval reaches as much
+            lower. Differences of such a metric are not to be trusted, so it is none to compare by.
+        right_of: Of a metric that is the share of rows that are predicted rightly: the true classes of these rows.
     """
 
     name: str
@@ -74,6 +81,25 @@ class Metric:
     of_counts: Callable[[ndarray], ndarray] | None = None
     influences: Callable[[Predictions], tuple[float, ndarray] | None] | None = None
     least_variance: Callable[[float, ndarray], float] | None = None
+    bias: Callable[[Predictions], float] | None = None
+    right_of: slice | None = None
+
+
+@dataclass(frozen=True)
+class Lift:
+    """What the rows of the greatest scores hold.
+
+    Attributes:
+        share: The share of the rows that are taken.
+        gain: The share of the positives that are among them.
+        lift: How many times as many positives they hold as rows taken by chance: gain by share.
+        interval: The confidence interval of the lift.
+    """
+
+    share: float
+    gain: float
+    lift: float
+    interval: Interval | None
 
 
 def metrics_for(task: str) -> list[Metric]:
@@ -109,7 +135,7 @@ def measure(predictions: Predictions, rows: ndarray | None = None) -> dict[str, 
         Metric to value; None where it is undefined, as ROC AUC is when one class alone is present.
     """
     predictions = select(predictions, rows)
-    return {metric.name: _value(metric, predictions) for metric in metrics_for(predictions.task)}
+    return {metric.name: value_of(metric, predictions) for metric in metrics_for(predictions.task)}
 
 
 def bootstrap_intervals(
@@ -142,10 +168,10 @@ def bootstrap_intervals(
     found = {
         metric.name: _normal_interval(metric, predictions, confidence) for metric in metrics if metric.of_counts is None
     }
-    counted = [metric for metric in metrics if metric.of_counts and _value(metric, predictions) is not None]
+    counted = [metric for metric in metrics if metric.of_counts and value_of(metric, predictions) is not None]
     if counted:
         statistics = [metric.of_counts for metric in counted if metric.of_counts]
-        resampled = _resample(_counts(predictions), statistics, samples, seed)
+        resampled = resample(_counts(predictions), statistics, samples, seed)
         found |= {
             metric.name: percentile_interval(values, confidence)
             for metric, values in zip(counted, resampled, strict=True)
@@ -153,58 +179,21 @@ def bootstrap_intervals(
     return {name: found.get(name) for name in names}
 
 
-def advantage(
-    challenger: Predictions,
-    champion: Predictions,
-    name: str,
-    samples: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> tuple[float, Interval] | None:
-    """Return by how much the challenger is better than the champion on the same rows, with a paired interval.
+def standard_error(predictions: Predictions, name: str, rows: ndarray | None = None) -> tuple[float, float] | None:
+    """Return a metric that rests on influences, and its standard error.
 
     Args:
-        challenger: What the one model said.
-        champion: What the other said of the same rows, with the same task and classes.
-        name: The metric to compare.
-        samples: Number of resamples behind an interval that rests on counts.
-        confidence: Confidence level, between 0 and 1.
-        seed: Seed of the resampling.
+        predictions: What a model said.
+        name: The metric.
+        rows: The rows to measure, as a mask or as positions; None measures all.
 
     Returns:
-        The difference and its interval, positive when the challenger is better whichever way the metric runs; None
-        when the metric is undefined for either or has too few rows for an interval.
+        The value and its standard error; None where the metric is undefined or has too few rows for an interval.
 
     Raises:
-        InputError: If the metric is unknown, or the number of samples or the confidence cannot be used.
+        InputError: If the metric is unknown.
     """
-    require_resampling(samples, confidence)
-    metric = require_metric(name, challenger.task)
-    sign = 1.0 if metric.greater_is_better else -1.0
-    if metric.of_counts is None:
-        return _influence_advantage(metric, challenger, champion, sign, confidence)
-    first, second = _value(metric, challenger), _value(metric, champion)
-    if first is None or second is None:
-        return None
-    of_counts = metric.of_counts
-
-    def difference(joint: ndarray) -> ndarray:
-        return of_counts(joint.sum(axis=-1)) - of_counts(joint.sum(axis=-2))
-
-    resampled = _resample(_joint_counts(challenger, champion), [difference], samples, seed)
-    interval = percentile_interval(sign * resampled[0], confidence)
-    return None if interval is None else (sign * (first - second), interval)
-
-
-def _influence_advantage(
-    metric: Metric, challenger: Predictions, champion: Predictions, sign: float, confidence: float
-) -> tuple[float, Interval] | None:
-    first, second = _influences(metric, challenger), _influences(metric, champion)
-    if first is None or second is None or not _enough(metric, challenger):
-        return None
-    difference = sign * (first[0] - second[0])
-    reach = normal_quantile(confidence) * float(((first[1] - second[1]) ** 2).sum()) ** 0.5
-    return difference, (difference - reach, difference + reach)
+    return _standard_error(require_metric(name, predictions.task), select(predictions, rows))
 
 
 def confusion_matrix(predictions: Predictions, rows: ndarray | None = None) -> tuple[list[str], list[list[int]]]:
@@ -229,7 +218,7 @@ def roc_curve(
     import numpy as np
 
     predictions = select(predictions, rows)
-    steps = _threshold_counts(predictions)
+    steps = threshold_counts(predictions)
     if steps is None:
         return [], [], []
     thresholds, positives, negatives = steps
@@ -332,15 +321,79 @@ def wilson_interval(hits: float, trials: float, confidence: float = 0.95) -> Int
     return low, high
 
 
-def _value(metric: Metric, predictions: Predictions) -> float | None:
+def quantile_interval(values: ndarray, share: float, confidence: float = 0.95) -> Interval | None:
+    """Return the interval of a quantile from the order of the values, whatever their distribution.
+
+    Args:
+        values: Independent measurements, shape (values,).
+        share: Which quantile: 0.5 for the median.
+        confidence: Confidence level, between 0 and 1; it is kept or exceeded.
+
+    Returns:
+        The interval; None when there are too few values for either end.
+
+    Source: W. Conover, Practical Nonparametric Statistics (1999), section 3.2.
+    """
+    import numpy as np
+
+    count, tail = len(values), (1 - confidence) / 2
+    below = np.cumsum([_binomial(hits, count, share) for hits in range(count)])
+    low, high = int((below <= tail).sum()) - 1, int((below < 1 - tail).sum())
+    if low < 0 or high >= count:
+        return None
+    ordered = np.sort(values)
+    return float(ordered[low]), float(ordered[high])
+
+
+def _binomial(hits: int, trials: int, share: float) -> float:
+    ways = math.lgamma(trials + 1) - math.lgamma(hits + 1) - math.lgamma(trials - hits + 1)
+    return math.exp(ways + hits * math.log(share) + (trials - hits) * math.log(1 - share))
+
+
+def lift_table(
+    predictions: Predictions, samples: int = 1000, confidence: float = 0.95, seed: int = 0, parts: int = 10
+) -> list[Lift]:
+    """Return what the rows of the greatest scores hold, for the first tenth, two tenths and so on.
+
+    Rows of equal score stay together, so a share can be greater than asked for. Binary only; empty where the ROC curve
+    is undefined. The intervals are percentile intervals of the counts in and out of the share.
+    """
+    import numpy as np
+
+    steps = threshold_counts(predictions)
+    if steps is None:
+        return []
+    _, positives, negatives = steps
+    taken = positives + negatives
+    found = []
+    for place in np.unique(np.searchsorted(taken, np.arange(1, parts + 1) / parts * taken[-1])):
+        inside = [negatives[place], positives[place]]
+        outside = [negatives[-1] - negatives[place], positives[-1] - positives[place]]
+        counts = np.array([outside, inside]).T
+        (lifts,) = resample(counts, [_lift], samples, seed)
+        share, gain = float(taken[place] / taken[-1]), float(positives[place] / positives[-1])
+        interval = percentile_interval(lifts, confidence) if share < 1 else (1.0, 1.0)
+        found.append(Lift(share, gain, gain / share, interval))
+    return found
+
+
+def _lift(counts: ndarray) -> ndarray:
+    """Share of positives among the rows taken by the share of positives among all; counts are class by taken."""
+    return _ratio(
+        counts[..., 1, 1] * counts.sum(axis=(-2, -1)), counts[..., 1, :].sum(axis=-1) * counts[..., :, 1].sum(axis=-1)
+    )
+
+
+def value_of(metric: Metric, predictions: Predictions) -> float | None:
+    """Return a metric of predictions, or None where it is undefined."""
     if metric.of_counts is None:
-        found = _influences(metric, predictions)
+        found = influences_of(metric, predictions)
         return None if found is None else found[0]
     value = float(metric.of_counts(_counts(predictions)))
     return value if math.isfinite(value) else None
 
 
-def _influences(metric: Metric, predictions: Predictions) -> tuple[float, ndarray] | None:
+def influences_of(metric: Metric, predictions: Predictions) -> tuple[float, ndarray] | None:
     """Return the value of a metric and each row's influence on it; None where it is undefined."""
     assert metric.influences is not None
     if not len(predictions.label) or (metric.needs_score and predictions.score is None):
@@ -350,13 +403,10 @@ def _influences(metric: Metric, predictions: Predictions) -> tuple[float, ndarra
 
 
 def _normal_interval(metric: Metric, predictions: Predictions, confidence: float) -> Interval | None:
-    found = _influences(metric, predictions)
-    if found is None or not _enough(metric, predictions):
+    found = _standard_error(metric, predictions)
+    if found is None:
         return None
-    value, variance = found[0], float((found[1] ** 2).sum())
-    if metric.least_variance is not None:
-        variance = max(variance, metric.least_variance(value, _counts(predictions).sum(axis=1)))
-    reach = normal_quantile(confidence) * variance**0.5
+    value, reach = found[0], normal_quantile(confidence) * found[1]
     if metric.scale == LOGIT and not 0 < value < 1:
         fewest = min(_counts(predictions).sum(axis=1))
         return wilson_interval(round(value) * fewest, fewest, confidence)
@@ -365,10 +415,21 @@ def _normal_interval(metric: Metric, predictions: Predictions, confidence: float
         return 1 / (1 + math.exp(reach - centre)), 1 / (1 + math.exp(-reach - centre))
     if metric.scale == LOG and value > 0:
         return value * math.exp(-reach / value), value * math.exp(reach / value)
-    return value - reach, value + reach
+    bias = metric.bias(predictions) if metric.bias is not None else 0.0
+    return (max(0.0, value - bias - reach) if bias else value - reach), value + reach
 
 
-def _enough(metric: Metric, predictions: Predictions) -> bool:
+def _standard_error(metric: Metric, predictions: Predictions) -> tuple[float, float] | None:
+    found = influences_of(metric, predictions)
+    if found is None or not enough_rows(metric, predictions):
+        return None
+    value, variance = found[0], float((found[1] ** 2).sum())
+    if metric.least_variance is not None:
+        variance = max(variance, metric.least_variance(value, _counts(predictions).sum(axis=1)))
+    return value, variance**0.5
+
+
+def enough_rows(metric: Metric, predictions: Predictions) -> bool:
     """Return whether there are rows enough for an interval from influences."""
     rows = min(_counts(predictions).sum(axis=1)) if metric.scale == LOGIT else len(predictions.label)
     return bool(rows >= LEAST_ROWS)
@@ -409,14 +470,14 @@ def _counts(predictions: Predictions) -> ndarray:
     return _crossed(len(classes), _codes(predictions.label, classes), _codes(predictions.prediction, classes))
 
 
-def _joint_counts(first: Predictions, second: Predictions) -> ndarray:
+def joint_counts(first: Predictions, second: Predictions) -> ndarray:
     """Return the counts of true class by the first's prediction by the second's."""
     classes = _classes(first)
     values = (first.label, first.prediction, second.prediction)
     return _crossed(len(classes), *(_codes(value, classes) for value in values))
 
 
-def _resample(
+def resample(
     counts: ndarray, statistics: Sequence[Callable[[ndarray], ndarray]], samples: int, seed: int
 ) -> list[ndarray]:
     """Return each statistic of resampled counts, shape (samples,); one pseudo-row is added a true class present."""
@@ -468,6 +529,19 @@ def _precision(counts: ndarray) -> ndarray:
 
 def _recall(counts: ndarray) -> ndarray:
     return _ratio(counts[..., 1, 1], counts[..., 1, :].sum(axis=-1))
+
+
+def _specificity(counts: ndarray) -> ndarray:
+    return _ratio(counts[..., 0, 0], counts[..., 0, :].sum(axis=-1))
+
+
+def _matthews_corrcoef(counts: ndarray) -> ndarray:
+    """Correlation of label and prediction; of several classes as by J. Gorodkin (2004)."""
+    import numpy as np
+
+    true, predicted, total = (counts.sum(axis=axis).astype(float) for axis in (-1, -2, (-2, -1)))
+    right = _hits(counts).sum(axis=-1) * total - (true * predicted).sum(axis=-1)
+    return _ratio(right, np.sqrt((total**2 - (true**2).sum(axis=-1)) * (total**2 - (predicted**2).sum(axis=-1))))
 
 
 def _class_f1(counts: ndarray) -> ndarray:
@@ -545,7 +619,7 @@ def _roc_auc_ovr(predictions: Predictions) -> tuple[float, ndarray] | None:
     return sum(area for area, _ in found) / len(found), influence / len(found)
 
 
-def _threshold_counts(predictions: Predictions) -> tuple[ndarray, ndarray, ndarray] | None:
+def threshold_counts(predictions: Predictions) -> tuple[ndarray, ndarray, ndarray] | None:
     """Return the distinct scores, falling, with the positives and the negatives at or above each."""
     import numpy as np
 
@@ -564,7 +638,7 @@ def _average_precision(predictions: Predictions) -> tuple[float, ndarray] | None
     """Sum over the thresholds of the precision times the gain in recall, and its derivative by each row's weight."""
     import numpy as np
 
-    steps = _threshold_counts(predictions)
+    steps = threshold_counts(predictions)
     if steps is None:
         return None
     thresholds, positives, negatives = steps
@@ -601,12 +675,80 @@ def _brier_score(predictions: Predictions) -> tuple[float, ndarray]:
     return _mean((_score(predictions) - predictions.positive_label) ** 2)
 
 
+def _calibration_bins(predictions: Predictions) -> tuple[ndarray, ndarray]:
+    """Return by how much each row's outcome exceeds its score, and the row's bin.
+
+    Multiclass: the outcome is whether the predicted class is right, the score its probability.
+    """
+    import numpy as np
+
+    score = _score(predictions)
+    if predictions.task == BINARY:
+        outcome = predictions.positive_label
+    else:
+        outcome, score = predictions.prediction == predictions.label, score.max(axis=1)
+    edges = np.unique(np.quantile(score, np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1]))
+    return outcome - score, np.searchsorted(edges, score)
+
+
+def _expected_calibration_error(predictions: Predictions) -> tuple[float, ndarray]:
+    """Mean over bins of equally many rows, by their rows, of the distance of mean outcome and mean score."""
+    import numpy as np
+
+    excess, place = _calibration_bins(predictions)
+    total = np.bincount(place, excess)
+    value = float(abs(total).sum() / len(excess))
+    within = excess - (total / np.maximum(np.bincount(place), 1))[place]
+    return value, np.sign(total)[place] * within / len(excess)
+
+
+def _calibration_bias(predictions: Predictions) -> float:
+    """Return the expected calibration error of a model without any: means of few rows stray from 0 both ways."""
+    import numpy as np
+
+    excess, place = _calibration_bins(predictions)
+    rows = np.bincount(place)
+    squares = np.bincount(place, excess**2) - np.bincount(place, excess) ** 2 / np.maximum(rows, 1)
+    return float(np.sqrt(2 / np.pi * squares.clip(0)).sum() / len(excess))
+
+
 def _errors(predictions: Predictions) -> ndarray:
     return predictions.prediction.astype(float) - predictions.label.astype(float)
 
 
 def _mean_absolute_error(predictions: Predictions) -> tuple[float, ndarray]:
     return _mean(abs(_errors(predictions)))
+
+
+def _mean_absolute_percentage_error(predictions: Predictions) -> tuple[float, ndarray]:
+    import numpy as np
+
+    return _mean(abs(_errors(predictions)) / np.maximum(abs(predictions.label.astype(float)), np.finfo(float).eps))
+
+
+def _median_absolute_error(predictions: Predictions) -> tuple[float, ndarray]:
+    """The median, and influences that sum to the variance by the order of the errors (McKean and Schrader 1984)."""
+    import numpy as np
+
+    error = abs(_errors(predictions))
+    rows, median = len(error), float(np.median(error))
+    z = normal_quantile(0.95)
+    low = max(0, math.floor((rows - z * math.sqrt(rows)) / 2))
+    ordered = np.sort(error)
+    deviation = float(ordered[rows - 1 - low] - ordered[low]) / (2 * z)
+    return median, np.sign(error - median) * deviation / math.sqrt(rows)
+
+
+def _d2_absolute_error_score(predictions: Predictions) -> tuple[float, ndarray] | None:
+    """1 less the ratio of the mean absolute error to that of always predicting the median."""
+    import numpy as np
+
+    label = predictions.label.astype(float)
+    error, spread = abs(_errors(predictions)), abs(label - np.median(label))
+    if not spread.sum():
+        return None
+    unexplained = error.sum() / spread.sum()
+    return float(1 - unexplained), (unexplained * spread - error) / spread.sum()
 
 
 def _root_mean_squared_error(predictions: Predictions) -> tuple[float, ndarray]:
@@ -631,17 +773,36 @@ METRICS: dict[str, Metric] = {
         Metric("roc_auc", True, (BINARY,), True, LOGIT, influences=_roc_auc, least_variance=_hanley_mcneil),
         Metric("average_precision", True, (BINARY,), needs_score=True, scale=LOGIT, influences=_average_precision),
         Metric("roc_auc_ovr", True, (MULTICLASS,), needs_score=True, scale=LOGIT, influences=_roc_auc_ovr),
-        Metric("accuracy", True, CLASSIFICATION, of_counts=_accuracy),
+        Metric("accuracy", True, CLASSIFICATION, of_counts=_accuracy, right_of=slice(None)),
         Metric("balanced_accuracy", True, CLASSIFICATION, of_counts=_balanced_accuracy),
         Metric("precision", True, (BINARY,), of_counts=_precision),
-        Metric("recall", True, (BINARY,), of_counts=_recall),
+        Metric("recall", True, (BINARY,), of_counts=_recall, right_of=slice(1, 2)),
+        Metric("specificity", True, (BINARY,), of_counts=_specificity, right_of=slice(0, 1)),
         Metric("f1", True, (BINARY,), of_counts=_f1),
         Metric("f1_macro", True, (MULTICLASS,), of_counts=_f1_macro),
+        Metric("matthews_corrcoef", True, CLASSIFICATION, of_counts=_matthews_corrcoef),
         Metric("log_loss", False, CLASSIFICATION, needs_score=True, scale=LOG, influences=_log_loss),
         Metric("brier_score", False, (BINARY,), needs_score=True, scale=LOG, influences=_brier_score),
+        Metric(
+            "expected_calibration_error",
+            False,
+            CLASSIFICATION,
+            needs_score=True,
+            influences=_expected_calibration_error,
+            bias=_calibration_bias,
+        ),
         Metric("r2", True, (REGRESSION,), influences=_r2),
         Metric("mean_absolute_error", False, (REGRESSION,), scale=LOG, influences=_mean_absolute_error),
         Metric("root_mean_squared_error", False, (REGRESSION,), scale=LOG, influences=_root_mean_squared_error),
+        Metric("median_absolute_error", False, (REGRESSION,), scale=LOG, influences=_median_absolute_error),
+        Metric(
+            "mean_absolute_percentage_error",
+            False,
+            (REGRESSION,),
+            scale=LOG,
+            influences=_mean_absolute_percentage_error,
+        ),
+        Metric("d2_absolute_error_score", True, (REGRESSION,), influences=_d2_absolute_error_score),
     )
 }
 """Every metric by its name, in the order in which reports show them."""

@@ -388,7 +388,7 @@ def predict(model: LoadedModel, dataset: str | Path, target: str) -> Predictions
     meaning = meaning_of(model, output, label)
     digest, *lineage = dataset_lineage(dataset)
     if meaning["task"] != REGRESSION:
-        _require_classes(label, meaning["classes"], "target")
+        require_classes(label, meaning["classes"], "target")
     prediction, score = interpret(model, output, meaning)
     return Predictions(
         task=meaning["task"],
@@ -563,7 +563,7 @@ def interpret(
             f"got {output.shape[1]}."
         )
     if output.ndim == 1 and (meaning["task"] == MULTICLASS or set(output.tolist()) <= set(classes)):
-        _require_classes(output, classes, f"The prediction of {model.name!r}")
+        require_classes(output, classes, f"The prediction of {model.name!r}")
         return output, None
     if output.dtype.kind not in "biuf" or not ((output >= 0) & (output <= 1)).all():
         raise InputError(f"The model {model.name!r} must give classes, or probabilities from 0 to 1; it gives neither.")
@@ -574,7 +574,14 @@ def interpret(
     return names[numpy.where(score >= _threshold(meaning), positive, 1 - positive)], score.astype(float)
 
 
-def _require_classes(values: numpy.ndarray, classes: Sequence[Any], what: str) -> None:
+def require_classes(values: numpy.ndarray, classes: Sequence[Any], what: str) -> None:
+    """Raise `InputError` when some of the values are none of the classes.
+
+    Args:
+        values: Labels or predictions, shape (rows,).
+        classes: The classes of the model.
+        what: What the values are, as the message begins.
+    """
     known = set(classes)
     other = sum(value not in known for value in values.tolist())
     if other:

@@ -156,7 +156,7 @@ class RunTree:
     def steps(self) -> dict[str, Run]:
         """Return the runs below the parent by name, of several of a name the first."""
         with reaching(self.client.tracking_uri):
-            found = _found(self.client, self.experiment_id, PARENT_TAG, self.parent_id)
+            found = runs_with_tag(self.client, self.experiment_id, PARENT_TAG, self.parent_id)
         return {run.info.run_name: run for run in reversed(found)}
 
     def make(self, step: str) -> Run:
@@ -173,14 +173,14 @@ class RunTree:
 
 def _parent(client: MlflowClient, experiment_id: str, pipeline: str, run_id: str) -> str:
     """Return the id of a pipeline run's own run; of two that are made at the same moment the first stays."""
-    if not _found(client, experiment_id, PIPELINE_RUN_TAG, run_id):
+    if not runs_with_tag(client, experiment_id, PIPELINE_RUN_TAG, run_id):
         made = _make(client, experiment_id, pipeline, {PIPELINE_RUN_TAG: run_id, PIPELINE_TAG: pipeline}).info.run_id
-        if made != _found(client, experiment_id, PIPELINE_RUN_TAG, run_id)[0].info.run_id:
+        if made != runs_with_tag(client, experiment_id, PIPELINE_RUN_TAG, run_id)[0].info.run_id:
             client.delete_run(made)
-    return str(_found(client, experiment_id, PIPELINE_RUN_TAG, run_id)[0].info.run_id)
+    return str(runs_with_tag(client, experiment_id, PIPELINE_RUN_TAG, run_id)[0].info.run_id)
 
 
-def _found(client: MlflowClient, experiment_id: str, tag: str, value: str) -> list[Run]:
+def runs_with_tag(client: MlflowClient, experiment_id: str, tag: str, value: str) -> list[Run]:
     """Return the runs with a tag, the first first, by an order that everybody sees alike."""
     from mlflow.entities import ViewType
 

@@ -142,6 +142,7 @@ def lines(
     y_label: str,
     diagonal: bool = False,
     dots: bool = False,
+    spans: Sequence[tuple[float, float]] = (),
 ) -> Markup:
     """Return curves over one pair of axes, which begin at zero or below and end at one or the greatest value.
 
@@ -152,10 +153,11 @@ def lines(
         y_label: What the vertical axis measures.
         diagonal: Whether to draw the line from (0, 0) to (1, 1).
         dots: Whether to mark every point.
+        spans: For each point of the first curve, in order, its interval; empty when there is none.
     """
     size, left, top = 360, 60, 10
     xs = [x for _, values, _ in series for x in values] or [0.0, 1.0]
-    ys = [y for _, _, values in series for y in values] or [0.0, 1.0]
+    ys = [y for _, _, values in series for y in values] + [end for span in spans for end in span] or [0.0, 1.0]
     x_ticks = _nice(min(0.0, *xs), max(xs)) if max(xs) > 0 else [0.0, 1.0]
     y_ticks = _nice(min(0.0, *ys), max(ys)) if max(ys) > 0 else [0.0, 1.0]
     across = _scale(x_ticks[0], x_ticks[-1], left, left + size)
@@ -172,7 +174,11 @@ def lines(
         body.append(f'<line class="axis" x1="{left}" x2="{left + size}" y1="{y:.1f}" y2="{y:.1f}"/>')
         body.append(f'<text class="soft" x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{number(tick, 3)}</text>')
     if diagonal:
-        body.append(f'<line class="diagonal" x1="{across(0)}" y1="{down(0)}" x2="{across(1)}" y2="{down(1)}"/>')
+        end = min(1.0, x_ticks[-1], y_ticks[-1])
+        body.append(f'<line class="diagonal" x1="{across(0)}" y1="{down(0)}" x2="{across(end)}" y2="{down(end)}"/>')
+    for x, span in zip(series[0][1] if spans else (), spans, strict=True):
+        low, high = (down(end) for end in span)
+        body.append(f'<line class="whisker" x1="{across(x):.1f}" x2="{across(x):.1f}" y1="{low:.1f}" y2="{high:.1f}"/>')
     for index, (name, x_values, y_values) in enumerate(series):
         colour = index % SERIES
         path = " ".join(f"{across(x):.1f},{down(y):.1f}" for x, y in zip(x_values, y_values, strict=True))

@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from itertools import pairwise
 from statistics import NormalDist
 
 import numpy as np
@@ -56,6 +57,13 @@ def noisy(seed, rows=400, prevalence=0.3, noise=0.25, digits=None):
     return label, score if digits is None else score.round(digits)
 
 
+def calibration_error(outcome, score):
+    """The definition: ten bins of equally many rows, rows of equal score in one."""
+    edges = np.unique(np.quantile(score, np.linspace(0, 1, 11)[1:-1]))
+    bins = [score <= edges[0], *((score > a) & (score <= b) for a, b in pairwise(edges)), score > edges[-1]]
+    return sum(each.mean() * abs(outcome[each].mean() - score[each].mean()) for each in bins if each.any())
+
+
 @pytest.mark.parametrize(("seed", "digits"), [(0, None), (1, 1), (2, 2), (3, None)])
 def test_binary_metrics_are_those_of_scikit_learn(seed, digits):
     label, score = noisy(seed, digits=digits)
@@ -67,9 +75,12 @@ def test_binary_metrics_are_those_of_scikit_learn(seed, digits):
         "balanced_accuracy": reference.balanced_accuracy_score(label, hard),
         "precision": reference.precision_score(label, hard),
         "recall": reference.recall_score(label, hard),
+        "specificity": reference.recall_score(label, hard, pos_label=0),
         "f1": reference.f1_score(label, hard),
+        "matthews_corrcoef": reference.matthews_corrcoef(label, hard),
         "log_loss": reference.log_loss(label, score),
         "brier_score": reference.brier_score_loss(label, score),
+        "expected_calibration_error": calibration_error(label, score),
     }
     assert measures.measure(binary(label, score)) == pytest.approx(expected, abs=1e-12)
 
@@ -86,7 +97,9 @@ def test_multiclass_metrics_are_those_of_scikit_learn(seed):
         "accuracy": reference.accuracy_score(label, hard),
         "balanced_accuracy": reference.balanced_accuracy_score(label, hard),
         "f1_macro": reference.f1_score(label, hard, average="macro"),
+        "matthews_corrcoef": reference.matthews_corrcoef(label, hard),
         "log_loss": reference.log_loss(label, score),
+        "expected_calibration_error": calibration_error(label == hard, score.max(axis=1)),
     }
     assert measures.measure(multiclass(label, score)) == pytest.approx(expected, abs=1e-12)
 
@@ -99,6 +112,9 @@ def test_regression_metrics_are_those_of_scikit_learn():
         "r2": reference.r2_score(label, prediction),
         "mean_absolute_error": reference.mean_absolute_error(label, prediction),
         "root_mean_squared_error": reference.root_mean_squared_error(label, prediction),
+        "median_absolute_error": reference.median_absolute_error(label, prediction),
+        "mean_absolute_percentage_error": reference.mean_absolute_percentage_error(label, prediction),
+        "d2_absolute_error_score": reference.d2_absolute_error_score(label, prediction),
     }
     assert measures.measure(regression(label, prediction)) == pytest.approx(expected, abs=1e-12)
 
@@ -118,14 +134,17 @@ def test_a_metric_that_is_undefined_is_none():
     assert measures.measure(binary([0, 1], [0.1, 0.2]))["precision"] is None
     assert measures.measure(binary([0, 0], [0.1, 0.9]))["recall"] is None
     assert measures.measure(binary([0, 0], [0.1, 0.2]))["f1"] is None
+    assert measures.measure(binary([1, 1], [0.1, 0.9]))["specificity"] is None
+    assert measures.measure(binary([0, 1], [0.1, 0.2]))["matthews_corrcoef"] is None
     assert measures.measure(regression([2, 2], [1, 3]))["r2"] is None
+    assert measures.measure(regression([2, 2], [1, 3]))["d2_absolute_error_score"] is None
     assert set(measures.measure(binary([], [])).values()) == {None}
 
 
 def test_without_scores_what_needs_them_is_none():
     found = measures.measure(replace(binary(*noisy(0)), score=None))
     needy = {name for name, value in found.items() if value is None}
-    assert needy == {"roc_auc", "average_precision", "log_loss", "brier_score"}
+    assert needy == {"roc_auc", "average_precision", "log_loss", "brier_score", "expected_calibration_error"}
 
 
 def test_multiclass_with_a_label_the_model_never_saw():
@@ -162,6 +181,10 @@ def test_resampling_that_cannot_be_used_is_refused(samples, confidence):
         measures.bootstrap_intervals(binary(*noisy(0)), ["accuracy"], samples, confidence)
 
 
+ROUGH = ("median_absolute_error", "expected_calibration_error")
+"""Metrics that jump when a row is counted twice: a median, and bins whose edges move."""
+
+
 def delong(label, scores):
     """DeLong's covariance of several areas, straight from the definition: pairwise comparison of the classes."""
     areas, by_positive, by_negative = [], [], []
@@ -186,17 +209,9 @@ def test_the_interval_of_roc_auc_is_that_of_delong_on_the_logit_scale(digits):
     assert found == pytest.approx(expected, abs=1e-12)
 
 
-def test_the_paired_difference_of_roc_auc_is_that_of_delong():
-    label, first = noisy(6, rows=150, noise=0.2)
-    second = (first + np.random.default_rng(7).normal(0, 0.3, 150)).clip(0, 1)
-    areas, covariance = delong(label, [first, second])
-    reach = 1.959963984540054 * math.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
-    difference, interval = measures.advantage(binary(label, first), binary(label, second), "roc_auc")
-    assert difference == pytest.approx(areas[0] - areas[1], abs=1e-12)
-    assert interval == pytest.approx((difference - reach, difference + reach), abs=1e-12)
-
-
-@pytest.mark.parametrize("name", [name for name, metric in measures.METRICS.items() if metric.influences])
+@pytest.mark.parametrize(
+    "name", [name for name, metric in measures.METRICS.items() if metric.influences and name not in ROUGH]
+)
 def test_influences_are_the_derivatives_by_the_weight_of_a_row(name):
     """A row counted twice changes the metric by about its influence."""
     metric = measures.METRICS[name]
@@ -227,10 +242,35 @@ def coverage(make, name, truth, runs=300):
     return hits / runs
 
 
-@pytest.mark.parametrize("name", [metric.name for metric in measures.metrics_for(BINARY)])
+@pytest.mark.parametrize("name", [each.name for each in measures.metrics_for(BINARY) if each.bias is None])
 def test_intervals_hold_the_truth_about_as_often_as_they_say(name):
     truth = measures.measure(binary(*noisy(99, rows=400_000)))[name]
     assert 0.91 <= coverage(lambda seed: binary(*noisy(seed, rows=400)), name, truth) <= 0.985
+
+
+@pytest.mark.parametrize("name", [metric.name for metric in measures.metrics_for(REGRESSION)])
+def test_intervals_of_errors_hold_the_truth_about_as_often_as_they_say(name):
+    def make(seed, rows=400):
+        random = np.random.default_rng(seed)
+        label = random.gamma(4, 3, rows)
+        return regression(label, label + random.laplace(0.5, 2, rows))
+
+    truth = measures.measure(make(99, 400_000))[name]
+    assert 0.91 <= coverage(make, name, truth) <= 0.985
+
+
+@pytest.mark.parametrize("excess", [0.0, 0.03, 0.15])
+def test_the_interval_of_the_calibration_error_holds_it_at_least_as_often_as_it_says(excess):
+    """The error that was seen of a model without any is greater than 0; the interval knows."""
+
+    def make(seed, rows=600):
+        random = np.random.default_rng(seed)
+        score = random.uniform(0.2, 0.8, rows)
+        return binary((random.random(rows) < score + excess * np.where(score > 0.5, 1, -1)).astype(int), score)
+
+    assert coverage(make, "expected_calibration_error", excess) >= 0.94
+    low, high = measures.bootstrap_intervals(make(0), ["expected_calibration_error"])["expected_calibration_error"]
+    assert high - low < 0.15
 
 
 def few(seed, positives, area, negatives=500):
@@ -265,16 +305,14 @@ def test_a_class_of_few_rows_gives_no_interval_to_what_ranks_rows(name, rare):
     enough, too_few = (measures.select(predictions, rows) for rows in kept)
     assert measures.measure(too_few)[name] is not None
     assert measures.bootstrap_intervals(too_few, [name])[name] is None
-    assert measures.advantage(too_few, too_few, name) is None
     assert measures.bootstrap_intervals(enough, [name])[name] is not None
-    assert measures.advantage(enough, enough, name) is not None
 
 
 @pytest.mark.parametrize("name", [metric.name for metric in measures.metrics_for(REGRESSION)])
 def test_few_rows_give_no_interval_to_a_mean(name):
     random = np.random.default_rng(0)
     enough, too_few = (regression(random.normal(size=rows), random.normal(size=rows)) for rows in (20, 19))
-    assert measures.bootstrap_intervals(too_few, [name])[name] is measures.advantage(too_few, too_few, name) is None
+    assert measures.bootstrap_intervals(too_few, [name])[name] is None
     assert measures.bootstrap_intervals(enough, [name])[name] is not None
 
 
@@ -293,10 +331,8 @@ def test_intervals_repeat_by_seed_and_differ_by_it():
 def test_blocks_do_not_change_an_interval(monkeypatch):
     label, score = noisy(0)
     whole = measures.bootstrap_intervals(binary(label, score), ["f1", "accuracy"])
-    pair = measures.advantage(binary(label, score), binary(label, 1 - score), "accuracy")
     monkeypatch.setattr(measures, "BLOCK", 1000)
     assert measures.bootstrap_intervals(binary(label, score), ["f1", "accuracy"]) == whole
-    assert measures.advantage(binary(label, score), binary(label, 1 - score), "accuracy") == pair
 
 
 def test_intervals_come_in_the_order_asked_for():
@@ -304,64 +340,20 @@ def test_intervals_come_in_the_order_asked_for():
     assert list(measures.bootstrap_intervals(binary(*noisy(0)), names)) == names
 
 
-def test_multiclass_intervals_and_pairs():
+def test_multiclass_intervals():
     random = np.random.default_rng(3)
     label = random.choice(3, size=900, p=[0.6, 0.3, 0.1])
     noise = random.dirichlet([1, 1, 1], size=900)
-    good, bad = multiclass(label, (noise + np.eye(3)[label]) / 2), multiclass(label, noise)
+    good = multiclass(label, (noise + np.eye(3)[label]) / 2)
     values, names = measures.measure(good), [metric.name for metric in measures.metrics_for(MULTICLASS)]
     for name, (low, high) in measures.bootstrap_intervals(good, names).items():
         assert low < values[name] <= high
-        difference, interval = measures.advantage(good, bad, name)
-        assert 0 < interval[0] < difference < interval[1]
 
 
 def test_an_interval_of_an_undefined_metric_is_none():
     found = measures.bootstrap_intervals(binary([1, 1], [0.1, 0.9]), ["roc_auc", "balanced_accuracy", "recall"])
     assert found["roc_auc"] is found["balanced_accuracy"] is None
     assert found["recall"] is not None
-
-
-@pytest.mark.parametrize("name", [metric.name for metric in measures.metrics_for(BINARY)])
-def test_the_better_model_has_the_advantage_whichever_way_the_metric_runs(name):
-    label, score = noisy(1, rows=3000, noise=0.15)
-    worse = (score + np.random.default_rng(2).normal(0, 0.5, 3000)).clip(0.001, 0.999)
-    good, bad = binary(label, score.clip(0.001, 0.999)), binary(label, worse)
-    difference, (low, high) = measures.advantage(good, bad, name)
-    assert 0 < low < difference < high
-    turned, (turned_low, turned_high) = measures.advantage(bad, good, name)
-    assert turned == pytest.approx(-difference)
-    assert turned_low < turned < turned_high < 0
-
-
-@pytest.mark.parametrize("name", ["accuracy", "f1", "roc_auc", "log_loss"])
-def test_paired_intervals_hold_the_truth_about_as_often_as_they_say(name):
-    def pair(seed, rows):
-        label, score = noisy(seed, rows=rows)
-        other = score + np.random.default_rng(seed + 10_000).normal(0, 0.2, rows)
-        return binary(label, score.clip(0.01, 0.99)), binary(label, other.clip(0.01, 0.99))
-
-    truth = measures.advantage(*pair(99, 400_000), name)[0]
-    hits = 0
-    for seed in range(300):
-        low, high = measures.advantage(*pair(seed, 250), name, samples=300, seed=seed)[1]
-        hits += low <= truth <= high
-    assert 0.91 <= hits / 300 <= 0.985
-
-
-def test_pairs_are_tighter_than_two_separate_intervals():
-    label, score = noisy(1, rows=1000)
-    close = binary(label, (score + np.random.default_rng(2).normal(0, 0.02, 1000)).clip(0, 1))
-    predictions = binary(label, score)
-    for name in ("accuracy", "roc_auc"):
-        low, high = measures.advantage(predictions, close, name)[1]
-        alone = measures.bootstrap_intervals(predictions, [name])[name]
-        assert high - low < 0.5 * (alone[1] - alone[0])
-
-
-def test_advantage_of_an_undefined_metric_is_none():
-    one_class = binary([1, 1], [0.1, 0.9])
-    assert measures.advantage(one_class, one_class, "roc_auc") is None
 
 
 @pytest.mark.parametrize(
@@ -395,6 +387,28 @@ def test_wilson_intervals_solve_the_score_equation(hits, trials):
     assert (low == 0) == (hits == 0)
     assert (high == 1) == (hits == trials)
     assert measures.wilson_interval(0, 0) is None
+
+
+@pytest.mark.parametrize(("share", "rows", "ranks"), [(0.5, 20, (6, 15)), (0.5, 6, (1, 6)), (0.99, 500, (490, 500))])
+def test_the_interval_of_a_quantile_is_that_of_the_tables(share, rows, ranks):
+    """The ranks of Conover's method at 95 %, by the binomial distribution."""
+    values = np.random.default_rng(0).permutation(rows) + 1.0
+    assert measures.quantile_interval(values, share) == ranks
+
+
+def test_too_few_values_give_no_interval_to_a_quantile():
+    assert measures.quantile_interval(np.arange(5.0), 0.5) is None
+    assert measures.quantile_interval(np.arange(367.0), 0.99) is None
+    assert measures.quantile_interval(np.arange(368.0), 0.99) is not None
+    assert measures.quantile_interval(np.arange(5000.0), 0.5) is not None
+
+
+@pytest.mark.parametrize(("share", "truth"), [(0.5, math.log(2)), (0.99, math.log(100))])
+def test_the_interval_of_a_quantile_holds_it_as_often_as_it_says(share, truth):
+    runs, random = 1000, np.random.default_rng(1)
+    found = [measures.quantile_interval(random.exponential(size=500), share) for _ in range(runs)]
+    held = sum(low <= truth <= high for low, high in found) / runs
+    assert 0.95 - 4 * math.sqrt(0.95 * 0.05 / runs) <= held <= 0.985
 
 
 def test_the_confusion_matrix_is_that_of_scikit_learn():
@@ -483,3 +497,45 @@ def test_a_label_that_the_model_never_saw_costs_the_greatest_loss():
     predictions = replace(predictions, label=np.array(["a", "z"]))
     worst = -math.log(np.finfo(float).eps)
     assert measures.measure(predictions)["log_loss"] == pytest.approx((math.log(2) + worst) / 2)
+
+
+def test_the_standard_error_of_a_mean_is_the_textbook_one_and_is_none_of_few_rows():
+    random = np.random.default_rng(3)
+    label, prediction = random.normal(5, 2, 90), random.normal(4, 1, 90)
+    errors = abs(label - prediction)
+    found = measures.standard_error(regression(label, prediction), "mean_absolute_error")
+    assert found == pytest.approx((errors.mean(), errors.std(ddof=1) / 90**0.5), rel=1e-12)
+    assert measures.standard_error(regression(label, prediction), "mean_absolute_error", np.arange(19)) is None
+
+
+def test_the_lift_table_by_hand():
+    """Of 20 rows 5 are positive: 2 among the first 2, 3 among the first 5 (ties stay together), all among 20."""
+    label = [1, 1, 0, 0, 1] + [0] * 10 + [1, 1] + [0] * 3
+    score = [0.99, 0.98, 0.9, 0.9, 0.9, *np.linspace(0.8, 0.1, 15)]
+    found = measures.lift_table(binary(label, score))
+    assert [round(each.share, 2) for each in found][:3] == [0.1, 0.25, 0.3]
+    assert [each.gain for each in found][:3] == [0.4, 0.6, 0.6]
+    assert [each.lift for each in found][:2] == pytest.approx([4.0, 2.4])
+    assert (found[-1].share, found[-1].gain, found[-1].lift) == (1.0, 1.0, 1.0)
+    assert measures.lift_table(binary([1, 1], [0.1, 0.9])) == []
+
+
+def test_the_interval_of_a_lift_holds_it_about_as_often_as_it_says():
+    truth = measures.lift_table(binary(*noisy(99, rows=400_000)), samples=100)[0].lift
+    runs, hits = 300, 0
+    for seed in range(runs):
+        low, high = measures.lift_table(binary(*noisy(seed, rows=600)), 300, seed=seed)[0].interval
+        hits += low <= truth <= high
+    assert 0.91 <= hits / runs <= 0.985
+
+
+def test_the_interval_of_a_share_in_a_bin_holds_it_about_as_often_as_it_says():
+    runs, hits, bins = 300, 0, 0
+    random = np.random.default_rng(0)
+    for _ in range(runs):
+        score = random.uniform(0, 1, 500)
+        mean, share, rows = measures.calibration_curve(binary((random.random(500) < score).astype(int), score))
+        for truth, found, count in zip(mean, share, rows, strict=True):
+            low, high = measures.wilson_interval(found * count, count)
+            hits, bins = hits + (low <= truth <= high), bins + 1
+    assert 0.94 <= hits / bins <= 0.985

@@ -1,4 +1,4 @@
-from typing import List
+from typing import Dict, List
 
 from kfp.dsl import HTML, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
 
@@ -18,6 +18,8 @@ def evaluate_model(
     bootstrap_samples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
+    costs: Dict = {},
+    validation: Input[Dataset] = None,
 ):
     """Measure a model on data it was not trained on, overall and by slice, with confidence intervals.
 
@@ -29,16 +31,21 @@ def evaluate_model(
         bootstrap_samples: Number of resamples behind each interval.
         confidence: Confidence level of the intervals, between 0 and 1.
         seed: Seed of the resampling.
+        costs: Cost of a decision on one row, such as {"false_positive": 1, "false_negative": 5}; also true_positive and
+            true_negative. Binary only. Default: costs are not measured.
+        validation: Data, neither the dataset nor what the model was trained on, on which to choose the threshold that
+            costs least; its cost is told of the dataset. The predictions keep the model's own threshold.
 
     Returns:
         predictions: One Parquet file: label, prediction and, for a classifier, score; rows as in the dataset; bound to
             the digests of model and dataset. What the gates judge.
         metrics: The metrics as numbers.
         classification: Confusion matrix and ROC curve.
-        report: HTML page with metrics, slices, confusion matrix, ROC and calibration.
+        report: HTML page with metrics, slices, confusion matrix, ROC, lift, calibration and costs.
 
     Raises:
-        InputError: If the target or a slice is absent, or the data holds fewer than two classes.
+        InputError: If the target or a slice is absent, or the data holds fewer than two classes,
+            or costs or validation cannot be used.
         IntegrityError: If an input was changed since it was written.
     """
     from kfp_hallmark.components.evaluation.evaluate_model.evaluate import evaluate
@@ -55,4 +62,6 @@ def evaluate_model(
         bootstrap_samples,
         confidence,
         seed,
+        costs,
+        validation,
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from kfp_hallmark.components.evaluation.evaluate_model.costs import CostReport, Costs, report_costs
 from kfp_hallmark.components.evaluation.evaluate_model.page import evaluation_page
 from kfp_hallmark.components.evaluation.evaluate_model.slices import measure_slices
 from kfp_hallmark.contracts.artifacts import Artifact, Metrics, log_metrics, verified
@@ -19,7 +20,7 @@ from kfp_hallmark.measures import (
     require_resampling,
     roc_curve,
 )
-from kfp_hallmark.modeling import load_model, predict
+from kfp_hallmark.modeling import LoadedModel, load_model, predict
 from kfp_hallmark.reports import write_page
 
 
@@ -45,6 +46,8 @@ def evaluate(
     bootstrap_samples: int,
     confidence: float,
     seed: int,
+    costs: Mapping[str, Any],
+    validation: Artifact | None,
 ) -> None:
     """Measure a model on a dataset, and write predictions, metrics and report; see the component.
 
@@ -58,22 +61,62 @@ def evaluate(
     require_column(target, names, "target")
     for column in slices:
         require_column(column, names, "slices")
-    given = predict(load_model(model.path, model.metadata.get("digest")), dataset.path, target)
+    matrix = Costs.read(costs)
+    if validation is not None and matrix is None:
+        raise InputError("costs must be given together with validation; got none.", "They say what to choose by.")
+    loaded = load_model(model.path, model.metadata.get("digest"))
+    given = predict(loaded, dataset.path, target)
     _require_classes(given)
+    decided = None
+    if matrix is not None:
+        others = None if validation is None else _predict_validation(loaded, validation, given)
+        decided = report_costs(given, matrix, others, confidence)
 
     values = measure(given)
     spans = bootstrap_intervals(given, list(values), bootstrap_samples, confidence, seed)
     measured = measure_slices(given, dataset.path, slices, bootstrap_samples, confidence, seed) if slices else []
     confusion = None if given.task == REGRESSION else confusion_matrix(given)
-    document = evaluation_page(given, values, spans, measured, confusion, confidence)
+    document = evaluation_page(given, values, spans, measured, confusion, decided, confidence, seed)
 
     predictions.metadata |= {"digest": write_predictions(predictions.path, given), **given.subjects}
     write_page(report.path, document)
-    log_metrics(metrics, _with_intervals(values, spans) | {"rows": len(given.label)})
+    log_metrics(metrics, _with_intervals(values, spans) | _cost_metrics(decided) | {"rows": len(given.label)})
     if confusion is not None:
         classification.log_confusion_matrix(*confusion)
     if given.task == BINARY and given.score is not None:
         classification.log_roc_curve(*roc_curve(given))
+
+
+def _predict_validation(model: LoadedModel, validation: Artifact, test: Predictions) -> Predictions:
+    """Predict the rows on which the threshold is chosen.
+
+    Raises:
+        InputError: If they are those of the test, or those that the model was trained on.
+    """
+    found = predict(model, verified(validation, "validation"), test.target)
+    if found.dataset == test.dataset:
+        raise InputError(
+            "validation must be other data than the dataset; it is the same.",
+            "A threshold chosen on the rows that it is measured on seems cheaper than it is.",
+        )
+    if found.dataset in list(model.metadata.get("datasets") or [])[:1]:
+        raise InputError(
+            "validation must be other data than the model was trained on; it is the same.",
+            "Scores of the rows of the training are surer than those of new rows.",
+        )
+    return found
+
+
+def _cost_metrics(decided: CostReport | None) -> dict[str, float | None]:
+    if decided is None:
+        return {}
+    parts = {"cost": decided.own, "chosen_cost": decided.chosen, "saving": decided.saving}
+    found: dict[str, float | None] = {}
+    for name, part in parts.items():
+        if part is not None:
+            low, high = part.interval or (None, None)
+            found |= {name: part.cost, f"{name}_low": low, f"{name}_high": high}
+    return found | ({"chosen_threshold": decided.chosen.threshold} if decided.chosen else {})
 
 
 def _require_classes(given: Predictions) -> None:

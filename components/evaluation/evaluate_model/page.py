@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
-from kfp_hallmark.components.evaluation.evaluate_model.slices import FEWEST, HEADLINES, SMALL, Slice
+from kfp_hallmark.components.evaluation.evaluate_model.costs import CostReport, Decided
+from kfp_hallmark.components.evaluation.evaluate_model.slices import HEADLINES, Slice
 from kfp_hallmark.contracts.predictions import BINARY, REGRESSION, Predictions
-from kfp_hallmark.measures import Interval, calibration_curve, roc_curve
+from kfp_hallmark.measures import Interval, calibration_curve, lift_table, roc_curve, wilson_interval
 from kfp_hallmark.reports import (
     Markup,
     badge,
@@ -22,6 +24,7 @@ from kfp_hallmark.reports import (
     section,
     table,
 )
+from kfp_hallmark.slicing import FEWEST, SMALL
 
 Confusion = tuple[list[str], list[list[int]]]
 
@@ -32,7 +35,9 @@ def evaluation_page(
     spans: dict[str, Interval | None],
     slices: Sequence[Slice],
     confusion: Confusion | None,
+    decided: CostReport | None,
     confidence: float,
+    seed: int,
 ) -> str:
     """Return the report.
 
@@ -42,7 +47,9 @@ def evaluation_page(
         spans: Metric to confidence interval.
         slices: What was measured on each slice.
         confusion: Classes and counts; None for regression.
+        decided: What was found out about costs, or None.
         confidence: Confidence level of the intervals.
+        seed: Seed of the resampling.
     """
     parts = [_about(predictions), _metrics(values, spans, predictions.task, confidence)]
     if slices:
@@ -50,7 +57,13 @@ def evaluation_page(
     if confusion is not None:
         parts.append(_confusion(confusion))
     if predictions.task == BINARY and predictions.score is not None:
-        parts += [_roc(predictions, values), _calibration(predictions)]
+        parts += [
+            _roc(predictions, values),
+            _lift(predictions, confidence, seed),
+            _calibration(predictions, confidence),
+        ]
+    if decided is not None:
+        parts.append(_costs(decided, confidence))
     first = HEADLINES[predictions.task][0]
     lead = f"{_words(first)} {number(values[first])} on {len(predictions.label):,} rows."
     small = sum(each.small for each in slices)
@@ -134,11 +147,63 @@ def _roc(predictions: Predictions, values: dict[str, float | None]) -> Markup:
     return section("ROC curve", figure(chart, f"The area under the curve is {area}; guessing has 0.5 (dotted)."))
 
 
-def _calibration(predictions: Predictions) -> Markup:
+def _lift(predictions: Predictions, confidence: float, seed: int) -> Markup:
+    table_of = lift_table(predictions, confidence=confidence, seed=seed)
+    shares, gains = ([0.0, *(getattr(each, name) for each in table_of)] for name in ("share", "gain"))
+    chart = lines(
+        "Cumulative gain",
+        [("model", shares, gains)],
+        "share of rows taken",
+        "share of positives",
+        diagonal=True,
+        dots=True,
+    )
+    caption = "How many of the positives are among the rows of the greatest scores; taken by chance, the dotted line."
+    rows = [[f"{each.share:.1%}", f"{each.gain:.1%}", each.lift, _span(each.interval)] for each in table_of]
+    head = ["Rows taken", "Positives found", "Lift", f"{confidence:.0%} interval"]
+    return section("Gain and lift", figure(chart, caption), table(head, rows))
+
+
+def _costs(decided: CostReport, confidence: float) -> Markup:
+    said = {name.replace("_", " "): number(value) for name, value in asdict(decided.costs).items()}
+    rows = [["the model's own", *_decided(decided.own)]]
+    if decided.chosen is not None and decided.saving is not None:
+        rows.append(["chosen on the validation data", *_decided(decided.chosen)])
+        rows.append(["saved by it", None, decided.saving.cost, _span(decided.saving.interval)])
+    parts = [facts(said), table(["Threshold", "Score", "Cost of a row", f"{confidence:.0%} interval"], rows)]
+    thresholds, means = decided.curve
+    if thresholds:
+        chart = lines("Cost by threshold", [("this data", thresholds, means)], "threshold", "cost of a row")
+        caption = (
+            "What a row costs at each threshold on these rows. Its lowest point is no choice to make: chosen and "
+            "measured on the same rows, a threshold seems cheaper than it is."
+        )
+        parts.append(figure(chart, caption))
+    return section("Costs", *parts)
+
+
+def _decided(decided: Decided) -> list[Any]:
+    return [decided.threshold, decided.cost, _span(decided.interval)]
+
+
+def _calibration(predictions: Predictions, confidence: float) -> Markup:
     mean, share, rows = calibration_curve(predictions)
-    chart = lines("Calibration", [("model", mean, share)], "mean score", "share of positives", diagonal=True, dots=True)
+    spans = [
+        span
+        for hits, count in zip(share, rows, strict=True)
+        if (span := wilson_interval(hits * count, count, confidence)) is not None
+    ]
+    chart = lines(
+        "Calibration",
+        [("model", mean, share)],
+        "mean score",
+        "share of positives",
+        diagonal=True,
+        dots=True,
+        spans=spans,
+    )
     caption = (
-        f"Each dot is about {round(sum(rows) / len(rows)):,} rows of like score; on the dotted line scores are what "
-        "they claim to be: probabilities."
+        f"Each dot is about {round(sum(rows) / len(rows)):,} rows of like score with its {confidence:.0%} interval; on "
+        "the dotted line scores are what they claim to be: probabilities."
     )
     return section("Calibration", figure(chart, caption))

@@ -1,152 +1,111 @@
 """Measures of disparity between groups, by Fairlearn's definitions, and their confidence intervals.
 
-A disparity is the greatest difference (or the least ratio) of a rate between any two groups, so its estimate and every
-plain bootstrap of it lie too far from "no disparity", the more so the more groups there are. The interval is therefore
-built from all pairs of groups at once: simultaneous intervals for the differences of every pair hold them all with the
-given confidence, and then the greatest true difference lies between the greatest lower and the greatest upper end.
-How far the intervals reach is the quantile of the greatest studentised deviation in a bootstrap within the groups.
+A difference (or ratio) is the greatest (least) between any two groups, so its estimate and every plain bootstrap of it
+lie too far from "no disparity", the more so the more groups there are. The interval is therefore built from all pairs
+of groups at once: simultaneous intervals for the differences of every pair hold them all with the given confidence, and
+then the greatest true difference lies between the greatest lower and the greatest upper end. How far they reach is the
+quantile of the greatest studentised deviation in a bootstrap within the groups.
 One pseudo-row of each outcome is added to every group (Agresti and Caffo), so that a rate of 0 or 1 has an interval.
 
+The least value of a group lies above the least lower end whenever the interval of its own group holds it, so that end
+needs no correction for many groups. Its upper end is the least of the groups' upper ends, all of which must hold: they
+are widened after Šidák. Of the greatest value the same holds the other way round.
+
 Sources: https://fairlearn.org/main/user_guide/assessment/common_fairness_metrics.html; A. Agresti, B. Caffo, The
-American Statistician 54 (2000); A. Agresti, M. Bini, B. Bertaccini, E. Ryu, Biometrics 64 (2008).
+American Statistician 54 (2000); A. Agresti, M. Bini, B. Bertaccini, E. Ryu, Biometrics 64 (2008); Z. Šidák, Journal of
+the American Statistical Association 62 (1967).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from kfp_hallmark.components.evaluation.fairness_gate.quantities import Estimate, Quantity, Rate
+from kfp_hallmark.components.evaluation.fairness_gate.registry import DIFFERENCE, GROUP_MIN, RATIO, SPREADS
+from kfp_hallmark.measures import Interval
 
 if TYPE_CHECKING:
     from numpy import ndarray
     from numpy.random import Generator
 
-SELECTION_RATE, TRUE_POSITIVE_RATE, FALSE_POSITIVE_RATE = (
-    "selection rate",
-    "true positive rate",
-    "false positive rate",
-)
 DECIMALS = 12
 """Beyond these, a difference such as 0.4 - 0.3 is the error of floating-point numbers."""
-FEW = 10
-"""Up to how many groups all pairs are looked at in all resamples at once."""
+FEW = 100
+"""Up to how many groups all pairs are looked at."""
 SAFETY = 1e-9
 """By what share a bound is relaxed, so that rounding leaves out no pair."""
 
 
-@dataclass(frozen=True)
-class Disparity:
-    """A measure of how differently groups are treated.
-
-    Attributes:
-        name: The name that Fairlearn gives it.
-        rates: The rates that are compared; the worst of them counts.
-        ratio: Whether the least rate is divided by the greatest, rather than subtracted from it.
-    """
-
-    name: str
-    rates: tuple[str, ...]
-    ratio: bool = False
-
-    @property
-    def limit(self) -> str:
-        """The name of its limit."""
-        return f"{'min' if self.ratio else 'max'}_{self.name}"
-
-
-DISPARITIES = (
-    Disparity("demographic_parity_difference", (SELECTION_RATE,)),
-    Disparity("demographic_parity_ratio", (SELECTION_RATE,), ratio=True),
-    Disparity("equalized_odds_difference", (TRUE_POSITIVE_RATE, FALSE_POSITIVE_RATE)),
-    Disparity("equal_opportunity_difference", (TRUE_POSITIVE_RATE,)),
-    Disparity("false_positive_rate_difference", (FALSE_POSITIVE_RATE,)),
-)
-
-
-@dataclass(frozen=True)
-class Rate:
-    """A rate in each of some groups.
-
-    Attributes:
-        hits: The rows predicted positive, shape (groups,).
-        trials: The rows that the rate is a share of, shape (groups,); each above 0.
-    """
-
-    hits: ndarray
-    trials: ndarray
-
-    @property
-    def values(self) -> ndarray:
-        """The rate of each group."""
-        return self.hits / self.trials
-
-    def of(self, groups: ndarray) -> Rate:
-        """Return the rate of some groups, by their positions."""
-        return Rate(self.hits[groups], self.trials[groups])
-
-
-def disparity(rates: Sequence[Rate], ratio: bool) -> float | None:
-    """Return the worst disparity of some rates, to 12 decimals; None for a ratio of rates that are all 0.
+def disparity(quantities: Sequence[Quantity], statistic: str) -> float | None:
+    """Return the worst disparity of some quantities, to 12 decimals; None for a ratio of rates that are all 0.
 
     Args:
-        rates: The rates, each of at least two groups.
-        ratio: Whether to divide the least by the greatest, rather than subtract.
+        quantities: What is compared, each of at least two groups.
+        statistic: `difference`, `ratio`, `group_min` or `group_max`.
     """
-    ends = [(float(rate.values.min()), float(rate.values.max())) for rate in rates]
-    if not ratio:
+    ends = [(float(each.values.min()), float(each.values.max())) for each in quantities]
+    if statistic == DIFFERENCE:
         return round(max(high - low for low, high in ends), DECIMALS)
-    if not all(high for _, high in ends):
-        return None
-    return round(min(low / high for low, high in ends), DECIMALS)
+    if statistic == RATIO:
+        return round(min(low / high for low, high in ends), DECIMALS) if all(high for _, high in ends) else None
+    return min(low for low, _ in ends) if statistic == GROUP_MIN else max(high for _, high in ends)
 
 
 def disparity_interval(
-    rates: Sequence[Rate], ratio: bool, samples: int, confidence: float, generator: Generator
-) -> tuple[float, float]:
-    """Return a confidence interval of the worst disparity of some rates; the module says how.
+    quantities: Sequence[Quantity], statistic: str, samples: int, confidence: float, generator: Generator
+) -> Interval:
+    """Return a confidence interval of the worst disparity of some quantities; the module says how.
 
     Args:
-        rates: The rates, each of at least two groups.
-        ratio: As for `disparity`.
-        samples: Number of resamples.
+        quantities: What is compared, each of at least two groups.
+        statistic: As for `disparity`.
+        samples: Number of resamples behind a difference or a ratio.
         confidence: Confidence level, between 0 and 1.
         generator: The source of chance.
     """
+    if statistic not in SPREADS:
+        return _extreme_interval(quantities[0], statistic, confidence)
+    spreading = [each for each in quantities if isinstance(each, Rate | Estimate)]
+    low, high = _pair_interval(spreading, statistic == RATIO, samples, confidence, generator)
+    observed = disparity(quantities, statistic)
+    if observed is not None:
+        low, high = min(low, observed), max(high, observed)
+    shares = all(isinstance(each, Rate) or each.scale == "logit" for each in spreading)
+    return max(0.0, low), min(1.0, high) if shares else high
+
+
+def _extreme_interval(quantity: Quantity, statistic: str, confidence: float) -> Interval:
+    """Return the interval of the least or the greatest value of a group."""
+    each = 1 - (1 - (1 - confidence) / 2) ** (1 / len(quantity.values))
+    low, high = quantity.ends(confidence)
+    all_low, all_high = quantity.ends(1 - 2 * each)
+    if statistic == GROUP_MIN:
+        return float(low.min()), float(all_high.min())
+    return float(all_low.max()), float(high.max())
+
+
+def _pair_interval(
+    quantities: Sequence[Rate | Estimate], ratio: bool, samples: int, confidence: float, generator: Generator
+) -> Interval:
+    """Return the interval of the greatest difference, or the least ratio, of any pair of groups."""
     import numpy as np
 
-    estimates = [_estimate(rate, ratio) for rate in rates]
+    estimates = [each.scaled(ratio) for each in quantities]
     deviations = np.max(
         [
-            _greatest_deviations(rate, variances, ratio, samples, generator)
-            for rate, (_, variances) in zip(rates, estimates, strict=True)
+            greatest_deviations(each.resampled(ratio, samples, generator), variances)
+            for each, (_, variances) in zip(quantities, estimates, strict=True)
         ],
         axis=0,
     )
     reach = float(np.quantile(deviations, confidence))
     ends = [_greatest_ends(values, variances, reach) for values, variances in estimates]
     low, high = (max(each) for each in zip(*ends, strict=True))
-    if ratio:
-        low, high = float(np.exp(-high)), float(np.exp(-max(low, 0.0)))
-    observed = disparity(rates, ratio)
-    if observed is not None:
-        low, high = min(low, observed), max(high, observed)
-    return max(0.0, low), min(1.0, high)
+    return (float(np.exp(-high)), float(np.exp(-max(low, 0.0)))) if ratio else (low, high)
 
 
-def _shrunk(rate: Rate) -> ndarray:
-    return (rate.hits + 1) / (rate.trials + 2)
-
-
-def _estimate(rate: Rate, ratio: bool) -> tuple[ndarray, ndarray]:
-    """Return the rate (or its logarithm) of each group, and its variance."""
-    import numpy as np
-
-    shares = _shrunk(rate)
-    variances = shares * (1 - shares) / (rate.trials + 2)
-    return (np.log(shares), variances / shares**2) if ratio else (shares, variances)
-
-
-def _greatest_ends(values: ndarray, variances: ndarray, reach: float) -> tuple[float, float]:
+def _greatest_ends(values: ndarray, variances: ndarray, reach: float) -> Interval:
     """Return the greatest lower and the greatest upper end of the gaps of all pairs of groups."""
     import numpy as np
 
@@ -159,17 +118,23 @@ def _greatest_ends(values: ndarray, variances: ndarray, reach: float) -> tuple[f
     return max(low), max(high)
 
 
-def _greatest_deviations(rate: Rate, variances: ndarray, ratio: bool, samples: int, generator: Generator) -> ndarray:
-    """Return, for each resample, the greatest deviation of a pair's gap from what it was, in standard errors."""
+def greatest_deviations(drawn: ndarray, variances: ndarray) -> ndarray:
+    """Return, for each resample, the greatest deviation of a pair's gap from what it was, in standard errors.
+
+    Args:
+        drawn: By how much each group is off in each resample, shape (groups, samples).
+        variances: Shape (groups,).
+    """
     import numpy as np
 
-    shares, trials = _shrunk(rate), rate.trials + 2
-    hits = generator.binomial(trials, shares, size=(samples, len(shares)))
-    drawn = np.log(hits.clip(0.5) / trials) - np.log(shares) if ratio else hits / trials - shares
-    if len(shares) > FEW:
-        return np.array([greatest_deviation(values, variances) for values in drawn])
-    first, second = np.triu_indices(len(shares), 1)
-    return (abs(drawn[:, first] - drawn[:, second]) / np.sqrt(variances[first] + variances[second])).max(axis=1)
+    if len(variances) > FEW:
+        return np.array([greatest_deviation(values, variances) for values in drawn.T])
+    greatest = np.zeros(drawn.shape[1])
+    for place in range(len(variances) - 1):
+        gaps = drawn[place + 1 :] - drawn[place]
+        gaps *= 1 / np.sqrt(variances[place] + variances[place + 1 :, None])
+        np.maximum(greatest, np.maximum(gaps.max(axis=0), -gaps.min(axis=0)), out=greatest)
+    return greatest
 
 
 def greatest_deviation(values: ndarray, variances: ndarray) -> float:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from kfp_hallmark.components.evaluation.fairness_gate.disparity import (
-    DISPARITIES,
-    FALSE_POSITIVE_RATE,
-    SELECTION_RATE,
-    TRUE_POSITIVE_RATE,
-    Disparity,
-    disparity,
-    disparity_interval,
-)
-from kfp_hallmark.components.evaluation.fairness_gate.groups import Tally, group_by, intersect, tally
-from kfp_hallmark.components.evaluation.fairness_gate.page import SIZE_CHECK, fairness_page
+from kfp_hallmark.components.evaluation.fairness_gate.champion import Terms, champion_checks
+from kfp_hallmark.components.evaluation.fairness_gate.disparity import disparity, disparity_interval
+from kfp_hallmark.components.evaluation.fairness_gate.groups import group_by, intersect
+from kfp_hallmark.components.evaluation.fairness_gate.page import SIZE_CHECK, fairness_page, sentence
+from kfp_hallmark.components.evaluation.fairness_gate.registry import DISPARITIES, KINDS, SPREADS, Disparity
+from kfp_hallmark.components.evaluation.fairness_gate.tally import Tally, tallies
+from kfp_hallmark.components.evaluation.fairness_gate.tradeoff import TradeOff, is_traded, trade_offs
 from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.dataset import read_schema, read_table, require_column
 from kfp_hallmark.contracts.predictions import BINARY, Predictions, read_predictions
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
 from kfp_hallmark.errors import InputError, nearest
-from kfp_hallmark.measures import judge_interval, require_resampling
+from kfp_hallmark.measures import Interval, judge_interval, require_resampling
 from kfp_hallmark.reports import number, write_page
 
 if TYPE_CHECKING:
@@ -29,8 +26,6 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
 GATE = "fairness_gate"
-ROWS_OF = {SELECTION_RATE: "rows", TRUE_POSITIVE_RATE: "positive rows", FALSE_POSITIVE_RATE: "negative rows"}
-"""What each rate is a share of."""
 
 
 def judge_fairness(
@@ -45,12 +40,15 @@ def judge_fairness(
     bootstrap_samples: int,
     confidence: float,
     seed: int,
+    model_name: str | None,
+    max_champion_losses: Mapping[str, float],
+    tracking_uri: str | None,
 ) -> tuple[str]:
     """Write a verdict and a report on how alike groups are treated, and return the status; see the component.
 
     Raises:
         MissingInputError: If an input is not there.
-        InputError: If a feature is absent or names no groups, a limit is unknown, the task is not binary, or a setting
+        InputError: If a feature is absent or names no groups, a limit is unknown or not of the task, or a setting
             cannot be used.
         IntegrityError: If the predictions are not of this dataset, or were changed since they were written.
     """
@@ -59,14 +57,19 @@ def judge_fairness(
     wanted = _require_limits(limits)
     _require_settings(sensitive_features, min_group_size)
     require_resampling(bootstrap_samples, confidence)
-    given = _read_binary(predictions, dataset)
-    tallies = _tallies(given, dataset.path, sensitive_features, intersection)
+    terms = Terms(model_name, tracking_uri, max_champion_losses, min_group_size, bootstrap_samples, confidence)
+    given = read_predictions(verified(predictions, "predictions"), dataset.path)
+    _require_task([*wanted, *terms.wanted], given)
+    found = _tallies(given, dataset.path, sensitive_features, intersection, wanted)
     generator = np.random.default_rng(seed)
     checks: list[Check] = []
-    for each in tallies:
-        checks += _size_checks(each, wanted, min_group_size)
+    for place, each in enumerate(found):
+        first = place == 0 or found[place - 1].groups is not each.groups
+        checks += _size_checks(each, min_group_size, first)
         for measure, limit in wanted.items():
-            checks.append(_check(measure, limit, each, min_group_size, bootstrap_samples, confidence, generator))
+            if set(measure.quantities) <= set(each.quantities):
+                checks.append(_check(measure, limit, each, min_group_size, bootstrap_samples, confidence, generator))
+    checks += champion_checks(given, dataset.path, found, terms, generator)
     parameters = {
         "sensitive_features": list(sensitive_features),
         "limits": dict(limits),
@@ -75,28 +78,58 @@ def judge_fairness(
         "bootstrap_samples": bootstrap_samples,
         "confidence": confidence,
         "seed": seed,
+        "model_name": model_name,
+        "max_champion_losses": dict(max_champion_losses),
     }
-    found = Verdict(GATE, given.subjects, checks, parameters)
-    document = fairness_page(found, given, tallies)
-    found.store(verdict)
+    judged = Verdict(GATE, given.subjects, checks, parameters)
+    document = fairness_page(judged, given, found, _trade_offs(given, found, wanted, min_group_size))
+    judged.store(verdict)
     write_page(report.path, document)
-    return (str(found.status),)
+    return (str(judged.status),)
 
 
 def _require_limits(limits: Mapping[str, float]) -> dict[Disparity, float]:
     """Return the limit of each measure that has one, in the order of the measures."""
-    known = [measure.limit for measure in DISPARITIES]
+    known = {measure.limit: measure for measure in DISPARITIES}
     if not limits:
         raise InputError(
             "limits must hold at least one limit; got none.",
-            f"Known: {', '.join(known)}.",
+            "Such as max_equalized_odds_difference or min_demographic_parity_ratio; docs/gates/fairness.md has all.",
         )
     for name, value in limits.items():
         if name not in known:
-            raise InputError(f"limits must hold known limits; got {name!r}.", nearest(name, known))
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-            raise InputError(f"The limit {name!r} must be a number from 0 to 1; got {value!r}.")
+            raise InputError(f"limits must hold known limits; got {name!r}.", nearest(name, list(known)))
+        _require_limit(name, value, *known[name].bounds)
     return {measure: float(limits[measure.limit]) for measure in DISPARITIES if measure.limit in limits}
+
+
+def _require_limit(name: str, value: float, least: float, greatest: float) -> None:
+    """Raise when a limit is not a number that its measure can have."""
+    ends = {
+        (True, True): f"from {least:g} to {greatest:g}",
+        (True, False): f"of at least {least:g}",
+        (False, True): f"of at most {greatest:g}",
+    }
+    between = ends[math.isfinite(least), math.isfinite(greatest)]
+    numeric = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not numeric or not least <= value <= greatest:
+        raise InputError(f"The limit {name!r} must be a number {between}; got {value!r}.")
+
+
+def _require_task(wanted: Sequence[Disparity], given: Predictions) -> None:
+    """Raise when a limit does not suit the predictions."""
+    suiting = [measure.limit for measure in DISPARITIES if given.task in measure.tasks]
+    for measure in wanted:
+        if given.task not in measure.tasks:
+            raise InputError(
+                f"limits must hold limits of a {given.task} task; got {measure.limit!r}.",
+                nearest(measure.limit, suiting),
+            )
+        if given.score is None and any(kind.needs_score for kind in measure.kinds):
+            raise InputError(
+                f"limits must hold limits of what the model gives; got {measure.limit!r}, and it gives no "
+                "probabilities."
+            )
 
 
 def _require_settings(features: Sequence[str], min_group_size: int) -> None:
@@ -108,17 +141,9 @@ def _require_settings(features: Sequence[str], min_group_size: int) -> None:
         raise InputError(f"min_group_size must be at least 1; got {min_group_size}.")
 
 
-def _read_binary(predictions: Artifact, dataset: Artifact) -> Predictions:
-    given = read_predictions(verified(predictions, "predictions"), dataset.path)
-    if given.task != BINARY:
-        raise InputError(
-            f"The predictions must be of a binary task; got {given.task}.",
-            "This version judges the fairness of binary classification only.",
-        )
-    return given
-
-
-def _tallies(given: Predictions, dataset: str, features: Sequence[str], intersection: bool) -> list[Tally]:
+def _tallies(
+    given: Predictions, dataset: str, features: Sequence[str], intersection: bool, wanted: Mapping[Disparity, float]
+) -> list[Tally]:
     names = read_schema(dataset).names
     for feature in features:
         require_column(feature, names, "sensitive_features")
@@ -126,48 +151,76 @@ def _tallies(given: Predictions, dataset: str, features: Sequence[str], intersec
     groups = [group_by(table[feature], feature) for feature in features]
     if intersection and len(groups) > 1:
         groups.append(intersect(groups))
-    return [tally(each, given.positive_label, given.positive_prediction) for each in groups]
+    compared = {name for measure in wanted for name in measure.quantities}
+    return [found for each in groups for found in tallies(given, each, compared)]
 
 
-def _size_checks(each: Tally, wanted: Mapping[Disparity, float], min_size: int) -> list[Check]:
-    """Return a check for each group that is too small for a rate that some limit needs."""
-    needed = [rate for rate in ROWS_OF if any(rate in measure.rates for measure in wanted)]
+def _trade_offs(
+    given: Predictions, found: Sequence[Tally], wanted: Mapping[Disparity, float], min_size: int
+) -> list[TradeOff]:
+    """Return what other thresholds would give, where the model has one."""
+    traded = list({measure.quantities: measure for measure in wanted if is_traded(measure)}.values())
+    if given.task != BINARY or given.score is None or given.threshold is None:
+        return []
+    return [each for one in found for each in trade_offs(given, one.groups, traded, min_size)]
+
+
+def _size_checks(each: Tally, min_size: int, first: bool) -> list[Check]:
+    """Return a check for each group that is too small for something that some limit needs.
+
+    Args:
+        each: The groups.
+        min_size: The fewest rows by which a group is judged.
+        first: Whether these are named that have too few rows for anything; they are the same for every class.
+    """
     checks = []
-    for place, title in enumerate(each.titles):
-        sizes = {rate: int(each.rates[rate].trials[place]) for rate in ROWS_OF}
-        if sizes[SELECTION_RATE] < min_size:
-            small = {SELECTION_RATE: needed}
-        else:
-            small = {rate: [rate] for rate in needed if sizes[rate] < min_size}
-        for counted, rates in small.items():
-            checks.append(
-                Check(
-                    SIZE_CHECK,
-                    Status.INCONCLUSIVE,
-                    observed=sizes[counted],
-                    minimum=min_size,
-                    samples=sizes[counted],
-                    scope={"feature": each.feature, "group": each.names[place]},
-                    message=f"The group {title} has {sizes[counted]:,} {ROWS_OF[counted]}, fewer than {min_size:,}: "
-                    f"its {_listed(rates)} cannot be judged.",
-                )
-            )
+    for place, title in enumerate(each.groups.titles):
+        size, scope = int(each.sizes[place]), {"group": each.groups.names[place]}
+        if size >= min_size:
+            for (rows, trials, least), names in _too_few(each, place, min_size).items():
+                of_what = f"{_listed(names)}{_of_class(each)}"
+                checks.append(_size_check(title, rows, trials, least, of_what, each.scope | scope))
+        elif first:
+            scope |= {"feature": each.groups.feature}
+            checks.append(_size_check(title, "rows", size, min_size, _listed(list(each.quantities)), scope))
     return checks
+
+
+def _size_check(title: str, rows: str, size: int, least: int, of_what: str, scope: Mapping[str, str]) -> Check:
+    return Check(
+        SIZE_CHECK,
+        Status.INCONCLUSIVE,
+        observed=size,
+        minimum=least,
+        samples=size,
+        scope=scope,
+        message=f"The group {title} has {size:,} {rows}, fewer than {least:,}: its {of_what} cannot be judged.",
+    )
+
+
+def _too_few(each: Tally, place: int, min_size: int) -> dict[tuple[str, int, int], list[str]]:
+    """Return what a group has too few of, how many it has and how many it needs, and what cannot be judged by them."""
+    few: dict[tuple[str, int, int], list[str]] = {}
+    for name, quantity in each.quantities.items():
+        trials, least = int(quantity.trials[place]), each.enough(name, min_size)
+        if trials < least:
+            few.setdefault((KINDS[name].rows, trials, least), []).append(name)
+    return few
 
 
 def _check(
     measure: Disparity, limit: float, each: Tally, min_size: int, samples: int, confidence: float, generator: Generator
 ) -> Check:
     """Hold one measure of one feature against its limit."""
-    bounds = {"minimum" if measure.ratio else "maximum": limit}
-    known = each.comparable(measure.rates, min_size)
-    rates = [each.rates[rate].of(places) for rate, places in known.items()]
-    observed = disparity(rates, measure.ratio) if rates else None
+    bounds = {"minimum" if measure.at_least else "maximum": limit}
+    known = each.comparable(measure.quantities, min_size)
+    compared = [each.quantities[name].of(places) for name, places in known.items()]
+    observed = disparity(compared, measure.statistic) if compared else None
     interval = None
     if observed is not None:
-        interval = disparity_interval(rates, measure.ratio, samples, confidence, generator)
+        interval = disparity_interval(compared, measure.statistic, samples, confidence, generator)
     status = judge_interval(observed, interval, **bounds)
-    if len(known) < len(measure.rates):
+    if len(known) < len(measure.quantities):
         status = Status.worst([status, Status.INCONCLUSIVE])
     return Check(
         measure.name,
@@ -175,8 +228,8 @@ def _check(
         observed=observed,
         interval=interval,
         confidence=confidence if interval else None,
-        samples=sum(int(rate.trials.sum()) for rate in rates),
-        scope={"feature": each.feature},
+        samples=sum(int(quantity.trials.sum()) for quantity in compared),
+        scope=each.scope,
         message=_message(measure, status, limit, observed, interval, each, known),
         **bounds,
     )
@@ -187,36 +240,54 @@ def _message(
     status: Status,
     limit: float,
     observed: float | None,
-    interval: tuple[float, float] | None,
+    interval: Interval | None,
     each: Tally,
     known: Mapping[str, ndarray],
 ) -> str:
     """Say which groups lie furthest apart, and what follows."""
-    unknown = [rate for rate in measure.rates if rate not in known]
-    too_few = f"Fewer than two groups of {each.feature} are large enough to compare their {_listed(unknown)}."
+    unknown = [name for name in measure.quantities if name not in known]
+    feature = each.groups.feature
+    too_few = (
+        f"Fewer than two groups of {feature} are large enough to compare their {_listed(unknown)}{_of_class(each)}."
+    )
     if not known:
         return too_few
     if observed is None or interval is None:
-        return f"No row of any group of {each.feature} is predicted positive, so there is no ratio."
-    rate = next(name for name in known if disparity([each.rates[name].of(known[name])], measure.ratio) == observed)
-    values = each.rates[rate].of(known[rate]).values
-    low, high = (known[rate][place] for place in (values.argmin(), values.argmax()))
-    extremes = (
-        f"the {rate} runs from {number(float(values.min()), 3)} ({each.titles[low]}) to "
-        f"{number(float(values.max()), 3)} ({each.titles[high]})"
-    )
-    beyond = "below the minimum" if measure.ratio else "above the maximum"
-    chance = interval[1] >= limit if measure.ratio else interval[0] <= limit
+        return f"The {_listed(list(known))}{_of_class(each)} is 0 in all groups of {feature}, so there is no ratio."
+    beyond = "below the minimum" if measure.at_least else "above the maximum"
+    chance = interval[1] >= limit if measure.at_least else interval[0] <= limit
     outcome = {
         Status.PASS: "within the limit, as is its whole interval",
         Status.WARN: "within the limit, but its interval reaches beyond it",
         Status.FAIL: f"{beyond} of {number(limit)}{', though its interval reaches within it' if chance else ''}",
         Status.INCONCLUSIVE: "within the limit so far",
     }[status]
-    name = measure.name.replace("_", " ").capitalize()
     rest = f" {too_few}" if unknown else ""
-    return f"{name} {number(observed, 3)}, {outcome}: {extremes}.{rest}"
+    return (
+        f"{sentence(measure.name)} {number(observed, 3)}, {outcome}: {_extremes(measure, observed, each, known)}.{rest}"
+    )
 
 
-def _listed(rates: Sequence[str]) -> str:
-    return " and ".join([*filter(None, [", ".join(rates[:-1])]), *rates[-1:]])
+def _extremes(measure: Disparity, observed: float, each: Tally, known: Mapping[str, ndarray]) -> str:
+    """Name the groups of the least and the greatest value, or the one of the worst."""
+    name = next(
+        name for name in known if disparity([each.quantities[name].of(known[name])], measure.statistic) == observed
+    )
+    values, places = each.quantities[name].of(known[name]).values, known[name]
+    low, high = (f"{number(float(values[at]), 3)} ({each.groups.titles[places[at]]})" for at in _ends(values))
+    if measure.statistic in SPREADS:
+        return f"the {name}{_of_class(each)} runs from {low} to {high}"
+    word, worst = ("least", low) if measure.at_least else ("greatest", high)
+    return f"the {word} {name}{_of_class(each)} is {worst}"
+
+
+def _ends(values: ndarray) -> tuple[int, int]:
+    return int(values.argmin()), int(values.argmax())
+
+
+def _of_class(each: Tally) -> str:
+    return "" if each.of_class is None else f" of class {each.of_class}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([*filter(None, [", ".join(names[:-1])]), *names[-1:]])

@@ -1,18 +1,12 @@
-"""The groups that sensitive features make, and how often each was predicted rightly and wrongly."""
+"""The groups that sensitive features make."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from kfp_hallmark.components.evaluation.fairness_gate.disparity import (
-    FALSE_POSITIVE_RATE,
-    SELECTION_RATE,
-    TRUE_POSITIVE_RATE,
-    Rate,
-)
 from kfp_hallmark.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,40 +40,6 @@ class Groups:
     codes: ndarray
 
 
-@dataclass(frozen=True)
-class Tally:
-    """How often the rows of each group were predicted rightly and wrongly.
-
-    Attributes:
-        feature: As in `Groups`.
-        names: As in `Groups`.
-        titles: As in `Groups`.
-        counts: Shape (groups, 2, 2): group by whether the positive class is true by whether it was predicted.
-    """
-
-    feature: str
-    names: list[str]
-    titles: list[str]
-    counts: ndarray
-
-    @cached_property
-    def rates(self) -> dict[str, Rate]:
-        """Each rate with its hits and trials in every group; groups without trials are in it too."""
-        counts = self.counts
-        return {
-            SELECTION_RATE: Rate(counts[:, :, 1].sum(axis=1), counts.sum(axis=(1, 2))),
-            TRUE_POSITIVE_RATE: Rate(counts[:, 1, 1], counts[:, 1].sum(axis=1)),
-            FALSE_POSITIVE_RATE: Rate(counts[:, 0, 1], counts[:, 0].sum(axis=1)),
-        }
-
-    def comparable(self, rates: Sequence[str], min_size: int) -> dict[str, ndarray]:
-        """Return, for each rate that at least two groups have enough rows for, the positions of these groups."""
-        import numpy as np
-
-        found = {rate: np.flatnonzero(self.rates[rate].trials >= min_size) for rate in rates}
-        return {rate: places for rate, places in found.items() if len(places) > 1}
-
-
 def group_by(column: pyarrow.ChunkedArray, feature: str) -> Groups:
     """Return the groups of a column; rows without a value, or NaN, are a group of their own.
 
@@ -110,7 +70,7 @@ def intersect(groups: Sequence[Groups]) -> Groups:
     codes = groups[0].codes
     for other in groups[1:]:
         codes = codes * len(other.names) + other.codes
-    found, codes = np.unique(codes, return_inverse=True)
+    found, codes = _renumbered(codes, math.prod(len(each.names) for each in groups))
     places = zip(*np.unravel_index(found, [len(each.names) for each in groups]), strict=True)
     parts = [list(zip(groups, combination, strict=True)) for combination in places]
     return Groups(
@@ -121,13 +81,14 @@ def intersect(groups: Sequence[Groups]) -> Groups:
     )
 
 
-def tally(groups: Groups, label: ndarray, prediction: ndarray) -> Tally:
-    """Count a binary label and prediction, both bool of shape (rows,), in each group."""
+def _renumbered(codes: ndarray, most: int) -> tuple[ndarray, ndarray]:
+    """Return the distinct codes, rising, and each row's place among them; `most` is above all codes."""
     import numpy as np
 
-    place = groups.codes * 4 + label * 2 + prediction
-    counts = np.bincount(place, minlength=4 * len(groups.names)).reshape(-1, 2, 2)
-    return Tally(groups.feature, groups.names, groups.titles, counts)
+    if most > len(codes):
+        return np.unique(codes, return_inverse=True)
+    present = np.bincount(codes, minlength=most) > 0
+    return np.flatnonzero(present), (np.cumsum(present) - 1)[codes]
 
 
 def _names_groups(kind: pyarrow.DataType) -> bool:

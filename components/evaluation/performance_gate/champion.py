@@ -1,36 +1,53 @@
 """Compare a model with the champion: the version of the registered model that serves now.
 
-The comparison is a test of non-inferiority on the same rows: the model passes when the whole confidence interval of
-its advantage lies above the loss that is allowed, fails when the whole interval lies below it, and is inconclusive in
-between, where the data can tell neither.
-
-Source: G. Piaggio and others, Reporting of Noninferiority and Equivalence Randomized Trials, JAMA 308 (2012).
+The model passes when the whole confidence interval of its advantage on the same rows answers the question with yes,
+fails when the whole interval answers with no, and is inconclusive in between, where the data can tell neither; see
+`kfp_hallmark.comparison`.
 """
 
 from __future__ import annotations
 
 import math
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from kfp_hallmark.contracts.decision import Outcome
-from kfp_hallmark.contracts.digest import artifact_digest
+from kfp_hallmark.champion import ask_champion
+from kfp_hallmark.comparison import Advantage, Question, advantage
 from kfp_hallmark.contracts.predictions import Predictions
-from kfp_hallmark.contracts.registration import DECISION_TAG, DIGEST_TAG, require_model_name
+from kfp_hallmark.contracts.registration import require_model_name
 from kfp_hallmark.contracts.verdict import Check, Status
-from kfp_hallmark.errors import HallmarkError, InputError, IntegrityError, MissingInputError
-from kfp_hallmark.measures import Interval, advantage
+from kfp_hallmark.errors import InputError
 from kfp_hallmark.reports import number
 
-if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion
-    from mlflow.tracking import MlflowClient
-
 CHECK = "champion"
-ALIAS = "champion"
+ROWS_CHECK = "champion_rows"
+USUAL_POWER = 0.8
+"""The power by which messages say how many rows would tell, where none is wanted."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """How messages begin: with what is shown, with its contrary, and with what is open."""
+
+    yes: str
+    no: str
+    open: str
+
+
+CLAIMS = {
+    Question.SUPERIORITY: Claim(
+        "The model is better than the champion",
+        "The model is not better than the champion",
+        "the model is better than the champion",
+    ),
+    Question.NON_INFERIORITY: Claim(
+        "The model is not worse than allowed", "The model is worse than allowed", "the model is worse than allowed"
+    ),
+    Question.EQUIVALENCE: Claim(
+        "The model is as good as the champion, within the margin",
+        "The model is not as good as the champion, within the margin",
+        "the model is as good as the champion, within the margin",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -40,7 +57,9 @@ class Terms:
     Attributes:
         model_name: The registered model whose champion is asked.
         metric: The metric that is compared.
-        max_loss: How much worse the model may be.
+        question: What is asked.
+        margin: The difference that matters.
+        power: How likely a yes must be shown by these rows where it is plainly true; None asks for no power.
         samples: Number of paired resamples.
         confidence: Confidence level, between 0 and 1.
         seed: Seed of the resampling.
@@ -48,15 +67,29 @@ class Terms:
 
     model_name: str
     metric: str
-    max_loss: float
+    question: Question
+    margin: float
+    power: float | None
     samples: int
     confidence: float
     seed: int
 
     def __post_init__(self) -> None:
         require_model_name(self.model_name)
-        if not 0 <= self.max_loss < math.inf:
-            raise InputError(f"max_champion_loss must be a finite number, at least 0; got {self.max_loss}.")
+        if not 0 <= self.margin < math.inf:
+            raise InputError(f"max_champion_loss must be a finite number, at least 0; got {self.margin}.")
+        if self.question is Question.EQUIVALENCE and not self.margin:
+            raise InputError(
+                "max_champion_loss must be above 0 to ask for equivalence; got 0.",
+                "No number of rows shows that two models are exactly as good.",
+            )
+        if self.power is not None and not 0.5 <= self.power < 1:
+            raise InputError(f"power must be at least 0.5 and below 1; got {self.power}.", "For 80 %, give 0.8.")
+        if self.power is not None and not self.margin:
+            raise InputError(
+                "max_champion_loss must be above 0 where a power is wanted; got 0.",
+                "The number of rows that is needed depends on the difference that matters.",
+            )
 
 
 @dataclass(frozen=True)
@@ -64,69 +97,36 @@ class Comparison:
     """What came of comparing a model with the champion.
 
     Attributes:
-        check: The check that the verdict gets.
+        check: The check that answers the question.
+        rows: The check of the number of rows, where a power is wanted.
         champion: What the champion says of the same rows; None when it was not asked.
     """
 
     check: Check
+    rows: Check | None = None
     champion: Predictions | None = None
+
+    @property
+    def checks(self) -> list[Check]:
+        """What the verdict gets."""
+        return [check for check in (self.check, self.rows) if check is not None]
 
 
 def compare_with_champion(challenger: Predictions, dataset: str, terms: Terms, tracking_uri: str | None) -> Comparison:
     """Compare a model's predictions with those of the champion of a registered model.
 
-    No champion is a pass that says so, as is the champion itself; a warning where versions were released that could be
-    it. A champion whose files are not those that were registered fails, and is never loaded. A registry that does not
-    answer, and a champion that cannot predict these rows, are inconclusive.
+    Where the champion says nothing, the check says why; see `kfp_hallmark.champion.ask_champion`.
 
     Raises:
         InputError: If no registry is named.
     """
-    from kfp_hallmark.tracking import client
-    from kfp_hallmark.tracking import tracking_uri as registry_uri
-
-    uri = registry_uri(tracking_uri)
+    answer = ask_champion(challenger, dataset, terms.model_name, tracking_uri)
     scope = {"model": terms.model_name}
-    try:
-        registry = client(uri)
-        version = _champion_version(registry, terms.model_name)
-        released = [] if version else _released(registry, terms.model_name)
-    except MissingInputError as error:
-        return _only(Status.INCONCLUSIVE, f"The registry could not be asked for a champion. {error.message}", scope)
-    if released:
-        message = (
-            f"The model {terms.model_name!r} has no champion, though {len(released)} of its versions were released, so "
-            f"no comparison was made: give the one that serves the alias {ALIAS}."
-        )
-        return _only(Status.WARN, message, scope)
-    if version is None:
-        message = f"The model {terms.model_name!r} has no champion yet, so no comparison was made."
-        return _only(Status.PASS, message, scope)
-    scope |= {"version": str(version.version), "metric": terms.metric}
-    return _compare(challenger, dataset, registry, version, terms, scope)
-
-
-def _compare(
-    challenger: Predictions,
-    dataset: str,
-    registry: MlflowClient,
-    version: ModelVersion,
-    terms: Terms,
-    scope: dict[str, str],
-) -> Comparison:
-    name = f"The champion, version {version.version},"
-    digest = version.tags.get(DIGEST_TAG)
-    if not digest:
-        return _only(Status.FAIL, f"{name} has no tag {DIGEST_TAG} to verify it by.", scope)
-    try:
-        with _champion_files(registry, version, digest) as path:
-            if digest == challenger.model:
-                return _only(Status.PASS, f"{name} is this very model, so no comparison was made.", scope)
-            champion = _predict_with_champion(path, challenger, dataset)
-    except IntegrityError as error:
-        return _only(Status.FAIL, f"{name} is not what was registered. {error.message}", scope)
-    except HallmarkError as error:
-        return _only(Status.INCONCLUSIVE, f"{name} cannot be applied to these rows. {error.message}", scope)
+    if answer.version is not None:
+        scope |= {"version": answer.version, "metric": terms.metric, "question": str(terms.question)}
+    champion = answer.predictions
+    if champion is None:
+        return _only(answer.status, answer.message, scope)
     found = advantage(challenger, champion, terms.metric, terms.samples, terms.confidence, terms.seed)
     if found is None:
         return _only(
@@ -134,103 +134,80 @@ def _compare(
             f"The {terms.metric} of the model or the champion is undefined, or rests on too few rows to compare.",
             scope,
         )
-    check = _judge(*found, terms)
-    return Comparison(replace(check, confidence=terms.confidence, samples=len(challenger.label), scope=scope), champion)
+    check = replace(_judge(found, terms), confidence=terms.confidence, samples=found.rows, scope=scope)
+    return Comparison(check, _judge_rows(found, terms, scope), champion)
 
 
 def _only(status: Status, message: str, scope: dict[str, str]) -> Comparison:
     return Comparison(Check(CHECK, status, scope=scope, message=message))
 
 
-def _champion_version(registry: MlflowClient, model_name: str) -> ModelVersion | None:
-    """Return the version that has the alias, or None.
-
-    Raises:
-        MissingInputError: If the registry does not answer.
-    """
-    from mlflow.exceptions import MlflowException
-
-    from kfp_hallmark.tracking import reaching
-
-    with reaching(registry.tracking_uri):
-        try:
-            found = registry.get_registered_model(model_name).aliases.get(ALIAS)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return None
-        return None if found is None else registry.get_model_version(model_name, found)
-
-
-def _released(registry: MlflowClient, model_name: str) -> list[str]:
-    """Return the versions of a registered model that have a decision to release.
-
-    Raises:
-        MissingInputError: If the registry does not answer.
-    """
-    from kfp_hallmark.tracking import reaching
-
-    with reaching(registry.tracking_uri):
-        versions = registry.search_model_versions(f"name = '{model_name}'")
-    return [str(version.version) for version in versions if version.tags.get(DECISION_TAG) == Outcome.RELEASE]
-
-
-@contextmanager
-def _champion_files(registry: MlflowClient, version: ModelVersion, digest: str) -> Iterator[str]:
-    """Give a folder with the champion's files, verified.
-
-    Raises:
-        IntegrityError: If they do not have the digest.
-        InputError: If they cannot be fetched.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        path = _download(registry, version, folder)
-        found = artifact_digest(path)
-        if found != digest:
-            raise IntegrityError(f"Its files must have the digest {digest}; got {found}.")
-        yield path
-
-
-def _predict_with_champion(path: str, challenger: Predictions, dataset: str) -> Predictions:
-    """Load the champion and let it predict.
-
-    Raises:
-        InputError: If it cannot predict these rows, or predicts other classes.
-    """
-    from kfp_hallmark.modeling import load_model, predict
-
-    champion = predict(load_model(path), dataset, challenger.target)
-    kinds = [(each.task, set(each.classes), each.positive_class) for each in (challenger, champion)]
-    if kinds[0] != kinds[1]:
-        raise InputError(f"It must predict the same classes; it predicts {champion.task}, {list(champion.classes)}.")
-    return champion
-
-
-def _download(registry: MlflowClient, version: ModelVersion, folder: str) -> str:
-    """Fetch a version's files as they are; through its `models:/` URI, MLflow would add one of its own."""
-    from mlflow.artifacts import download_artifacts
-
-    uri = registry.tracking_uri
-    try:
-        source = registry.get_model_version_download_uri(version.name, version.version)
-        return download_artifacts(artifact_uri=source, dst_path=folder, tracking_uri=uri, registry_uri=uri)
-    except Exception as error:
-        raise InputError(f"Its files could not be fetched ({type(error).__name__}).") from error
-
-
-def _judge(difference: float, interval: Interval, terms: Terms) -> Check:
-    """Hold the advantage over the champion against the loss that is allowed."""
-    low, high = interval
-    least = -terms.max_loss
-    status = Status.PASS if low >= least else Status.FAIL if high < least else Status.INCONCLUSIVE
-    side = "better" if difference >= 0 else "worse"
-    said = (
-        f"in {terms.metric.replace('_', ' ')} it is {number(abs(difference), 3)} {side} than the champion "
-        f"({number(low, 3)} to {number(high, 3)}; at most {number(terms.max_loss, 3)} worse is allowed)"
+def _judge(found: Advantage, terms: Terms) -> Check:
+    """Answer the question by the advantage over the champion."""
+    least, greatest = terms.question.bounds(terms.margin)
+    status = terms.question.answer(found.interval, terms.margin)
+    return Check(
+        CHECK,
+        status,
+        observed=found.difference,
+        minimum=least,
+        maximum=greatest,
+        interval=found.interval,
+        message=_message(status, found, terms),
     )
-    message = {
-        Status.PASS: f"The model is not worse than allowed: {said}.",
-        Status.FAIL: f"The model is worse than allowed: {said}.",
-        Status.INCONCLUSIVE: f"The data cannot tell whether the model is worse than allowed: {said}.",
-    }[status]
-    return Check(CHECK, status, observed=difference, minimum=least, interval=interval, message=message)
+
+
+def _message(status: Status, found: Advantage, terms: Terms) -> str:
+    side = "better" if found.difference >= 0 else "worse"
+    low, high = (number(end, 3) for end in found.interval)
+    margin = number(terms.margin, 3)
+    allowed = {
+        Question.SUPERIORITY: "more than 0 is asked",
+        Question.NON_INFERIORITY: f"at most {margin} worse is allowed",
+        Question.EQUIVALENCE: f"at most {margin} to either side is allowed",
+    }[terms.question]
+    said = (
+        f"in {terms.metric.replace('_', ' ')} it is {number(abs(found.difference), 3)} {side} than the champion "
+        f"({low} to {high}; {allowed})."
+    )
+    claim = CLAIMS[terms.question]
+    if status is Status.PASS:
+        return f"{claim.yes}: {said}"
+    if status is Status.FAIL:
+        return f"{claim.no}: {said}"
+    return f"The data cannot tell whether {claim.open}: {said} {_advice(found, terms)}"
+
+
+def _advice(found: Advantage, terms: Terms) -> str:
+    """Say how many rows would tell."""
+    power = USUAL_POWER if terms.power is None else terms.power
+    needed = found.rows_needed(terms.question, terms.margin, power, terms.confidence)
+    if needed is None:
+        return (
+            "With a margin of 0 no number of rows can be planned: give max_champion_loss, the difference that matters."
+        )
+    near = " This one is near the limit." if found.rows >= needed else ""
+    return f"{_planned(needed, power, terms)} there are {found.rows:,}.{near}"
+
+
+def _planned(needed: int, power: float, terms: Terms) -> str:
+    truth = f"better by {number(terms.margin, 3)}" if terms.question is Question.SUPERIORITY else "as good"
+    return f"To show it of a model that is {truth}, with a power of {power:.0%}, takes about {needed:,} rows;"
+
+
+def _judge_rows(found: Advantage, terms: Terms, scope: dict[str, str]) -> Check | None:
+    """Hold the number of rows against what the wanted power takes."""
+    if terms.power is None:
+        return None
+    needed = found.rows_needed(terms.question, terms.margin, terms.power, terms.confidence)
+    assert needed is not None
+    status = Status.PASS if found.rows >= needed else Status.INCONCLUSIVE
+    return Check(
+        ROWS_CHECK,
+        status,
+        observed=float(found.rows),
+        minimum=float(needed),
+        samples=found.rows,
+        scope=scope,
+        message=f"{_planned(needed, terms.power, terms)} there are {found.rows:,}.",
+    )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from kfp_hallmark.comparison import Question, require_comparable
 from kfp_hallmark.components.evaluation.performance_gate.champion import Terms, compare_with_champion
 from kfp_hallmark.components.evaluation.performance_gate.page import performance_page
+from kfp_hallmark.components.evaluation.performance_gate.serving import ServingLimits, measure_serving, serving_checks
+from kfp_hallmark.components.evaluation.performance_gate.slices import SliceTerms, compare_slices
 from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.predictions import Predictions, read_predictions
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
@@ -20,7 +24,6 @@ from kfp_hallmark.measures import (
     judge_interval,
     measure,
     metrics_for,
-    require_metric,
     require_resampling,
 )
 from kfp_hallmark.reports import number, write_page
@@ -47,9 +50,15 @@ def judge_performance(
     verdict: Artifact,
     report: Artifact,
     limits: Mapping[str, float],
+    model: Artifact | None,
+    serving_limits: Mapping[str, Any],
     model_name: str | None,
     champion_metric: str,
+    champion_question: str,
     max_champion_loss: float,
+    power: float | None,
+    slices: Sequence[str],
+    max_slice_loss: float,
     bootstrap_samples: int,
     confidence: float,
     seed: int,
@@ -66,24 +75,47 @@ def judge_performance(
     given = read_predictions(verified(predictions, "predictions"), dataset.path)
     wanted = _require_limits(limits, given.task)
     require_resampling(bootstrap_samples, confidence)
+    question = Question.named(champion_question, "champion_question")
+    serving = ServingLimits.read(serving_limits)
+    if serving is not None and model is None:
+        raise InputError("model must be given together with serving_limits; got no model.", "The gate must run it.")
     checks = _limit_checks(given, wanted, bootstrap_samples, confidence, seed)
-    comparison = None
+    comparison = sliced = None
+    slice_terms = SliceTerms(slices, max_slice_loss)
+    slice_terms.require_columns(dataset.path)
+    if model_name is None and slices:
+        raise InputError(
+            "slices must be given together with model_name; got no model_name.", "They are compared with its champion."
+        )
     if model_name is not None:
-        require_metric(champion_metric, given.task, "champion_metric")
-        terms = Terms(model_name, champion_metric, max_champion_loss, bootstrap_samples, confidence, seed)
+        require_comparable(champion_metric, given.task, "champion_metric")
+        resampling = (bootstrap_samples, confidence, seed)
+        terms = Terms(model_name, champion_metric, question, max_champion_loss, power, *resampling)
         comparison = compare_with_champion(given, dataset.path, terms, tracking_uri)
-        checks.append(comparison.check)
+        checks += comparison.checks
+        if slices and comparison.champion is not None:
+            sliced = compare_slices(given, comparison.champion, dataset.path, slice_terms, champion_metric, *resampling)
+            checks += sliced.checks
+    served = None
+    if serving is not None and model is not None:
+        served = measure_serving(model.path, given.model, dataset.path, seed)
+        checks += serving_checks(served, serving, confidence)
     parameters = {
         "limits": dict(limits),
+        "serving_limits": dict(serving_limits),
         "model_name": model_name,
         "champion_metric": champion_metric,
+        "champion_question": champion_question,
         "max_champion_loss": max_champion_loss,
+        "power": power,
+        "slices": list(slices),
+        "max_slice_loss": max_slice_loss,
         "bootstrap_samples": bootstrap_samples,
         "confidence": confidence,
         "seed": seed,
     }
     found = Verdict(GATE, given.subjects, checks, parameters)
-    document = performance_page(found, given, comparison)
+    document = performance_page(found, given, comparison, sliced, served)
     found.store(verdict)
     write_page(report.path, document)
     return (str(found.status),)

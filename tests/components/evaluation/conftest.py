@@ -2,10 +2,12 @@ import numpy
 import pandas
 import pytest
 
-from kfp_hallmark.components.training.train_model.features import choose_columns, make_pipeline, read_features
-from kfp_hallmark.components.training.train_model.folder import write_folder
-from kfp_hallmark.components.training.train_model.train import accept_labels, describe_target, fit
 from kfp_hallmark.modeling import read_label
+from kfp_hallmark.training.estimators import accept_labels
+from kfp_hallmark.training.features import choose_columns, make_pipeline, read_features
+from kfp_hallmark.training.fitting import fit
+from kfp_hallmark.training.folder import write_folder
+from kfp_hallmark.training.target import describe_target
 
 
 @pytest.fixture

@@ -109,3 +109,15 @@ def test_a_limit_and_an_interval_stay_on_one_line():
     limit = '<span class="word">≥ 0.88</span> and <span class="word">≤ 1</span>'
     assert f"<td>{limit}</td>" in found
     assert '<td><span class="word">0.89 to 0.92</span></td>' in found
+
+
+def test_the_diagonal_keeps_its_slope_where_the_axes_end_at_different_values():
+    """From (0, 0) to (0.8, 0.8), on axes of 360 units that end at 0.8 and at 1."""
+    chart = lines("t", [("s", [0.1, 0.8], [0.1, 1.0])], "x", "y", diagonal=True)
+    assert '<line class="diagonal" x1="60.0" y1="370.0" x2="420.0" y2="82.0"/>' in chart
+
+
+def test_a_curve_shows_the_intervals_of_its_points():
+    chart = lines("t", [("s", [0.0, 1.0], [0.2, 0.5])], "x", "y", spans=[(0.1, 0.3), (0.4, 1.0)])
+    assert chart.count('class="whisker"') == 2
+    assert '<line class="whisker" x1="420.0" x2="420.0" y1="226.0" y2="10.0"/>' in chart

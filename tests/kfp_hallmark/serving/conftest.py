@@ -16,9 +16,6 @@ import pyarrow.parquet
 import pytest
 from threadpoolctl import threadpool_limits
 
-from kfp_hallmark.components.training.train_model.estimators import make_estimator
-from kfp_hallmark.components.training.train_model.features import choose_columns, make_pipeline, read_features
-from kfp_hallmark.components.training.train_model.train import accept_labels, describe_target
 from kfp_hallmark.contracts.decision import Policy, decide, write_decision
 from kfp_hallmark.contracts.digest import Manifest, artifact_digest
 from kfp_hallmark.contracts.documents import write_json
@@ -28,6 +25,9 @@ from kfp_hallmark.modeling import load_model, read_label
 from kfp_hallmark.serving.app import Application
 from kfp_hallmark.serving.metrics import Metrics
 from kfp_hallmark.serving.releases import Releases
+from kfp_hallmark.training.estimators import accept_labels, make_estimator
+from kfp_hallmark.training.features import choose_columns, make_pipeline, read_features
+from kfp_hallmark.training.target import describe_target
 
 ENVIRONMENT = "serve"
 TRAIN, SOURCE, TEST = ("sha256:" + digit * 64 for digit in "213")

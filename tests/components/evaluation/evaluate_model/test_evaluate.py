@@ -13,10 +13,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from kfp_hallmark.components.evaluation.evaluate_model.evaluate import evaluate
-from kfp_hallmark.components.evaluation.evaluate_model.slices import FEWEST, MAX_SLICES, SMALL, divide
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.predictions import read_predictions
 from kfp_hallmark.errors import InputError, IntegrityError
+from kfp_hallmark.slicing import FEWEST, MAX_SLICES, SMALL, divide
 
 
 @pytest.fixture
@@ -29,7 +29,8 @@ def run(tmp_path):
             report=dsl.HTML(uri=str(tmp_path / "report.html")),
         )
         given = dsl.Model(uri=str(model), metadata={"digest": digest} if digest else {})
-        settings = {"target": "bought", "slices": [], "bootstrap_samples": 200, "confidence": 0.95, "seed": 0} | options
+        settings = {"target": "bought", "slices": [], "bootstrap_samples": 200, "confidence": 0.95, "seed": 0}
+        settings |= {"costs": {}, "validation": None} | options
         evaluate(given, dsl.Dataset(uri=str(data)), *vars(output).values(), **settings)
         output.html = (tmp_path / "report.html").read_text()
         return output

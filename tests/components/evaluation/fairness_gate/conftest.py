@@ -17,7 +17,7 @@ MODEL = "sha256:" + "1" * 64
 def fairness(tmp_path):
     """Run the gate on columns, labels and predictions (0 or 1); give the status, the verdict and the report."""
 
-    def run(columns, label, prediction, features, limits, dataset=None, task=BINARY, **settings):
+    def run(columns, label, prediction, features, limits, dataset=None, task=BINARY, score=None, **settings):
         table = pa.table({**columns, "hired": label})
         digest = write_table(tmp_path / "dataset.parquet", table, {})
         predictions = Predictions(
@@ -25,9 +25,9 @@ def fairness(tmp_path):
             target="hired",
             label=np.asarray(label),
             prediction=np.asarray(prediction),
-            score=None,
-            classes=(0, 1),
-            positive_class=1,
+            score=score,
+            classes=settings.pop("classes", (0, 1)),
+            positive_class=settings.pop("positive_class", 1),
             threshold=0.5,
             model=MODEL,
             dataset=dataset or digest,
@@ -39,6 +39,9 @@ def fairness(tmp_path):
             "bootstrap_samples": 200,
             "confidence": 0.95,
             "seed": 0,
+            "model_name": None,
+            "max_champion_losses": {},
+            "tracking_uri": None,
         } | settings
         (status,) = judge_fairness(
             dsl.Dataset(uri=str(tmp_path / "predictions.parquet")),

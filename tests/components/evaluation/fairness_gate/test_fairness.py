@@ -4,14 +4,19 @@ import re
 import numpy as np
 import pytest
 
-from kfp_hallmark.components.evaluation.fairness_gate.disparity import DISPARITIES
 from kfp_hallmark.components.evaluation.fairness_gate.groups import MISSING
-from kfp_hallmark.contracts.predictions import REGRESSION
+from kfp_hallmark.contracts.predictions import MULTICLASS, REGRESSION
 from kfp_hallmark.contracts.verdict import Status
 from kfp_hallmark.errors import InputError, IntegrityError
 
 PARITY = "max_demographic_parity_difference"
-EVERY = {measure.limit: 0.5 for measure in DISPARITIES}
+EVERY = {
+    PARITY: 0.5,
+    "min_demographic_parity_ratio": 0.5,
+    "max_equalized_odds_difference": 0.5,
+    "max_equal_opportunity_difference": 0.5,
+    "max_false_positive_rate_difference": 0.5,
+}
 
 
 def of(verdict, name, feature=None):
@@ -139,7 +144,7 @@ def test_a_ratio_without_any_positive_prediction_is_inconclusive(fairness, rows)
     names, label, prediction = rows(("a", 0, 30, 0, 30), ("b", 0, 30, 0, 30))
     found = fairness({"g": names}, label, prediction, ["g"], {"min_demographic_parity_ratio": 0.8})
     assert found.status == "inconclusive"
-    assert "No row of any group of g is predicted positive" in found.verdict.checks[0].message
+    assert found.verdict.checks[0].message == ("The selection rate is 0 in all groups of g, so there is no ratio.")
 
 
 def test_features_and_their_intersection_are_judged(fairness, rows):
@@ -208,6 +213,8 @@ def test_the_verdict_is_bound_to_its_subjects_and_settings(fairness, rows):
         "bootstrap_samples": 200,
         "confidence": 0.95,
         "seed": 3,
+        "model_name": None,
+        "max_champion_losses": {},
     }
 
 
@@ -220,7 +227,7 @@ def test_a_run_repeats_by_seed(fairness, rows):
 @pytest.mark.parametrize(
     ("change", "message", "hint"),
     [
-        ({"limits": {}}, "limits must hold at least one limit; got none.", "Known: max_demographic"),
+        ({"limits": {}}, "limits must hold at least one limit; got none.", "docs/gates/fairness.md"),
         (
             {"limits": {"max_demographic_parity_diference": 0.1}},
             "limits must hold known limits; got 'max_demographic_parity_diference'.",
@@ -243,7 +250,42 @@ def test_a_run_repeats_by_seed(fairness, rows):
         ({"min_group_size": 0}, "min_group_size must be at least 1; got 0.", ""),
         ({"bootstrap_samples": 99}, "bootstrap_samples must be at least 100; got 99.", ""),
         ({"confidence": 95}, "confidence must be above 0 and below 1; got 95.", "0.95"),
-        ({"task": REGRESSION}, "The predictions must be of a binary task; got regression.", "This version"),
+        (
+            {"limits": {"min_r2_score_group_min": 1.5}},
+            "The limit 'min_r2_score_group_min' must be a number of at most 1; got 1.5.",
+            "",
+        ),
+        (
+            {"limits": {"max_log_loss_group_max": -1}},
+            "The limit 'max_log_loss_group_max' must be a number of at least 0; got -1.",
+            "",
+        ),
+        (
+            {"limits": {"max_log_loss_group_max": float("inf")}},
+            "The limit 'max_log_loss_group_max' must be a number of at least 0; got inf.",
+            "",
+        ),
+        (
+            {"task": REGRESSION, "limits": {"max_zero_one_loss_group_max": 0.1}},
+            "limits must hold limits of a regression task; got 'max_zero_one_loss_group_max'.",
+            "Did you mean 'max_mean_absolute_error_group_max'?",
+        ),
+        (
+            {"limits": {"max_mean_absolute_error_group_max": 1}},
+            "limits must hold limits of a binary task; got 'max_mean_absolute_error_group_max'.",
+            "Did you mean",
+        ),
+        (
+            {"task": MULTICLASS, "limits": {"min_roc_auc_score_group_min": 0.5}},
+            "limits must hold limits of a multiclass task; got 'min_roc_auc_score_group_min'.",
+            "Did you mean 'min_recall_score_group_min'?",
+        ),
+        (
+            {"limits": {"max_log_loss_group_max": 1}},
+            "limits must hold limits of what the model gives; got 'max_log_loss_group_max', and it gives no "
+            "probabilities.",
+            "",
+        ),
     ],
 )
 def test_broken_input_is_refused_before_anything_is_written(fairness, rows, tmp_path, change, message, hint):
@@ -269,3 +311,129 @@ def test_the_verdict_is_plain_json(fairness, rows):
     value = json.loads((found.folder / "out" / "verdict.json").read_text())
     assert value["gate"] == "fairness_gate"
     assert value["status"] == found.status
+
+
+def test_scores_of_a_binary_task_are_judged(fairness):
+    random = np.random.default_rng(0)
+    names = np.repeat(["a", "b", "c"], [400, 300, 30])
+    label = random.integers(0, 2, 730)
+    score = (0.4 + 0.2 * label + 0.1 * (names == "b") + random.normal(0, 0.1, 730)).clip(0, 1)
+    limits = {
+        "max_mean_score_difference": 0.5,
+        "max_roc_auc_score_difference": 0.5,
+        "min_roc_auc_score_group_min": 0.8,
+        "max_log_loss_group_max": 0.3,
+    }
+    found = fairness({"g": names}, label, (score > 0.5).astype(int), ["g"], limits, score=score, min_group_size=20)
+    status = {check.name: check.status for check in found.verdict.checks}
+    assert status == {
+        "group_size": Status.INCONCLUSIVE,
+        "mean_score_difference": Status.PASS,
+        "roc_auc_score_difference": Status.PASS,
+        "roc_auc_score_group_min": Status.PASS,
+        "log_loss_group_max": Status.FAIL,
+    }
+    (small,) = of(found.verdict, "group_size")
+    assert re.fullmatch(
+        r"The group g c has 1\d rows of its rarer class, fewer than 20: its ROC AUC cannot be judged.", small.message
+    )
+    (least,) = of(found.verdict, "roc_auc_score_group_min")
+    assert re.fullmatch(
+        r"Least ROC AUC of a group 0.9\d*, within the limit, as is its whole interval: "
+        r"the least ROC AUC is 0.9\d* \(g [ab]\).",
+        least.message,
+    )
+
+
+def test_estimates_need_twenty_rows_whatever_the_group_size(fairness):
+    names = ["a"] * 19 + ["b"] * 20 + ["c"] * 20
+    label = np.arange(59.0)
+    limits = {"max_mean_absolute_error_group_max": 2}
+    found = fairness({"g": names}, label, label + 1, ["g"], limits, task=REGRESSION, min_group_size=5)
+    (small,) = of(found.verdict, "group_size")
+    assert small.message == "The group g a has 19 rows, fewer than 20: its mean absolute error cannot be judged."
+    (judged,) = of(found.verdict, "mean_absolute_error_group_max")
+    assert (judged.status, judged.observed, judged.samples) == (Status.PASS, 1, 40)
+
+
+def test_regression_is_judged(fairness):
+    names = ["a"] * 100 + ["b"] * 300
+    label = np.random.default_rng(0).normal(50, 10, 400)
+    error = np.random.default_rng(1).normal(0, 1, 400) * np.where(np.array(names) == "a", 4, 1)
+    limits = {
+        "max_mean_prediction_difference": 20,
+        "max_mean_absolute_error_difference": 1.5,
+        "max_mean_squared_error_group_max": 25,
+        "min_r2_score_group_min": 0.5,
+    }
+    found = fairness({"g": names}, label, label + error, ["g"], limits, task=REGRESSION, classes=())
+    status = {check.name: check.status for check in found.verdict.checks}
+    assert status["mean_absolute_error_difference"] is Status.FAIL
+    assert status["mean_prediction_difference"] is Status.PASS
+    (squared,) = of(found.verdict, "mean_squared_error_group_max")
+    assert squared.observed == pytest.approx((error[:100] ** 2).mean(), rel=1e-12)
+    assert "is predicted as a number" in found.report
+
+
+def test_each_class_of_several_is_judged_against_the_rest(fairness):
+    names = np.repeat(["x", "y"], [300, 300])
+    label = np.tile(["p", "q", "r"], 200)
+    prediction = np.where((names == "y") & (label == "q"), "p", label)
+    limits = {PARITY: 0.2, "min_accuracy_score_ratio": 0.8}
+    found = fairness(
+        {"g": names}, label, prediction, ["g"], limits, task=MULTICLASS, classes=("p", "q", "r"), positive_class=None
+    )
+    statuses = [(check.name, check.scope.get("class"), check.status, check.observed) for check in found.verdict.checks]
+    assert statuses == [
+        ("accuracy_score_ratio", None, Status.FAIL, pytest.approx(2 / 3)),
+        ("demographic_parity_difference", "p", Status.FAIL, pytest.approx(1 / 3)),
+        ("demographic_parity_difference", "q", Status.FAIL, pytest.approx(1 / 3)),
+        ("demographic_parity_difference", "r", Status.PASS, 0),
+    ]
+    assert "the selection rate of class q runs from 0 (g y) to 0.333 (g x)" in found.verdict.checks[2].message
+    assert "g, class r" in found.report
+
+
+def test_a_group_too_small_is_named_once_for_all_classes(fairness):
+    names = np.repeat(["x", "y", "z"], [300, 300, 9])
+    label = np.tile(["p", "q", "r"], 203)
+    found = fairness(
+        {"g": names}, label, label, ["g"], {PARITY: 0.2}, task=MULTICLASS, classes=("p", "q", "r"), positive_class=None
+    )
+    (small,) = of(found.verdict, "group_size")
+    assert small.message == "The group g z has 9 rows, fewer than 20: its selection rate cannot be judged."
+
+
+def test_when_groups_are_alike_a_limit_is_seldom_broken_by_its_whole_interval(fairness):
+    """The type I error: the truth keeps the limit at its very edge, and the whole interval lies beyond it."""
+    beyond = 0
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        names = np.repeat(["a", "b", "c"], [200, 300, 500])
+        label, prediction = random.integers(0, 2, 1000), (random.random(1000) < 0.3).astype(int)
+        (check,) = fairness({"g": names}, label, prediction, ["g"], {PARITY: 0}, seed=seed).verdict.checks
+        beyond += check.interval[0] > 0
+    assert beyond <= 9
+
+
+def test_a_planted_disparity_is_found(fairness):
+    found = 0
+    for seed in range(30):
+        random = np.random.default_rng(seed)
+        names = np.repeat(["a", "b", "c"], [300, 300, 500])
+        shares = np.repeat([0.5, 0.3, 0.45], [300, 300, 500])
+        prediction = (random.random(1100) < shares).astype(int)
+        (check,) = fairness({"g": names}, prediction, prediction, ["g"], {PARITY: 0.05}).verdict.checks
+        found += check.status is Status.FAIL and check.interval[0] > 0.05
+    assert found >= 25
+
+
+def test_the_report_has_the_trade_off_of_a_model_with_scores(fairness):
+    random = np.random.default_rng(0)
+    names, label = np.repeat(["a", "b"], [400, 300]), random.integers(0, 2, 700)
+    score = (0.4 + 0.2 * label + 0.1 * (names == "b") + random.normal(0, 0.1, 700)).clip(0, 1)
+    prediction = (score >= 0.5).astype(int)
+    found = fairness({"g": names}, label, prediction, ["g"], {PARITY: 0.5}, score=score)
+    assert "Balanced accuracy against disparity between the groups of g" in found.report
+    assert "Now, at 0.5" in found.report
+    assert "Trade-off" not in fairness({"g": names}, label, prediction, ["g"], {PARITY: 0.5}).report

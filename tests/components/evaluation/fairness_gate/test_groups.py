@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from kfp_hallmark.components.evaluation.fairness_gate.groups import MISSING, Groups, group_by, tally
+from kfp_hallmark.components.evaluation.fairness_gate.groups import MISSING, group_by, intersect
 from kfp_hallmark.errors import InputError
 
 
@@ -62,18 +62,8 @@ def test_what_names_no_groups_is_refused(values, message):
     assert "Bin it" in caught.value.hint
 
 
-def test_a_tally_counts_truth_by_prediction():
-    groups = Groups("feature", ["a", "b"], ["feature a", "feature b"], np.array([0, 0, 0, 1, 1, 1]))
-    label = np.array([True, True, False, True, False, False])
-    prediction = np.array([True, False, True, True, False, False])
-    assert tally(groups, label, prediction).counts.tolist() == [[[0, 1], [1, 1]], [[2, 0], [0, 1]]]
-
-
-def test_rates_are_comparable_between_two_groups_that_are_large_enough():
-    groups = Groups("feature", ["a", "b", "c"], ["a", "b", "c"], np.repeat([0, 1, 2], [30, 20, 10]))
-    label = np.repeat([True, False, True, True], [15, 15, 20, 10])
-    found = tally(groups, label, label).comparable(["selection rate", "true positive rate", "false positive rate"], 15)
-    assert {rate: places.tolist() for rate, places in found.items()} == {
-        "selection rate": [0, 1],
-        "true positive rate": [0, 1],
-    }
+def test_an_intersection_of_more_combinations_than_rows_holds_those_that_rows_have():
+    first = group_by(pa.chunked_array([["a", "b", "c", "a"]]), "f")
+    second = group_by(pa.chunked_array([[3, 2, 1, 3]]), "s")
+    both = intersect([first, second])
+    assert (both.names, both.codes.tolist()) == (["a × 3", "b × 2", "c × 1"], [0, 1, 2, 0])

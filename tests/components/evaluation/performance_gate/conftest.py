@@ -15,9 +15,14 @@ from kfp_hallmark.tracking import client
 
 MODEL = "sha256:" + "1" * 64
 SETTINGS = {
+    "serving_limits": {},
     "model_name": None,
     "champion_metric": "roc_auc",
+    "champion_question": "non_inferiority",
     "max_champion_loss": 0.01,
+    "power": None,
+    "slices": [],
+    "max_slice_loss": 0.05,
     "bootstrap_samples": 200,
     "confidence": 0.95,
     "seed": 0,
@@ -32,7 +37,7 @@ def performance(tmp_path):
     `frame` holds the features; the digests of dataset and model can be given to differ from what is judged.
     """
 
-    def run(label, score, limits, frame=None, dataset=None, model=MODEL, task=BINARY, **settings):
+    def run(label, score, limits, frame=None, dataset=None, model=MODEL, task=BINARY, given_model=None, **settings):
         label, score = np.asarray(label), np.asarray(score, dtype=float)
         table = pa.Table.from_pandas((pd.DataFrame() if frame is None else frame).assign(label=label))
         digest = write_table(tmp_path / "dataset.parquet", table, {})
@@ -59,6 +64,7 @@ def performance(tmp_path):
             dsl.Artifact(uri=str(tmp_path / "out" / "verdict.json")),
             dsl.HTML(uri=str(tmp_path / "out" / "report.html")),
             limits,
+            given_model and dsl.Model(uri=str(given_model)),
             **(SETTINGS | settings),
         )
         return SimpleNamespace(

@@ -1,5 +1,8 @@
+import re
 import shutil
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import sklearn.metrics
 
@@ -70,7 +73,12 @@ def test_a_better_champion_fails_the_model(compare, models, enthrone):
     assert check.interval[1] < check.minimum == -0.01
     assert (check.samples, check.confidence) == (1500, 0.95)
     assert check.message.startswith("The model is worse than allowed: in roc auc it is 0.")
-    assert check.scope == {"model": check.scope["model"], "version": "1", "metric": "roc_auc"}
+    assert check.scope == {
+        "model": check.scope["model"],
+        "version": "1",
+        "metric": "roc_auc",
+        "question": "non_inferiority",
+    }
 
 
 def test_a_worse_champion_passes_the_model(compare, models, enthrone):
@@ -194,3 +202,82 @@ def test_the_report_shows_both_models(compare, models, enthrone):
     report = compare(models.good)[0].report
     for each in (models.good, models.poor):
         assert f"{sklearn.metrics.roc_auc_score(models.label, each.score):.4g}" in report
+
+
+def checks_of(found):
+    return {check.name: check for check in found.verdict.checks}
+
+
+def test_superiority_asks_for_more_than_no_loss(compare, models, enthrone):
+    enthrone(models.good.folder)
+    worse, near = models.poor, SimpleNamespace(folder=models.poor.folder, score=models.good.score + 1e-9)
+    _, check = compare(worse, champion_question="superiority")
+    assert (check.status, check.minimum, check.maximum) == (Status.FAIL, 0.0, None)
+    assert check.message.startswith("The model is not better than the champion: in roc auc it is 0.")
+    assert "more than 0 is asked" in check.message
+    _, check = compare(near, champion_question="superiority")
+    assert check.status is Status.FAIL
+    assert compare(near)[1].status is Status.PASS
+
+
+def test_a_better_model_is_superior_and_not_equivalent(compare, models, enthrone):
+    enthrone(models.poor.folder)
+    found, check = compare(models.good, champion_question="superiority")
+    assert (found.status, check.status) == ("pass", Status.PASS)
+    assert check.message.startswith("The model is better than the champion: ")
+    assert "The question is superiority" in found.report
+    found, check = compare(models.good, champion_question="equivalence")
+    assert (check.status, check.minimum, check.maximum) == (Status.FAIL, -0.01, 0.01)
+    assert check.message.startswith("The model is not as good as the champion, within the margin: ")
+    assert "at most 0.01 to either side is allowed" in check.message
+    _, check = compare(models.good, champion_question="equivalence", max_champion_loss=0.4)
+    assert check.status is Status.PASS
+
+
+def test_an_open_question_says_how_many_rows_would_tell(compare, models, enthrone):
+    enthrone(models.good.folder)
+    _, check = compare(models.poor, champion_metric="accuracy", max_champion_loss=0.22)
+    assert check.status is Status.INCONCLUSIVE
+    assert check.message.startswith("The data cannot tell whether the model is worse than allowed: in accuracy it is")
+    assert re.search(
+        r"To show it of a model that is as good, with a power of 80%, takes about \d\d rows; there are 1,500\. "
+        r"This one is near the limit\.$",
+        check.message,
+    )
+    near = SimpleNamespace(folder=models.poor.folder, score=models.good.score + np.arange(1500) % 7 * 0.01)
+    _, check = compare(near, max_champion_loss=1e-6)
+    assert re.search(r"takes about [\d,]{7,} rows; there are 1,500\.$", check.message)
+
+
+def test_a_margin_of_zero_cannot_be_planned(compare, models, enthrone):
+    enthrone(models.poor.folder)
+    near = SimpleNamespace(folder=models.good.folder, score=models.poor.score + np.arange(1500) % 7 * 1e-4)
+    _, check = compare(near, max_champion_loss=0.0)
+    assert check.status is Status.INCONCLUSIVE
+    assert "With a margin of 0 no number of rows can be planned" in check.message
+
+
+def test_too_few_rows_for_the_wanted_power_are_inconclusive(compare, models, enthrone):
+    """What passes by its interval is still no pass where the rows could not have told."""
+    enthrone(models.poor.folder)
+    found, check = compare(models.good, power=0.8)
+    rows = checks_of(found)["champion_rows"]
+    assert (found.status, check.status, rows.status) == ("inconclusive", Status.PASS, Status.INCONCLUSIVE)
+    assert rows.observed == 1500 < rows.minimum
+    assert rows.message == (
+        "To show it of a model that is as good, with a power of 80%, takes about "
+        f"{rows.minimum:,.0f} rows; there are 1,500."
+    )
+    assert rows.message in found.report
+    margin = 0.01 * (rows.minimum / 1500) ** 0.5
+    statuses = [
+        checks_of(compare(models.good, power=0.8, max_champion_loss=margin * factor)[0])["champion_rows"].status
+        for factor in (0.999, 1.001)
+    ]
+    assert statuses == [Status.INCONCLUSIVE, Status.PASS]
+
+
+def test_without_a_comparison_no_power_is_asked(compare, models):
+    found, _ = compare(models.good, power=0.8)
+    assert found.status == "pass"
+    assert "champion_rows" not in checks_of(found)

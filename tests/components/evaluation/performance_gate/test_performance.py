@@ -151,6 +151,23 @@ def test_the_intervals_are_those_of_the_measures(performance, tmp_path):
             "Did you mean 'roc_auc'?",
         ),
         ({"model_name": "m", "max_champion_loss": -0.1}, "max_champion_loss must be a finite number, at least 0", None),
+        (
+            {"champion_question": "equivalance"},
+            "champion_question must be one of superiority, non_inferiority, equivalence; got 'equivalance'.",
+            "Did you mean 'equivalence'?",
+        ),
+        (
+            {"model_name": "m", "champion_question": "equivalence", "max_champion_loss": 0.0},
+            "max_champion_loss must be above 0 to ask for equivalence; got 0.",
+            "No number of rows",
+        ),
+        ({"model_name": "m", "power": 0.4}, "power must be at least 0.5 and below 1; got 0.4.", "give 0.8"),
+        ({"model_name": "m", "power": 1.0}, "power must be at least 0.5 and below 1; got 1.0.", None),
+        (
+            {"model_name": "m", "power": 0.8, "max_champion_loss": 0.0},
+            "max_champion_loss must be above 0 where a power is wanted; got 0.",
+            None,
+        ),
         ({"model_name": ""}, "model_name must be at most 100 letters", None),
         ({"model_name": "m"}, "tracking_uri must name an MLflow server or store", None),
     ],

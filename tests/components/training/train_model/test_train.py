@@ -11,16 +11,14 @@ import pandas
 import pytest
 import yaml
 from mlflow.tracking import MlflowClient
-from sklearn.dummy import DummyClassifier
 from sklearn.metrics import accuracy_score, r2_score
 
-from kfp_hallmark.components.training.train_model.features import make_pipeline
 from kfp_hallmark.contracts.dataset import dataset_lineage
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.experiment import Experiment, code_version
 from kfp_hallmark.contracts.model import lineage, model_metadata
 from kfp_hallmark.errors import InputError, MissingInputError
-from kfp_hallmark.modeling import Column, load_model, predict
+from kfp_hallmark.modeling import load_model, predict
 
 CLASSIFIERS = [
     "sklearn.ensemble.HistGradientBoostingClassifier",
@@ -410,14 +408,6 @@ def test_unseen_categories_and_many_rare_ones(run, people):
     assert len(predict(load_model(trained.path), trained.data, "bought it").score) == 300
     width = load_model(trained.path).estimator[:-1].transform(people.astype({"student": float})).shape[1]
     assert width == 3 + 4 + 2 + 32
-
-
-@pytest.mark.parametrize(("texts", "each"), [(1, 32), (8, 32), (9, 28), (19, 13), (128, 2), (130, 2)])
-def test_many_text_features_share_a_bounded_number_of_columns(texts, each):
-    frame = pandas.DataFrame({f"text {place}": [f"c{row % 90}" for row in range(300)] for place in range(texts)})
-    columns = [Column(name, "string") for name in frame]
-    pipeline = make_pipeline(DummyClassifier(), columns, frame).fit(frame, numpy.arange(300) % 2)
-    assert pipeline[:-1].transform(frame).shape[1] == texts * each
 
 
 def test_nothing_in_the_folder_tells_time_or_place(run, people, tmp_path):

@@ -60,6 +60,19 @@ def make_estimator(path: str, parameters: Mapping[str, Any], seed: int) -> Any:
     return estimator
 
 
+def accept_labels(estimator: Any, meaning: Mapping[str, Any]) -> Any:
+    """Return an estimator that takes the labels as they are.
+
+    XGBoost takes only 0, 1, 2 and so on; a vote of one, which encodes labels, stands around it for any others.
+    """
+    classes = meaning.get("classes")
+    if classes is None or not type(estimator).__module__.startswith("xgboost.") or classes == list(range(len(classes))):
+        return estimator
+    from sklearn.ensemble import VotingClassifier
+
+    return VotingClassifier([("model", estimator)], voting="soft")
+
+
 def _import(path: str) -> type:
     module_name, _, name = path.rpartition(".")
     must = "estimator must be the import path of a class with the scikit-learn API"

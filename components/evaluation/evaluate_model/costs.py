@@ -1,0 +1,168 @@
+"""What the decisions of a binary classifier cost, and at which threshold they cost least.
+
+A threshold is chosen on validation data and its cost is told of the test data: chosen on the same rows, it would seem
+cheaper than it is.
+
+Source: C. Elkan, The Foundations of Cost-Sensitive Learning, IJCAI (2001).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from kfp_hallmark.contracts.options import read_options
+from kfp_hallmark.contracts.predictions import BINARY, Predictions
+from kfp_hallmark.errors import InputError
+from kfp_hallmark.measures import Interval, normal_quantile, threshold_counts
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+POINTS = 200
+"""How many points of a cost curve are shown."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """The cost matrix: what a decision on one row costs, in any unit; a gain is a negative cost.
+
+    Attributes:
+        false_positive: Of predicting the positive class of a negative row.
+        false_negative: Of predicting the negative class of a positive row.
+        true_positive: Of predicting the positive class of a positive row.
+        true_negative: Of predicting the negative class of a negative row.
+    """
+
+    false_positive: float
+    false_negative: float
+    true_positive: float = 0.0
+    true_negative: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not math.isfinite(value):
+                raise InputError(f"costs[{name!r}] must be a finite number; got {value}.")
+        if self.false_positive <= self.true_negative or self.false_negative <= self.true_positive:
+            raise InputError("costs must be greater for a wrong decision than for the right one; they are not.")
+
+    @classmethod
+    def read(cls, options: Mapping[str, Any]) -> Costs | None:
+        """Return the costs, or None when none are given.
+
+        Raises:
+            InputError: If they are unknown, not whole or cannot be used.
+        """
+        return read_options(cls, options, "costs") if options else None
+
+    def of_rows(self, positive: ndarray, predicted: ndarray) -> ndarray:
+        """Return the cost of each row's decision, by whether it is positive and is predicted to be."""
+        import numpy as np
+
+        of_positive = np.where(predicted, self.true_positive, self.false_negative)
+        return np.where(positive, of_positive, np.where(predicted, self.false_positive, self.true_negative))
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What decisions cost on average.
+
+    Attributes:
+        threshold: A score at or above it predicts the positive class; None for the model's own prediction without one.
+        cost: Mean cost of a row.
+        interval: Its confidence interval.
+    """
+
+    threshold: float | None
+    cost: float
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
+class CostReport:
+    """What was found out about costs.
+
+    Attributes:
+        costs: The cost matrix.
+        own: By the model's own decisions.
+        chosen: By the threshold that cost least on the validation data; None without validation data.
+        saving: By how much the chosen threshold is cheaper than the model's own decisions, row by row.
+        curve: Thresholds and mean costs on the test data; empty without scores.
+    """
+
+    costs: Costs
+    own: Decided
+    chosen: Decided | None
+    saving: Decided | None
+    curve: tuple[list[float], list[float]]
+
+
+def report_costs(
+    predictions: Predictions, costs: Costs, validation: Predictions | None, confidence: float
+) -> CostReport:
+    """Return what the decisions on the test data cost, and what those by a threshold chosen on other data do.
+
+    Raises:
+        InputError: If the task is not binary, or a threshold is to be chosen for a model without scores.
+    """
+    if predictions.task != BINARY:
+        raise InputError(f"costs must be given for a binary task alone; got a {predictions.task} task.")
+    positive = predictions.positive_label
+    own = costs.of_rows(positive, predictions.positive_prediction)
+    decided = Decided(predictions.threshold, *_mean(own, confidence))
+    chosen = saving = None
+    if validation is not None:
+        if predictions.score is None or validation.score is None:
+            raise InputError("validation must be given for a model with scores alone; it gives none.")
+        threshold = cheapest_threshold(validation, costs)
+        others = costs.of_rows(positive, predictions.score >= threshold)
+        chosen = Decided(threshold, *_mean(others, confidence))
+        saving = Decided(threshold, *_mean(own - others, confidence))
+    thresholds, means = cost_curve(predictions, costs)
+    kept = slice(None, None, max(1, math.ceil(len(thresholds) / POINTS)))
+    return CostReport(costs, decided, chosen, saving, (thresholds[kept].tolist(), means[kept].tolist()))
+
+
+def cost_curve(predictions: Predictions, costs: Costs) -> tuple[ndarray, ndarray]:
+    """Return every threshold that tells rows apart, falling, and the mean cost at each; empty without scores.
+
+    The first lies just above the greatest score and predicts no positive.
+    """
+    import numpy as np
+
+    steps = threshold_counts(predictions)
+    if steps is None:
+        return np.empty(0), np.empty(0)
+    thresholds, hits, alarms = steps
+    thresholds = np.concatenate([[np.nextafter(thresholds[0], np.inf)], thresholds])
+    hits, alarms = (np.concatenate([[0], counts]) for counts in (hits, alarms))
+    positives, negatives = hits[-1], alarms[-1]
+    total = (
+        hits * costs.true_positive
+        + (positives - hits) * costs.false_negative
+        + alarms * costs.false_positive
+        + (negatives - alarms) * costs.true_negative
+    )
+    return thresholds, total / (positives + negatives)
+
+
+def cheapest_threshold(predictions: Predictions, costs: Costs) -> float:
+    """Return the threshold at which the decisions on these rows cost least; the greatest of several.
+
+    Raises:
+        InputError: If the rows are all of one class.
+    """
+    thresholds, means = cost_curve(predictions, costs)
+    if not len(thresholds):
+        raise InputError("validation must hold both classes; it holds one.")
+    return float(thresholds[means.argmin()])
+
+
+def _mean(values: ndarray, confidence: float) -> tuple[float, Interval | None]:
+    mean = float(values.mean())
+    if len(values) < 2:
+        return mean, None
+    reach = normal_quantile(confidence) * float(values.std(ddof=1)) / math.sqrt(len(values))
+    return mean, (mean - reach, mean + reach)

@@ -1,0 +1,111 @@
+"""What a person must say about a model, as a YAML file, checked field by field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kfp_hallmark.errors import InputError, MissingInputError, nearest
+
+TEXT, TEXTS, RISKS, GROUPS = "text", "a list of texts", "a list of risks", "a list of groups"
+PARTS = {RISKS: ("risk", "mitigation"), GROUPS: ("group", "benefits", "harms", "mitigation")}
+"""The fields of each entry of a list; the first must be there."""
+
+FIELDS = {
+    "name": (TEXT, "what the model is called"),
+    "version": (TEXT, "its version"),
+    "description": (TEXT, "what it does"),
+    "owner": (TEXT, "who answers for it"),
+    "contact": (TEXT, "where to ask"),
+    "license": (TEXT, "under which terms it may be used"),
+    "intended_use": (TEXTS, "what it is for"),
+    "intended_users": (TEXTS, "who may use it"),
+    "out_of_scope": (TEXTS, "what it is not for"),
+    "training_data": (TEXT, "where its data are from and how they were collected"),
+    "sensitive_data": (TEXTS, "which sensitive data it was made from"),
+    "limitations": (TEXTS, "where it is known to be poor"),
+    "tradeoffs": (TEXTS, "what was given up for what"),
+    "human_oversight": (TEXT, "who can overrule it, and how"),
+    "ethical_considerations": (RISKS, "risks and what is done against them"),
+    "groups_at_risk": (GROUPS, "who may be harmed, and what is done against it"),
+}
+"""Every field with its form and what it says; all must be said, and one that is not is named in the card."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a person said.
+
+    Attributes:
+        said: Field to what was said of it.
+    """
+
+    said: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> list[str]:
+        """The fields that were not said, in their order."""
+        return [name for name in FIELDS if name not in self.said]
+
+    def texts(self, name: str) -> list[str]:
+        """Return a list of texts; empty when it was not said."""
+        return list(self.said.get(name, []))
+
+
+def read_statement(uri: str | None) -> Statement:
+    """Read a statement; without a URI nothing was said. A field that is null or empty was not said.
+
+    Raises:
+        MissingInputError: If there is no such file.
+        InputError: If it is no YAML mapping, or a field is unknown or of another form.
+    """
+    if uri is None:
+        return Statement()
+    import fsspec
+    import yaml
+
+    try:
+        with fsspec.open(uri, "rb") as file:
+            value = yaml.safe_load(file.read().decode("utf-8"))
+    except FileNotFoundError as error:
+        raise MissingInputError(f"statement_uri must be a YAML file; got {uri!r}.") from error
+    except (OSError, RecursionError, ValueError, ImportError, yaml.YAMLError) as error:
+        raise InputError(f"statement_uri must be a YAML file; {uri!r} cannot be read as one.") from error
+    if not isinstance(value, dict):
+        raise InputError(f"The statement must be a YAML mapping; got {type(value).__name__}.")
+    for name in value:
+        if name not in FIELDS:
+            raise InputError(f"The statement must hold known fields; got {name!r}.", nearest(name, [*FIELDS]))
+    return Statement({name: said for name in FIELDS if (said := _checked(name, value))})
+
+
+def _checked(name: str, value: Mapping[str, Any]) -> Any:
+    """Return what was said of a field, None when nothing was."""
+    said, form = value.get(name), FIELDS[name][0]
+    if said is None or said == [] or said == "":
+        return None
+    checks: dict[str, Callable[[Any], bool]] = {
+        TEXT: _is_text,
+        TEXTS: lambda entry: isinstance(entry, list) and all(map(_is_text, entry)),
+    }
+    if form in checks:
+        if not checks[form](said):
+            raise InputError(f"The field {name!r} of the statement must be {form}; got {type(said).__name__}.")
+        return said
+    parts = PARTS[form]
+    if not isinstance(said, list) or not all(isinstance(entry, dict) for entry in said):
+        raise InputError(f"The field {name!r} of the statement must be a list of mappings of {', '.join(parts)}.")
+    for entry in said:
+        for part, text in entry.items():
+            if part not in parts:
+                raise InputError(f"An entry of {name!r} must hold known fields; got {part!r}.", nearest(part, [*parts]))
+            if not _is_text(text):
+                raise InputError(f"The field {part!r} of an entry of {name!r} must be text; got {type(text).__name__}.")
+        if parts[0] not in entry:
+            raise InputError(f"Every entry of {name!r} must have the field {parts[0]!r}; one has not.")
+    return said
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())

@@ -1,0 +1,192 @@
+import math
+
+import numpy as np
+import pytest
+from kfp import dsl
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.svm import LinearSVC
+
+from kfp_hallmark.components.evaluation.evaluate_model.costs import Costs, cheapest_threshold, cost_curve, report_costs
+from kfp_hallmark.components.evaluation.evaluate_model.evaluate import evaluate
+from kfp_hallmark.contracts.predictions import BINARY, Predictions
+from kfp_hallmark.errors import InputError
+
+COSTS = Costs(false_positive=1.0, false_negative=5.0)
+
+
+def scored(label, score, threshold=0.5):
+    label, score = np.asarray(label), np.asarray(score, dtype=float)
+    digests = ("sha256:" + "1" * 64, "sha256:" + "2" * 64)
+    return Predictions(BINARY, "y", label, (score >= threshold).astype(int), score, (0, 1), 1, threshold, *digests)
+
+
+def drawn(random, rows):
+    """Scores that are what they claim to be: probabilities."""
+    score = random.beta(1, 2, rows)
+    return scored((random.random(rows) < score).astype(int), score)
+
+
+def test_the_cost_curve_by_hand():
+    """Of 0.9 (positive), 0.6 (negative), 0.6 (positive), 0.2 (negative): 2 x 5, 5, 1 and 2 x 1, by four rows."""
+    thresholds, means = cost_curve(scored([1, 0, 1, 0], [0.9, 0.6, 0.6, 0.2]), COSTS)
+    assert thresholds[1:].tolist() == [0.9, 0.6, 0.2]
+    assert 0.9 < thresholds[0] < 0.9 + 1e-12
+    assert means.tolist() == [10 / 4, 5 / 4, 1 / 4, 2 / 4]
+
+
+def test_the_cost_curve_is_that_of_every_threshold_tried():
+    predictions = drawn(np.random.default_rng(0), 300)
+    costs = Costs(2.0, 3.0, true_positive=-4.0, true_negative=-0.5)
+    for threshold, mean in zip(*cost_curve(predictions, costs), strict=True):
+        rows = costs.of_rows(predictions.label == 1, predictions.score >= threshold)
+        assert mean == pytest.approx(rows.mean())
+
+
+def test_a_right_decision_may_gain():
+    costs = Costs(2.0, 3.0, true_positive=-4.0, true_negative=-0.5)
+    found = costs.of_rows(np.array([True, True, False, False]), np.array([True, False, True, False]))
+    assert found.tolist() == [-4.0, 3.0, 2.0, -0.5]
+
+
+@pytest.mark.parametrize(("costs", "threshold"), [(Costs(1, 4), 0.2), (Costs(4, 1), 0.8), (Costs(3, 3), 0.5)])
+def test_the_cheapest_threshold_of_probabilities_is_that_of_decision_theory(costs, threshold):
+    """A false positive's cost by that of both errors (Elkan 2001)."""
+    assert cheapest_threshold(drawn(np.random.default_rng(0), 200_000), costs) == pytest.approx(threshold, abs=0.03)
+
+
+def test_what_was_chosen_elsewhere_is_told_without_bias_and_what_was_chosen_here_is_not():
+    """The interval of the chosen threshold's cost holds its true cost as often as it says."""
+    random, runs = np.random.default_rng(4), 400
+    held = cheaper = 0
+    for _ in range(runs):
+        validation, test = drawn(random, 150), drawn(random, 300)
+        found = report_costs(test, COSTS, validation, 0.95)
+        cut = min(found.chosen.threshold, 1.0)
+        # Of scores of the density 2 (1 - s), calibrated: false negatives below the cut, false positives above it.
+        missed, alarms = cut**2 - 2 * cut**3 / 3, (2 / 3) * (1 - cut) ** 3
+        truth = 5 * missed + alarms
+        held += found.chosen.interval[0] <= truth <= found.chosen.interval[1]
+        cheaper += min(found.curve[1]) < truth
+    assert abs(held / runs - 0.95) <= 4 * math.sqrt(0.95 * 0.05 / runs)
+    assert cheaper / runs > 0.6
+
+
+def test_a_saving_is_paired():
+    random = np.random.default_rng(1)
+    found = report_costs(drawn(random, 5000), COSTS, drawn(random, 5000), 0.95)
+    assert found.saving.cost == pytest.approx(found.own.cost - found.chosen.cost)
+    assert found.saving.interval[0] > 0
+    widths = [each.interval[1] - each.interval[0] for each in (found.saving, found.own, found.chosen)]
+    assert widths[0] < math.hypot(*widths[1:])
+
+
+def test_a_validation_of_one_class_cannot_choose():
+    with pytest.raises(InputError, match=r"validation must hold both classes; it holds one\."):
+        report_costs(drawn(np.random.default_rng(0), 50), COSTS, scored([1, 1], [0.2, 0.9]), 0.95)
+
+
+@pytest.fixture
+def cost_run(tmp_path):
+    def run(model, data, **options):
+        paths = {name: str(tmp_path / name) for name in ("predictions", "metrics", "classification", "report")}
+        metrics = dsl.Metrics(uri=paths["metrics"])
+        settings = {"target": "bought", "slices": [], "bootstrap_samples": 200, "confidence": 0.95, "seed": 0}
+        settings |= {"costs": {"false_positive": 1, "false_negative": 5}, "validation": None} | options
+        evaluate(
+            dsl.Model(uri=str(model)),
+            dsl.Dataset(uri=str(data)),
+            dsl.Dataset(uri=paths["predictions"]),
+            metrics,
+            dsl.ClassificationMetrics(uri=paths["classification"]),
+            dsl.HTML(uri=paths["report"]),
+            **settings,
+        )
+        return metrics.metadata, (tmp_path / "report").read_text()
+
+    return run
+
+
+@pytest.fixture
+def validation(tmp_path, customers):
+    path = tmp_path / "validation.parquet"
+    customers[200:].to_parquet(path, index=False)
+    return dsl.Dataset(uri=str(path))
+
+
+def test_costs_are_reported_with_and_without_validation(cost_run, model_folder, customers, validation):
+    model, data = model_folder(customers[:200], LogisticRegression())
+    metrics, html = cost_run(model, data)
+    assert metrics["cost_low"] < metrics["cost"] < metrics["cost_high"]
+    assert "chosen_cost" not in metrics
+    assert "the model&#x27;s own" in html and "chosen on the validation data" not in html
+    metrics, html = cost_run(model, data, validation=validation)
+    assert metrics["chosen_threshold"] < 0.5
+    assert metrics["saving"] == pytest.approx(metrics["cost"] - metrics["chosen_cost"])
+    assert "chosen on the validation data" in html
+
+
+def test_without_costs_nothing_is_said_of_them(cost_run, model_folder, customers):
+    metrics, html = cost_run(*model_folder(customers, LogisticRegression()), costs={})
+    assert "cost" not in metrics
+    assert "<h2>Costs</h2>" not in html
+    assert "<h2>Gain and lift</h2>" in html
+
+
+def test_a_threshold_is_never_chosen_on_the_rows_of_the_test(cost_run, model_folder, customers, tmp_path):
+    model, data = model_folder(customers, LogisticRegression())
+    with pytest.raises(InputError, match=r"validation must be other data than the dataset; it is the same\."):
+        cost_run(model, data, validation=dsl.Dataset(uri=str(data)))
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_threshold_is_never_chosen_on_the_rows_of_the_training(cost_run, model_folder, customers, validation):
+    from kfp_hallmark.contracts.digest import artifact_digest
+
+    model, data = model_folder(customers[:200], LogisticRegression())
+    document = (model / "MLmodel").read_text()
+    stated = f"    datasets:\n    - {artifact_digest(validation.path)}\n"
+    (model / "MLmodel").write_text(document.replace("  hallmark:\n", f"  hallmark:\n{stated}"))
+    with pytest.raises(InputError, match="validation must be other data than the model was trained on"):
+        cost_run(model, data, validation=validation)
+
+
+@pytest.mark.parametrize(
+    ("costs", "message"),
+    [
+        ({"false_positive": 1}, "costs must hold every required option; missing: false_negative."),
+        ({"false_positive": 1, "false_negatives": 1}, "costs must hold options that there are; got 'false_negatives'."),
+        ({"false_positive": 1, "false_negative": "5"}, "costs['false_negative'] must be a number; got '5'."),
+        ({"false_positive": 1, "false_negative": math.inf}, "must be a finite number; got inf."),
+        (
+            {"false_positive": 0, "false_negative": 5},
+            "costs must be greater for a wrong decision",
+        ),
+        (
+            {"false_positive": 1, "false_negative": 5, "true_positive": 5},
+            "costs must be greater for a wrong decision",
+        ),
+    ],
+)
+def test_costs_that_cannot_be_used_are_refused(cost_run, model_folder, customers, tmp_path, costs, message):
+    with pytest.raises(InputError) as caught:
+        cost_run(*model_folder(customers, LogisticRegression()), costs=costs)
+    assert message in caught.value.message
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_validation_without_costs_is_refused(cost_run, model_folder, customers, validation):
+    with pytest.raises(InputError, match=r"costs must be given together with validation; got none\."):
+        cost_run(*model_folder(customers, LogisticRegression()), costs={}, validation=validation)
+
+
+def test_what_has_no_threshold_to_choose_is_refused(cost_run, model_folder, customers, validation):
+    model = model_folder(customers[:200], LinearSVC())
+    with pytest.raises(InputError, match=r"validation must be given for a model with scores alone; it gives none\."):
+        cost_run(*model, validation=validation)
+    assert cost_run(*model)[0]["cost"] > 0
+
+
+def test_costs_of_numbers_are_refused(cost_run, model_folder, customers):
+    numbers = model_folder(customers[["noise"]].assign(bought=customers["noise"] * 2), LinearRegression())
+    with pytest.raises(InputError, match=r"costs must be given for a binary task alone; got a regression task\."):
+        cost_run(*numbers)

@@ -1,0 +1,154 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kfp_hallmark.contracts.digest import artifact_digest
+from kfp_hallmark.contracts.verdict import Status
+from kfp_hallmark.errors import InputError
+from kfp_hallmark.tracking import client
+
+PARITY = "demographic_parity_difference"
+RULES = {
+    "alike": lambda frame: frame["skill"],
+    "unlike": lambda frame: frame["skill"] + 1.5 * frame["old"],
+}
+
+
+@pytest.fixture(scope="module")
+def people():
+    random = np.random.default_rng(0)
+    old = random.integers(0, 2, 3000)
+    frame = pd.DataFrame({"skill": random.normal(0, 1, 3000), "old": old.astype(float)})
+    label = (frame["skill"] + random.normal(0, 0.5, 3000) > 0).astype(int).to_numpy()
+    return SimpleNamespace(frame=frame, label=label, group=np.where(old, "old", "young"))
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory, people):
+    """Champions of the names `alike` and `unlike`, which treat two groups alike and unlike, in a local registry."""
+    import mlflow.sklearn
+    from mlflow.models import infer_signature
+    from sklearn.linear_model import LogisticRegression
+
+    folder = tmp_path_factory.mktemp("registry")
+    uri = f"sqlite:///{folder}/mlflow.db"
+    store, made = client(uri), {}
+    for name, rule in RULES.items():
+        estimator = LogisticRegression().fit(people.frame, (rule(people.frame) > 0).astype(int))
+        mlflow.sklearn.save_model(
+            estimator,
+            folder / name,
+            signature=infer_signature(people.frame, estimator.predict_proba(people.frame)),
+            pyfunc_predict_fn="predict_proba",
+            serialization_format="pickle",
+            pip_requirements=["scikit-learn"],
+            metadata={
+                "hallmark": {
+                    "task": "binary",
+                    "target": "hired",
+                    "classes": [0, 1],
+                    "positive_class": 1,
+                    "threshold": 0.5,
+                }
+            },
+        )
+        store.create_registered_model(name)
+        digest = artifact_digest(folder / name)
+        version = store.create_model_version(name, source=str(folder / name), tags={"hallmark.digest": digest})
+        store.set_registered_model_alias(name, "champion", version.version)
+        made[name] = estimator.predict(people.frame)
+    return SimpleNamespace(uri=uri, **made)
+
+
+@pytest.fixture
+def against(fairness, people, registry):
+    """Judge the predictions of one model against the champion of a name."""
+
+    def run(prediction, model_name, losses, limits=None):
+        columns = {"g": people.group, **{name: people.frame[name].to_numpy() for name in people.frame}}
+        return fairness(
+            columns,
+            people.label,
+            prediction,
+            ["g"],
+            limits or {f"max_{PARITY}": 1},
+            model_name=model_name,
+            max_champion_losses=losses,
+            tracking_uri=registry.uri,
+        )
+
+    return run
+
+
+def of_champion(found):
+    return [check for check in found.verdict.checks if check.name == "champion"]
+
+
+def parity(prediction, people):
+    return abs(prediction[people.group == "old"].mean() - prediction[people.group == "young"].mean())
+
+
+def test_a_disparity_that_has_grown_fails(against, registry, people):
+    found = against(registry.unlike, "alike", {PARITY: 0.05})
+    (check,) = of_champion(found)
+    assert (found.status, check.status, check.maximum) == ("fail", Status.FAIL, 0.05)
+    assert check.observed == pytest.approx(parity(registry.unlike, people) - parity(registry.alike, people))
+    assert check.interval[0] > 0.05
+    assert check.scope == {"feature": "g", "measure": PARITY, "model": "alike", "version": "1"}
+    assert check.message.startswith("Demographic parity difference has grown more than allowed: it is 0.")
+    assert "Against the champion a limit is broken." in found.report
+
+
+def test_swapped_models_pass(against, registry):
+    found = against(registry.alike, "unlike", {PARITY: 0.05})
+    (check,) = of_champion(found)
+    assert (found.status, check.status) == ("pass", Status.PASS)
+    assert check.observed < -0.2
+
+
+def test_a_disparity_that_may_have_grown_is_inconclusive(against, registry, people):
+    prediction = registry.alike.copy()
+    changed = np.random.default_rng(0).choice(np.flatnonzero(people.group == "old"), 400, replace=False)
+    prediction[changed] = 1 - prediction[changed]
+    (check,) = of_champion(against(prediction, "alike", {PARITY: 0}))
+    assert check.status is Status.INCONCLUSIVE
+    assert check.interval[0] < 0 < check.interval[1]
+
+
+def test_both_rates_of_equalized_odds_are_compared(against, registry):
+    (check,) = of_champion(against(registry.unlike, "alike", {"equalized_odds_difference": 0.05}))
+    assert check.status is Status.FAIL
+    assert check.samples == 3000
+
+
+def test_without_a_champion_the_gate_passes_and_says_so(against, registry):
+    (check,) = of_champion(against(registry.alike, "nobody", {PARITY: 0.05}))
+    assert (check.status, check.scope) == (Status.PASS, {"model": "nobody"})
+    assert "has no champion yet" in check.message
+
+
+@pytest.mark.parametrize(
+    ("name", "losses", "message"),
+    [
+        ("alike", {}, "model_name and max_champion_losses must be given together; got one alone."),
+        (None, {PARITY: 0.1}, "model_name and max_champion_losses must be given together; got one alone."),
+        ("alike", {PARITY: -0.1}, f"The loss of '{PARITY}' must be a finite number, at least 0; got -0.1."),
+        ("alike", {PARITY: True}, f"The loss of '{PARITY}' must be a finite number, at least 0; got True."),
+        (
+            "alike",
+            {"demographic_parity_ratio": 0.1},
+            "max_champion_losses must hold differences of rates, scores or errors; got 'demographic_parity_ratio'.",
+        ),
+        (
+            "alike",
+            {"mean_prediction_difference": 0.1},
+            "limits must hold limits of a binary task; got 'max_mean_prediction_difference'.",
+        ),
+    ],
+)
+def test_terms_that_cannot_be_used_are_refused(against, registry, name, losses, message):
+    with pytest.raises(InputError) as caught:
+        against(registry.alike, name, losses)
+    assert caught.value.message == message

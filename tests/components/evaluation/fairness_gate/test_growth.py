@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+
+from kfp_hallmark.components.evaluation.fairness_gate.growth import can_grow, growth_interval, paired, row_values
+from kfp_hallmark.components.evaluation.fairness_gate.registry import DISPARITIES
+from kfp_hallmark.contracts.predictions import BINARY, Predictions
+
+DIGEST = "sha256:" + "1" * 64
+SIZES = np.array([200, 300, 400])
+RUNS = 300
+LEAST = 0.95 - 3.72 * (0.95 * 0.05 / RUNS) ** 0.5
+
+
+def said(label, prediction):
+    return Predictions(BINARY, "y", label, prediction, None, (0, 1), 1, 0.5, DIGEST, DIGEST)
+
+
+def drawn(random, shares, others, agreement, sizes=SIZES):
+    """Two predictions of the same rows, with given selection rates a group, the more alike the greater `agreement`."""
+    codes = np.repeat(np.arange(len(sizes)), sizes)
+    first = random.random(len(codes))
+    second = np.where(random.random(len(codes)) < agreement, first, random.random(len(codes)))
+    made = [(value < np.array(share)[codes]).astype(int) for value, share in ((first, shares), (second, others))]
+    return codes, [said(np.ones(len(codes), dtype=int), prediction) for prediction in made]
+
+
+def interval(random, *given, **sizes):
+    codes, (model, champion) = drawn(random, *given, **sizes)
+    places = np.unique(codes)
+    compared = paired("selection rate", model, champion, codes, places, 1)
+    return growth_interval([compared], 300, 0.95, random)
+
+
+@pytest.mark.parametrize(
+    ("shares", "others"),
+    [
+        ([0.4, 0.4, 0.4], [0.4, 0.4, 0.4]),
+        ([0.4, 0.4, 0.6], [0.4, 0.4, 0.4]),
+        ([0.4, 0.4, 0.4], [0.4, 0.5, 0.6]),
+        ([0.4, 0.5, 0.6], [0.4, 0.5, 0.6]),
+        ([0.6, 0.5, 0.4], [0.4, 0.5, 0.6]),
+        ([0.03, 0.05, 0.08], [0.03, 0.03, 0.03]),
+    ],
+)
+@pytest.mark.parametrize("agreement", [0.0, 0.9])
+def test_the_interval_of_growth_holds_the_truth(shares, others, agreement):
+    random = np.random.default_rng(0)
+    truth = (max(shares) - min(shares)) - (max(others) - min(others))
+    held = 0
+    for _ in range(RUNS):
+        low, high = interval(random, shares, others, agreement)
+        held += low <= truth <= high
+    assert held / RUNS >= LEAST
+
+
+def test_models_that_agree_have_a_narrower_interval():
+    sizes = np.array([2000, 3000])
+    widths = []
+    for agreement in (0.0, 0.9):
+        low, high = interval(np.random.default_rng(0), [0.4, 0.5], [0.4, 0.5], agreement, sizes=sizes)
+        widths.append(high - low)
+    assert widths[1] < 0.5 * widths[0]
+
+
+def test_the_interval_of_a_plain_change_of_two_groups_is_that_of_the_gap():
+    sizes = np.array([20_000, 30_000])
+    random = np.random.default_rng(0)
+    codes, (model, champion) = drawn(random, [0.3, 0.6], [0.3, 0.5], 0.0, sizes=sizes)
+    compared = paired("selection rate", model, champion, codes, np.array([0, 1]), 1)
+    low, high = growth_interval([compared], 20_000, 0.95, random)
+    gaps = [np.subtract(*[each.prediction[codes == place].mean() for place in (1, 0)]) for each in (model, champion)]
+    error = (
+        sum(each.prediction[codes == place].var() / sizes[place] for each in (model, champion) for place in (0, 1))
+        ** 0.5
+    )
+    # Three families of bounds hold together: the ends lie beyond 1.96 standard errors, but within Šidák's 2.39.
+    assert (high - low) / 2 / error == pytest.approx(2.3, abs=0.1)
+    assert (low + high) / 2 == pytest.approx(gaps[0] - gaps[1], abs=2e-4)
+
+
+def test_swapped_models_have_the_opposite_interval():
+    codes, (model, champion) = drawn(np.random.default_rng(1), [0.3, 0.6, 0.5], [0.3, 0.5, 0.5], 0.5)
+    places = np.arange(3)
+    ends = [
+        growth_interval([paired("selection rate", *pair, codes, places, 1)], 20_000, 0.95, np.random.default_rng(0))
+        for pair in ((model, champion), (champion, model))
+    ]
+    assert ends[0] == pytest.approx((-ends[1][1], -ends[1][0]), abs=0.005)
+
+
+def test_means_and_their_covariances_are_those_of_numpy():
+    random = np.random.default_rng(0)
+    codes, label = np.repeat([0, 1, 2], [30, 40, 50]), random.normal(5, 1, 120)
+    models = [said(label, label + random.normal(0, 1, 120)) for _ in range(2)]
+    found = paired("mean absolute error", *models, codes, np.array([0, 2]), None)
+    for place, group in enumerate((0, 2)):
+        errors = np.array([row_values("mean absolute error", each, None)[codes == group] for each in models])
+        assert found.means[:, place] == pytest.approx(errors.mean(axis=1))
+        assert found.covariances[place] == pytest.approx(np.cov(errors) / errors.shape[1])
+
+
+def test_differences_of_what_rests_on_the_same_rows_can_grow():
+    grown = {measure.name for measure in DISPARITIES if can_grow(measure)}
+    assert {"equalized_odds_difference", "mean_absolute_error_difference", "zero_one_loss_difference"} < grown
+    assert not grown & {"demographic_parity_ratio", "precision_score_difference", "roc_auc_score_difference"}

@@ -1,0 +1,328 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy
+import pandas
+import pytest
+from mlflow.tracking import MlflowClient
+from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.model_selection import StratifiedKFold
+
+from kfp_hallmark.components.training.tune_model.trial import Trial
+from kfp_hallmark.errors import InputError, MissingInputError
+from kfp_hallmark.tracking import runs_with_tag
+from kfp_hallmark.training.estimators import make_estimator
+from kfp_hallmark.training.features import choose_columns, make_pipeline, read_features
+
+ACS = Path(__file__).resolve().parents[4] / "examples" / "acs_employment"
+BOOSTING = "sklearn.ensemble.HistGradientBoostingClassifier"
+
+# It kills the process of the search, or its own, at its eighth fit, once.
+KILLER = """
+import os, signal
+from sklearn.linear_model import LogisticRegression
+
+class Killer(LogisticRegression):
+    def fit(self, X, y):
+        with open(os.environ["FITS"], "a") as file:
+            file.write("x")
+        if os.path.getsize(os.environ["FITS"]) == 8 and os.environ["VICTIM"] != "nobody":
+            os.kill(os.getppid() if os.environ["VICTIM"] == "search" else os.getpid(), signal.SIGKILL)
+        return super().fit(X, y)
+"""
+
+SEARCH = """
+import json, sys
+from kfp import dsl
+from kfp_hallmark.components.training.tune_model.tune import Request, tune
+from kfp_hallmark.errors import EnvironmentFailure
+
+if __name__ == "__main__":
+    data, store, out, request = sys.argv[1:]
+    try:
+        outputs = dsl.Metrics(uri=out + ".m"), dsl.HTML(uri=out)
+        found = tune(dsl.Dataset(uri=data), *outputs, Request(**json.loads(request)), "kill", store, 2)
+        print("FOUND", json.dumps(found))
+    except EnvironmentFailure as error:
+        print("FAILED", error)
+"""
+
+
+def trials_of(store, run_id):
+    """Return the runs below a search's run, with their trials."""
+    client = MlflowClient(tracking_uri=store)
+    above = client.get_run(run_id)
+    runs = runs_with_tag(client, above.info.experiment_id, "mlflow.parentRunId", run_id)
+    return above, [(run, Trial.from_text(run.data.tags["hallmark.trial"])) for run in runs]
+
+
+def model_on(path, parameters, excluded, rows=None, target="employed", estimator=BOOSTING):
+    columns = choose_columns(path, target, excluded)
+    frame = read_features(path, columns)
+    label = pandas.read_parquet(path)[target].to_numpy()
+    rows = numpy.ones(len(label), dtype=bool) if rows is None else rows
+    pipeline = make_pipeline(make_estimator(estimator, parameters, 0), columns, frame[rows])
+    return pipeline.fit(frame[rows], label[rows]), frame, label
+
+
+def test_a_small_search_improves_on_the_default_on_rows_of_another_year(search):
+    frame = pandas.read_parquet(ACS / "2015.parquet").head(2000)
+    space = {
+        "learning_rate": {"type": "float", "low": 0.01, "high": 0.5, "log": True},
+        "max_leaf_nodes": {"type": "int", "low": 3, "high": 63, "log": True},
+        "min_samples_leaf": {"type": "int", "low": 5, "high": 100},
+    }
+    found = search(
+        frame,
+        target="employed",
+        search_space=space,
+        estimator=BOOSTING,
+        estimator_parameters={"max_iter": 40},
+        excluded_columns=["SEX"],
+        trials=12,
+        parallel_trials=4,
+    )
+    assert found.score > found.metrics["default_roc_auc"]
+    scores = []
+    for parameters in ({"max_iter": 40}, found.parameters):
+        model, _, _ = model_on(found.path, parameters, ["SEX"])
+        other = pandas.read_parquet(ACS / "2016.parquet")
+        rows = other[model.feature_names_in_].astype(float)
+        scores.append(roc_auc_score(other["employed"], model.predict_proba(rows)[:, 1]))
+    assert scores[1] > scores[0] + 0.002
+
+
+def test_the_scores_are_those_of_scikit_learn(search, shoppers, store):
+    found = search(shoppers, metric="log_loss", folds=4, seed=3)
+    _, below = trials_of(store, found.run_id)
+    for _, trial in below:
+        expected = []
+        for trained, scored in StratifiedKFold(4, shuffle=True, random_state=3).split(shoppers, shoppers["bought"]):
+            rows = numpy.isin(numpy.arange(len(shoppers)), trained)
+            model, frame, label = model_on(
+                found.path,
+                trial.parameters,
+                ["household", "day"],
+                rows,
+                "bought",
+                "sklearn.linear_model.LogisticRegression",
+            )
+            expected.append(log_loss(label[scored], model.predict_proba(frame.iloc[scored])[:, 1]))
+        assert trial.scores == pytest.approx(expected)
+    assert found.score == min(trial.score for _, trial in below)
+
+
+def test_the_number_of_processes_changes_nothing(search, shoppers):
+    options = {"trials": 6, "parallel_trials": 3, "pruner": "median"}
+    first, second = search(shoppers, processes=1, **options), search(shoppers, processes=2, **options)
+    assert (first.parameters, first.score) == (second.parameters, second.score)
+    assert first.run_id != second.run_id
+
+
+@pytest.fixture
+def killer(tmp_path, shoppers, request_of):
+    """Search in a process of its own with an estimator that kills."""
+    (tmp_path / "killer.py").write_text(KILLER)
+    (tmp_path / "search.py").write_text(SEARCH)
+    shoppers.to_parquet(tmp_path / "data.parquet", index=False)
+    request = json.dumps(asdict(request_of(estimator="killer.Killer", trials=9, parallel_trials=2)))
+
+    def run(victim, store):
+        variables = {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}", "VICTIM": victim}
+        command = [sys.executable, str(tmp_path / "search.py"), str(tmp_path / "data.parquet"), store]
+        command += [str(tmp_path / "report.html"), request]
+        environment = os.environ | variables | {"FITS": str(tmp_path / f"fits-{Path(store).stem}")}
+        return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    return run
+
+
+def test_a_search_that_is_killed_goes_on_and_finds_the_same(killer, tmp_path):
+    stores = {name: f"sqlite:///{tmp_path}/{name}.db" for name in ("killed", "whole")}
+    assert killer("search", stores["killed"]).returncode == -signal.SIGKILL
+    assert not (tmp_path / "report.html").exists()
+    before = (tmp_path / "fits-killed").stat().st_size
+    resumed, whole = killer("search", stores["killed"]), killer("nobody", stores["whole"])
+    found, expected = (json.loads(run.stdout.rpartition("FOUND ")[2]) for run in (resumed, whole))
+    assert found[:2] == expected[:2], resumed.stderr
+    assert (tmp_path / "fits-whole").stat().st_size == 30
+    # What was noted before the kill was not tried again; only the trials on the way then were.
+    assert (tmp_path / "fits-killed").stat().st_size < before + 30
+    above, below = trials_of(stores["killed"], found[2])
+    assert above.info.status == "FINISHED"
+    assert sorted(trial.place for _, trial in below) == list(range(10))
+    assert {run.info.status for run, _ in below} == {"FINISHED"}
+    same = {trial.place: (trial.parameters, trial.scores) for _, trial in trials_of(stores["whole"], expected[2])[1]}
+    assert {trial.place: (trial.parameters, trial.scores) for _, trial in below} == same
+
+
+def test_a_process_that_is_killed_ends_the_search_with_a_hint(killer, tmp_path):
+    done = killer("worker", f"sqlite:///{tmp_path}/worker.db")
+    assert "FAILED A process that tries parameters must end by itself; one was killed." in done.stdout, done.stderr
+    assert "the same step run again goes on from there" in done.stdout
+
+
+def test_every_trial_is_below_one_run(search, shoppers, store):
+    found = search(shoppers, trials=5)
+    above, below = trials_of(store, found.run_id)
+    assert above.info.status == "FINISHED"
+    assert above.data.params["sampler"] == "tpe"
+    assert above.data.metrics["roc_auc"] == found.score
+    assert json.loads(above.data.tags["hallmark.best_parameters"]) == found.parameters
+    assert sorted(run.info.run_name for run, _ in below) == ["trial 0", *(f"trial {place}" for place in range(1, 6))]
+    for run, trial in below:
+        assert run.data.metrics["roc_auc"] == pytest.approx(trial.score)
+        assert run.data.params == {name: str(value) for name, value in trial.parameters.items()}
+
+
+def test_the_run_that_the_platform_names_is_above(search, shoppers, store, monkeypatch):
+    client = MlflowClient(tracking_uri=store)
+    given = client.create_run(client.create_experiment("platform")).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", given)
+    above, _ = trials_of(store, search(shoppers).run_id)
+    assert above.data.tags["mlflow.parentRunId"] == given
+    assert client.get_run(given).info.status == "RUNNING"
+
+
+def test_failed_trials_are_told(search, shoppers, store):
+    space = {
+        "solver": {"type": "choice", "choices": ["lbfgs", "saga"]},
+        "l1_ratio": {"type": "choice", "choices": [0, 1]},
+    }
+    found = search(shoppers, search_space=space, trials=8, sampler="random")
+    _, below = trials_of(store, found.run_id)
+    failed = [(run, trial) for run, trial in below if trial.state == "failed"]
+    assert 0 < len(failed) == found.metrics["failed_trials"]
+    for run, trial in failed:
+        assert trial.parameters == {"solver": "lbfgs", "l1_ratio": 1}
+        assert run.info.status == "FAILED"
+        assert "failed with ValueError" in run.data.tags["hallmark.problem"]
+    assert "Failed trials" in found.report.read_text()
+
+
+def test_pruned_trials_are_told(search, shoppers, store):
+    space = {"learning_rate": {"type": "float", "low": 1e-5, "high": 0.3, "log": True}}
+    found = search(
+        shoppers,
+        search_space=space,
+        estimator=BOOSTING,
+        estimator_parameters={"max_iter": 5},
+        metric="log_loss",
+        pruner="median",
+        trials=16,
+        sampler="random",
+    )
+    _, below = trials_of(store, found.run_id)
+    pruned = [(run, trial) for run, trial in below if trial.state == "pruned"]
+    assert 0 < len(pruned) == found.metrics["pruned_trials"]
+    for run, trial in pruned:
+        assert run.info.status == "KILLED"
+        assert len(trial.scores) < 3
+    assert f"{len(pruned)} pruned" in found.report.read_text()
+
+
+def test_nothing_better_is_found(search, shoppers):
+    space = {"max_iter": {"type": "int", "low": 1, "high": 2}}
+    found = search(shoppers, search_space=space, metric="log_loss", estimator_parameters={"C": 0.5})
+    assert found.parameters == {"C": 0.5}
+    assert found.score == found.metrics["default_log_loss"]
+    assert "None of 4 trials did better" in found.report.read_text()
+
+
+def test_shards_propose_others_on_the_same_folds(search, shoppers):
+    first, second = search(shoppers), search(shoppers, shard=1)
+    assert first.metrics["default_roc_auc"] == second.metrics["default_roc_auc"]
+    assert first.parameters != second.parameters
+
+
+def test_nested_cross_validation_scores_what_it_has_not_seen(search, shoppers, store):
+    found = search(shoppers, outer_folds=3, trials=2)
+    _, below = trials_of(store, found.run_id)
+    assert sorted((trial.search, trial.place) for _, trial in below) == [
+        *((-1, outer) for outer in (1, 2, 3)),
+        *((number, place) for number in range(4) for place in range(3)),
+    ]
+    outer = [trial for _, trial in sorted(below, key=lambda pair: pair[1].place) if trial.search == -1]
+    expected = []
+    splits = StratifiedKFold(3, shuffle=True, random_state=1).split(shoppers, shoppers["bought"])
+    for trial, (trained, scored) in zip(outer, splits, strict=True):
+        rows = numpy.isin(numpy.arange(len(shoppers)), trained)
+        model, frame, label = model_on(
+            found.path,
+            trial.parameters,
+            ["household", "day"],
+            rows,
+            "bought",
+            "sklearn.linear_model.LogisticRegression",
+        )
+        expected.append(roc_auc_score(label[scored], model.predict_proba(frame.iloc[scored])[:, 1]))
+    assert [trial.score for trial in outer] == pytest.approx(expected)
+    assert found.metrics["nested_roc_auc"] == pytest.approx(numpy.mean(expected))
+    assert "Nested cross-validation" in found.report.read_text()
+
+
+@pytest.mark.parametrize("keys", [{"group_column": "household"}, {"time_column": "day"}])
+def test_groups_and_times(search, shoppers, keys):
+    assert 0.5 < search(shoppers, trials=1, outer_folds=2, **keys).score < 1
+
+
+def test_three_classes_and_numbers(search, shoppers):
+    shoppers["bought"] = pandas.cut(shoppers["noise"], 3, labels=["a", "b", "c"]).astype(str)
+    assert search(shoppers, folds=2).metrics["default_log_loss"] < 1.1
+    shoppers["bought"] = shoppers["noise"] * 3
+    space = {"alpha": {"type": "float", "low": 0.1, "high": 100, "log": True}}
+    found = search(shoppers, estimator="sklearn.linear_model.Ridge", search_space=space)
+    assert found.metrics["default_root_mean_squared_error"] < 1
+
+
+def test_a_choice_may_be_a_list(search, shoppers):
+    space = {"hidden_layer_sizes": {"type": "choice", "choices": [[2], [3, 2]]}}
+    found = search(
+        shoppers,
+        search_space=space,
+        estimator="sklearn.neural_network.MLPClassifier",
+        estimator_parameters={"max_iter": 5},
+        metric="log_loss",
+        trials=2,
+    )
+    assert found.parameters.get("hidden_layer_sizes") in ([2], [3, 2], None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"trials": 0}, "trials must be at least 1; got 0"),
+        ({"parallel_trials": 0}, "parallel_trials must be at least 1; got 0"),
+        ({"folds": 1}, "folds must be at least 2; got 1"),
+        ({"outer_folds": 1}, "outer_folds must be 0 or at least 2; got 1"),
+        ({"outer_folds": -2}, "outer_folds must be 0 or at least 2; got -2"),
+        ({"shard": -1}, "shard must be at least 0; got -1"),
+        ({"seed": 2**32}, r"seed must be at least 0 and below 2\*\*32"),
+        ({"sampler": "tpa"}, "sampler must be one of tpe, random; got 'tpa'.*\n.*'tpe'"),
+        ({"pruner": "medain"}, "pruner must be one of median, wilcoxon, none; got 'medain'.*\n.*'median'"),
+        ({"metric": "r2"}, "metric must be a metric of a binary task; got 'r2'"),
+        ({"target": "bougt"}, "target must be a column of the dataset; got 'bougt'"),
+        (
+            {"estimator": "sklearn.svm.LinearSVC"},
+            "metric must need no probabilities, for the estimator gives none; got 'roc_auc'",
+        ),
+        (
+            {"estimator_parameters": {"solver": "liblinear", "l1_ratio": 0.5}},
+            "The estimator must work as it is given, before its parameters are searched. .*failed with",
+        ),
+    ],
+)
+def test_a_bad_request(search, shoppers, options, message):
+    with pytest.raises(InputError, match=message):
+        search(shoppers, **options)
+
+
+def test_a_store_that_is_down(search, shoppers, tmp_path):
+    (tmp_path / "broken.db").write_text("no database, but long enough to be taken for one " * 20)
+    with pytest.raises(MissingInputError, match=r"The tracking store .* must answer"):
+        search(shoppers, store=f"sqlite:///{tmp_path}/broken.db")

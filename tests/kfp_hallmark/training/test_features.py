@@ -1,0 +1,17 @@
+import numpy
+import pandas
+import pytest
+from sklearn.dummy import DummyClassifier
+
+from kfp_hallmark.modeling import Column
+from kfp_hallmark.training.features import make_pipeline
+
+ENVIRONMENT = "ml"
+
+
+@pytest.mark.parametrize(("texts", "each"), [(1, 32), (8, 32), (9, 28), (19, 13), (128, 2), (130, 2)])
+def test_many_text_features_share_a_bounded_number_of_columns(texts, each):
+    frame = pandas.DataFrame({f"text {place}": [f"c{row % 90}" for row in range(300)] for place in range(texts)})
+    columns = [Column(name, "string") for name in frame]
+    pipeline = make_pipeline(DummyClassifier(), columns, frame).fit(frame, numpy.arange(300) % 2)
+    assert pipeline[:-1].transform(frame).shape[1] == texts * each
