@@ -33,7 +33,7 @@ def output(tmp_path):
 STEPS = {
     "split": lambda given, output, model: split(given, output, output, "label"),
     "train": lambda given, output, model: train(
-        given, output, output, "label", "sklearn.tree.DecisionTreeClassifier", {}, [], None, 0, "e", None
+        given, output, output, "label", "sklearn.tree.DecisionTreeClassifier", {}, [], None, {}, 0, "e", None
     ),
     "evaluate": lambda given, output, model: evaluate(
         model, given, output, output, output, output, "label", [], 1000, 0.95, 0
@@ -42,7 +42,20 @@ STEPS = {
         given, given, output, output, {"min_accuracy": 0.1}, None, "roc_auc", 0.01, 1000, 0.95, 0, None
     ),
     "fairness_gate": lambda given, output, model: judge_fairness(
-        given, given, output, output, ["a"], {"max_demographic_parity_difference": 1}, 1, True, 1000, 0.95, 0
+        given,
+        given,
+        output,
+        output,
+        ["a"],
+        {"max_demographic_parity_difference": 1},
+        1,
+        True,
+        1000,
+        0.95,
+        0,
+        None,
+        {},
+        None,
     ),
 }
 

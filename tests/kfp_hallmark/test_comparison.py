@@ -174,7 +174,7 @@ def test_the_advantage_of_an_undefined_metric_is_none():
 def test_blocks_do_not_change_an_advantage(monkeypatch):
     pair = counted_pair(np.random.default_rng(0), 300)
     whole = advantage(*pair, "f1")
-    monkeypatch.setattr(measures, "BLOCK", 1000)
+    monkeypatch.setattr("kfp_hallmark.measures.counting.BLOCK", 1000)
     assert advantage(*pair, "f1") == whole
 
 

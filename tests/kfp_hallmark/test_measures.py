@@ -331,7 +331,7 @@ def test_intervals_repeat_by_seed_and_differ_by_it():
 def test_blocks_do_not_change_an_interval(monkeypatch):
     label, score = noisy(0)
     whole = measures.bootstrap_intervals(binary(label, score), ["f1", "accuracy"])
-    monkeypatch.setattr(measures, "BLOCK", 1000)
+    monkeypatch.setattr("kfp_hallmark.measures.counting.BLOCK", 1000)
     assert measures.bootstrap_intervals(binary(label, score), ["f1", "accuracy"]) == whole
 
 

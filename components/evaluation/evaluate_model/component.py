@@ -20,6 +20,7 @@ def evaluate_model(
     seed: int = 0,
     costs: Dict = {},
     validation: Input[Dataset] = None,
+    found_slices: int = 0,
 ):
     """Measure a model on data it was not trained on, overall and by slice, with confidence intervals.
 
@@ -35,6 +36,8 @@ def evaluate_model(
             true_negative. Binary only. Default: costs are not measured.
         validation: Data, neither the dataset nor what the model was trained on, on which to choose the threshold that
             costs least; its cost is told of the dataset. The predictions keep the model's own threshold.
+        found_slices: How many of the worst slices of one or two columns to search on one half of the rows and tell of
+            the other. Default: none.
 
     Returns:
         predictions: One Parquet file: label, prediction and, for a classifier, score; rows as in the dataset; bound to
@@ -64,4 +67,5 @@ def evaluate_model(
         seed,
         costs,
         validation,
+        found_slices,
     )

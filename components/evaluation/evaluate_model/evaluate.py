@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from kfp_hallmark.components.evaluation.evaluate_model.costs import CostReport, Costs, report_costs
 from kfp_hallmark.components.evaluation.evaluate_model.page import evaluation_page
+from kfp_hallmark.components.evaluation.evaluate_model.search import find_slices
 from kfp_hallmark.components.evaluation.evaluate_model.slices import measure_slices
 from kfp_hallmark.contracts.artifacts import Artifact, Metrics, log_metrics, verified
 from kfp_hallmark.contracts.dataset import read_schema, require_column
@@ -22,6 +23,9 @@ from kfp_hallmark.measures import (
 )
 from kfp_hallmark.modeling import LoadedModel, load_model, predict
 from kfp_hallmark.reports import write_page
+
+MOST_FOUND = 50
+"""How many slices can be searched for."""
 
 
 class Classification(Artifact, Protocol):
@@ -48,6 +52,7 @@ def evaluate(
     seed: int,
     costs: Mapping[str, Any],
     validation: Artifact | None,
+    found_slices: int,
 ) -> None:
     """Measure a model on a dataset, and write predictions, metrics and report; see the component.
 
@@ -61,6 +66,8 @@ def evaluate(
     require_column(target, names, "target")
     for column in slices:
         require_column(column, names, "slices")
+    if not 0 <= found_slices <= MOST_FOUND:
+        raise InputError(f"found_slices must be from 0 to {MOST_FOUND}; got {found_slices}.")
     matrix = Costs.read(costs)
     if validation is not None and matrix is None:
         raise InputError("costs must be given together with validation; got none.", "They say what to choose by.")
@@ -75,8 +82,9 @@ def evaluate(
     values = measure(given)
     spans = bootstrap_intervals(given, list(values), bootstrap_samples, confidence, seed)
     measured = measure_slices(given, dataset.path, slices, bootstrap_samples, confidence, seed) if slices else []
+    search = find_slices(given, dataset.path, found_slices, confidence, seed) if found_slices else None
     confusion = None if given.task == REGRESSION else confusion_matrix(given)
-    document = evaluation_page(given, values, spans, measured, confusion, decided, confidence, seed)
+    document = evaluation_page(given, values, spans, measured, confusion, decided, search, confidence, seed)
 
     predictions.metadata |= {"digest": write_predictions(predictions.path, given), **given.subjects}
     write_page(report.path, document)

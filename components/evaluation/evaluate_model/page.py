@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from kfp_hallmark.components.evaluation.evaluate_model.costs import CostReport, Decided
+from kfp_hallmark.components.evaluation.evaluate_model.search import FoundSlice, Search
 from kfp_hallmark.components.evaluation.evaluate_model.slices import HEADLINES, Slice
 from kfp_hallmark.contracts.predictions import BINARY, REGRESSION, Predictions
 from kfp_hallmark.measures import Interval, calibration_curve, lift_table, roc_curve, wilson_interval
@@ -36,6 +37,7 @@ def evaluation_page(
     slices: Sequence[Slice],
     confusion: Confusion | None,
     decided: CostReport | None,
+    search: Search | None,
     confidence: float,
     seed: int,
 ) -> str:
@@ -48,12 +50,15 @@ def evaluation_page(
         slices: What was measured on each slice.
         confusion: Classes and counts; None for regression.
         decided: What was found out about costs, or None.
+        search: What came of searching slices, or None.
         confidence: Confidence level of the intervals.
         seed: Seed of the resampling.
     """
     parts = [_about(predictions), _metrics(values, spans, predictions.task, confidence)]
     if slices:
         parts.append(_slices(slices, predictions.task, confidence))
+    if search is not None:
+        parts.append(_found(search, predictions.task, confidence))
     if confusion is not None:
         parts.append(_confusion(confusion))
     if predictions.task == BINARY and predictions.score is not None:
@@ -128,6 +133,41 @@ def _slices(slices: Sequence[Slice], task: str, confidence: float) -> Markup:
         f"fewer than {SMALL} rows are marked: what is measured there says little."
     )
     return section("Slices", paragraph(note, note=True), table(head, rows), *charts)
+
+
+def _found(search: Search, task: str, confidence: float) -> Markup:
+    loss = "mean absolute error" if task == REGRESSION else "share of wrong predictions"
+    note = (
+        f"Of {number(search.searched)} slices of at least {SMALL} rows, by {number(search.columns)} columns one by one "
+        f"and {number(search.paired)} of them in pairs, these were the worst on one half of the rows by their {loss}. "
+        f"What is told of them was measured on the other half; with {confidence:.0%} confidence all intervals hold "
+        "together."
+    )
+    if not search.slices:
+        return section("Slices found", paragraph(note, note=True), "No slice of rows enough was worse than the rest.")
+    items = [
+        (f"{place}. {_name(each)}", each.loss - each.rest, each.interval, "fail" if each.confirmed else "")
+        for place, each in enumerate(search.slices, 1)
+    ]
+    chart = intervals(f"{loss} above that of the rest", items, limits=[0.0])
+    caption = f"By how much the {loss} exceeds that of all other rows; red where the whole interval does."
+    rows = [
+        [
+            f"{place}. {_name(each)}",
+            each.rows,
+            each.loss,
+            each.rest,
+            _span(each.interval),
+            "shown" if each.confirmed else "may be chance",
+        ]
+        for place, each in enumerate(search.slices, 1)
+    ]
+    head = ["Slice", "Rows", loss.capitalize(), "Of the rest", "Interval of the difference", "Worse"]
+    return section("Slices found", paragraph(note, note=True), figure(chart, caption), table(head, rows))
+
+
+def _name(found: FoundSlice) -> str:
+    return " and ".join(f"{column} {value}" for column, value in found.parts)
 
 
 def _confusion(confusion: Confusion) -> Markup:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from kfp_hallmark.components.evaluation.explain_model.cohorts import as_texts, cohorts_of, ordered_means
 from kfp_hallmark.components.evaluation.explain_model.page import Explained, explanation_page
 from kfp_hallmark.components.evaluation.explain_model.shapley import (
     PROBABILITY,
@@ -16,7 +18,7 @@ from kfp_hallmark.components.evaluation.explain_model.shapley import (
     require_sizes,
 )
 from kfp_hallmark.contracts.artifacts import Artifact, Metrics, log_metrics, verified
-from kfp_hallmark.contracts.dataset import read_table
+from kfp_hallmark.contracts.dataset import read_schema, read_table, require_column
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.documents import write_json
 from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION
@@ -50,6 +52,7 @@ def explain(
     max_rows: int,
     local_explanations: int,
     seed: int,
+    cohort_columns: Sequence[str] = (),
 ) -> None:
     """Explain a model on a dataset, and write importances and report; see the component.
 
@@ -63,7 +66,9 @@ def explain(
     columns = input_columns(loaded, verified(dataset, "dataset"), target)
     table = read_table(dataset.path, [column.name for column in columns])
     available = table.num_rows
-    table = table.take(_sample(available, max_rows, seed))
+    places = _sample(available, max_rows, seed)
+    table = table.take(places)
+    shared = _shared(dataset.path, cohort_columns, places)
     raw = predict_table(loaded, table, columns)
     frame = feature_frame(table, columns)
     label = None if loaded.metadata.get("task") else read_label(dataset.path, target)
@@ -76,8 +81,14 @@ def explain(
         unit = TARGET if meaning["task"] == REGRESSION else PROBABILITY
         attribution = explain_predictions(_function(loaded, meaning), frame, chosen, unit, seed)
     rows = len(attribution.values)
-    means = dict(zip(frame.columns, abs(attribution.values).mean(axis=0).tolist(), strict=True))
-    ordered = dict(sorted(means.items(), key=lambda item: (-item[1], item[0])))
+    ordered = ordered_means(attribution.values, list(frame.columns))
+    if meaning["task"] == MULTICLASS:
+        shared = {"predicted class": [str(meaning["classes"][place]) for place in chosen], **shared}
+    cohorts = [
+        cohort
+        for column, values in shared.items()
+        for cohort in cohorts_of(column, values[:rows], attribution.values, list(frame.columns))
+    ]
     explained = Explained(
         model=loaded.digest,
         dataset=artifact_digest(dataset.path),
@@ -86,6 +97,7 @@ def explain(
         attribution=attribution,
         output=_what(meaning, target),
         importances=ordered,
+        cohorts=cohorts,
         predicted=_words(outputs, chosen, meaning, target)[:rows],
         order=_explained_output(outputs, chosen)[:rows],
     )
@@ -100,6 +112,14 @@ def _sample(available: int, rows: int, seed: int) -> ndarray:
     import numpy
 
     return numpy.random.default_rng(seed).permutation(available)[:rows]
+
+
+def _shared(dataset: str, columns: Sequence[str], places: ndarray) -> dict[str, list[str]]:
+    """Return the values of the cohort columns in a sample, as text."""
+    for column in columns:
+        require_column(column, read_schema(dataset).names, "cohort_columns")
+    table = read_table(dataset, columns).take(places) if columns else None
+    return {} if table is None else {column: as_texts(table[column], column) for column in columns}
 
 
 def as_outputs(raw: ndarray, meaning: Mapping[str, Any]) -> ndarray:
@@ -170,6 +190,7 @@ def _document(explained: Explained) -> dict[str, Any]:
         "unit": attribution.unit,
         "rows": len(attribution.values),
         "importances": explained.importances,
+        "cohorts": [asdict(cohort) for cohort in explained.cohorts],
     }
 
 

@@ -7,8 +7,9 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.components.evaluation.explain_model.bands import describe, ranks
+from kfp_hallmark.components.evaluation.explain_model.cohorts import LEAST_ROWS, Cohort
 from kfp_hallmark.components.evaluation.explain_model.shapley import Attribution
-from kfp_hallmark.reports import Markup, bars, code, facts, figure, number, page, paragraph, points, section
+from kfp_hallmark.reports import Markup, bars, code, facts, figure, number, page, paragraph, points, section, table
 
 if TYPE_CHECKING:
     import pandas
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 SHOWN = 20
 """How many features the charts show."""
+
+LEADING = 4
+"""How many features of a cohort the report shows."""
 
 DOTS = 250
 """How many rows the chart of directions shows."""
@@ -36,6 +40,7 @@ class Explained:
         attribution: Their SHAP values.
         output: What the values are for: the positive class, the predicted class or the target.
         importances: Feature to mean absolute SHAP value, the greatest first.
+        cohorts: The importances by predicted class and by cohort.
         predicted: The model's output for each row, as words.
         order: By which to spread single explanations: the model's output, shape (rows,).
     """
@@ -47,6 +52,7 @@ class Explained:
     attribution: Attribution
     output: str
     importances: dict[str, float]
+    cohorts: list[Cohort]
     predicted: list[str]
     order: ndarray
 
@@ -56,6 +62,8 @@ def explanation_page(explained: Explained, local_explanations: int) -> str:
     top = list(explained.importances)[:SHOWN]
     lead = f"The predictions rest most on {', '.join(top[:3])}." if top else ""
     parts = [_about(explained), _importances(explained, top), _directions(explained, top)]
+    if explained.cohorts:
+        parts.append(_cohorts(explained))
     if local_explanations:
         parts.append(_singles(explained, local_explanations))
     return page("Explanation", *parts, lead=lead)
@@ -83,6 +91,35 @@ def _importances(explained: Explained, top: list[str]) -> Markup:
     rest = f" {more} less important features are not shown." if more else ""
     chart = bars(title, [(name, explained.importances[name]) for name in top])
     return section("Importances", figure(chart, f"{title}: how far a feature moves a prediction, on average.{rest}"))
+
+
+def _cohorts(explained: Explained) -> Markup:
+    """Return a table of the features that weigh most in each cohort, with their shares and those overall."""
+    overall = sum(explained.importances.values()) or 1.0
+    parts: list[Any] = [
+        paragraph(
+            "Which features the predictions of some of the rows rest on: the share of a feature in the sum of mean "
+            f"absolute SHAP values, and how it differs from the share overall, in percentage points. A cohort of fewer "
+            f"than {LEAST_ROWS} rows is not told.",
+            note=True,
+        )
+    ]
+    for column in dict.fromkeys(cohort.column for cohort in explained.cohorts):
+        rows = []
+        for cohort in explained.cohorts:
+            if cohort.column == column:
+                total = sum(cohort.importances.values()) or 1.0
+                most = [
+                    _weight(name, value / total, explained.importances[name] / overall)
+                    for name, value in list(cohort.importances.items())[:LEADING]
+                ]
+                rows.append([code(cohort.value), cohort.rows, Markup(", ".join(most))])
+        parts.append(table([column, "Rows", "Rests most on"], rows))
+    return section("By cohort", *parts)
+
+
+def _weight(name: str, share: float, overall: float) -> Markup:
+    return Markup(f'{escape(name)} {share:.0%} <span class="note">({round(100 * (share - overall)):+d})</span>')
 
 
 def _directions(explained: Explained, top: list[str]) -> Markup:

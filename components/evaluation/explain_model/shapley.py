@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kfp_hallmark.components.evaluation.explain_model.trees import tree_values
 from kfp_hallmark.errors import InputError
 
 if TYPE_CHECKING:
@@ -239,10 +240,18 @@ def _explain_trees(estimator: Any, matrix: ndarray) -> tuple[str, str, ndarray, 
     name = type(estimator).__name__
     if name == "GradientBoostingClassifier" and len(estimator.classes_) > 2:
         return None
+    if getattr(estimator, "is_categorical_", None) is not None:
+        # SHAP takes a test of a set of categories for one of a number.
+        return None
     with _without_plots():
         import shap
     explainer = shap.TreeExplainer(estimator)
-    values = numpy.asarray(explainer.shap_values(matrix))
+    # SHAP leaves the trees of other packages to these, whose own values are in single precision.
+    values = tree_values(explainer.model, matrix) if type(estimator).__module__.startswith("sklearn") else None
+    if values is None:
+        values = numpy.asarray(explainer.shap_values(matrix))
+    elif values.shape[2] == 1:
+        values = values[:, :, 0]
     unit = TARGET if classes is None else PROBABILITY if name.startswith(FORESTS) else LOG_ODDS
     return "the structure of the trees, exactly", unit, values, numpy.atleast_1d(explainer.expected_value)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kfp_hallmark.components.evaluation.fairness_gate.quantities import Ends, Estimate
 from kfp_hallmark.components.evaluation.fairness_gate.registry import (
@@ -122,7 +123,14 @@ def _champion_section(checks: Sequence[Check]) -> Markup:
         "By how much each disparity is greater than the champion's on the same rows. A check passes when its whole "
         "interval keeps the limit, fails when its whole interval breaks it, and is inconclusive in between."
     )
-    return section("Against the champion", words, check_table(checks))
+    spoken = [
+        replace(
+            check,
+            scope={key: value.replace("_", " ") if key == "measure" else value for key, value in check.scope.items()},
+        )
+        for check in checks
+    ]
+    return section("Against the champion", words, check_table(spoken))
 
 
 def _small_section(checks: Sequence[Check]) -> Markup:

@@ -15,6 +15,7 @@ def train_model(
     estimator_parameters: Dict = {},
     excluded_columns: List[str] = [],
     positive_class: Optional[str] = None,
+    mitigation: Dict = {},
     seed: int = 0,
     experiment: str = "hallmark",
     tracking_uri: Optional[str] = None,
@@ -30,6 +31,9 @@ def train_model(
         estimator_parameters: Arguments of the estimator.
         excluded_columns: Columns that are not features: identifiers, sensitive features that must not be used.
         positive_class: The class that a score is the probability of. Default: the greater of two.
+        mitigation: How a binary classifier is made to treat groups alike, by Fairlearn, such as {"method":
+            "exponentiated_gradient", "constraint": "equalized_odds", "sensitive_features": ["SEX"]}; docs/mitigation.md
+            has all. Default: not at all.
         seed: Seed of everything random.
         experiment: MLflow experiment.
         tracking_uri: MLflow tracking server or store. Default: MLFLOW_TRACKING_URI.
@@ -56,6 +60,7 @@ def train_model(
         estimator_parameters,
         excluded_columns,
         positive_class,
+        mitigation,
         seed,
         experiment,
         tracking_uri,

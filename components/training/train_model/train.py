@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kfp_hallmark.components.training.train_model.mitigation import Mitigated, read_groups, read_mitigation
 from kfp_hallmark.contracts.artifacts import Artifact, Metrics, log_metrics, verified
 from kfp_hallmark.contracts.dataset import dataset_lineage
 from kfp_hallmark.contracts.digest import artifact_digest
@@ -31,6 +32,7 @@ def train(
     estimator_parameters: Mapping[str, Any],
     excluded_columns: Sequence[str],
     positive_class: str | None,
+    mitigation: Mapping[str, Any],
     seed: int,
     experiment: str,
     tracking_uri: str | None,
@@ -49,6 +51,7 @@ def train(
     """
     if not 0 <= seed < 2**32:
         raise InputError(f"seed must be at least 0 and below 2**32; got {seed}.")
+    wanted = read_mitigation(mitigation)
     made = make_estimator(estimator, estimator_parameters, seed)
     columns = choose_columns(verified(dataset, "dataset"), target, excluded_columns)
     label = read_label(dataset.path, target)
@@ -64,9 +67,16 @@ def train(
         "excluded_columns": sorted(excluded_columns),
         "positive_class": positive_class,
     }
+    if wanted is not None:
+        configuration["mitigation"] = dict(mitigation)
     plan = Experiment(lineage[0], configuration, seed)
+    if wanted is None:
+        unfitted = make_pipeline(accept_labels(made, meaning), columns, frame)
+    else:
+        groups = read_groups(dataset.path, wanted.sensitive_features)
+        unfitted = Mitigated(make_pipeline(made, columns, frame), wanted, groups, meaning)
     started = time.time()
-    pipeline = fit(make_pipeline(accept_labels(made, meaning), columns, frame), frame, label, estimator)
+    pipeline = fit(unfitted, frame, label, estimator)
     values = {"training_seconds": time.time() - started, "rows": len(frame), "features": len(columns)}
 
     method = "predict_proba" if meaning["task"] != REGRESSION and hasattr(pipeline, "predict_proba") else "predict"

@@ -91,7 +91,11 @@ def cost_run(tmp_path):
         paths = {name: str(tmp_path / name) for name in ("predictions", "metrics", "classification", "report")}
         metrics = dsl.Metrics(uri=paths["metrics"])
         settings = {"target": "bought", "slices": [], "bootstrap_samples": 200, "confidence": 0.95, "seed": 0}
-        settings |= {"costs": {"false_positive": 1, "false_negative": 5}, "validation": None} | options
+        settings |= {
+            "costs": {"false_positive": 1, "false_negative": 5},
+            "validation": None,
+            "found_slices": 0,
+        } | options
         evaluate(
             dsl.Model(uri=str(model)),
             dsl.Dataset(uri=str(data)),

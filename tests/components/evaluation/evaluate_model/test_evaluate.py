@@ -30,7 +30,7 @@ def run(tmp_path):
         )
         given = dsl.Model(uri=str(model), metadata={"digest": digest} if digest else {})
         settings = {"target": "bought", "slices": [], "bootstrap_samples": 200, "confidence": 0.95, "seed": 0}
-        settings |= {"costs": {}, "validation": None} | options
+        settings |= {"costs": {}, "validation": None, "found_slices": 0} | options
         evaluate(given, dsl.Dataset(uri=str(data)), *vars(output).values(), **settings)
         output.html = (tmp_path / "report.html").read_text()
         return output
@@ -219,3 +219,19 @@ def test_a_changed_model(run, model_folder, customers):
 def test_settings_out_of_range(run, model_folder, customers, name, value):
     with pytest.raises(InputError, match=f"{name} must be"):
         run(*model_folder(customers, LogisticRegression()), **{name: value})
+
+
+def test_slices_are_searched_where_asked(run, model_folder, customers):
+    customers["home town"] = numpy.repeat(["Bonn", "<b>Ulm"], 200)
+    customers.loc[200:, "bought"] = numpy.where(numpy.arange(200) % 2, "yes", "no")
+    model, data = model_folder(pandas.concat([customers] * 3), LogisticRegression())
+    html = run(model, data, found_slices=3).html
+    assert "<h2>Slices found</h2>" in html
+    assert "home town &lt;b&gt;Ulm" in html
+    assert "<td>shown</td>" in html
+
+
+@pytest.mark.parametrize("count", [-1, 51])
+def test_a_number_of_slices_out_of_range(run, model_folder, customers, count):
+    with pytest.raises(InputError, match=rf"found_slices must be from 0 to 50; got {count}\."):
+        run(*model_folder(customers, LogisticRegression()), found_slices=count)

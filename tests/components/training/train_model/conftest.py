@@ -47,6 +47,7 @@ def run(tmp_path, store):
             "estimator_parameters": {},
             "excluded_columns": [],
             "positive_class": None,
+            "mitigation": {},
             "seed": 0,
             "experiment": "tests",
             "tracking_uri": store,

@@ -1,0 +1,85 @@
+"""Tell importances by predicted class and by the values of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kfp_hallmark.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow
+    from numpy import ndarray
+
+LEAST_ROWS = 20
+"""The fewest rows of a cohort that is told: fewer say little, and too much of single records."""
+
+MAX_COHORTS = 100
+"""A column with more values than this does not name cohorts."""
+
+MISSING = "(missing)"
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Some of the explained rows.
+
+    Attributes:
+        column: What they share: a column, or `predicted class`.
+        value: Its value, as text.
+        rows: The number of rows.
+        importances: Feature to mean absolute SHAP value, the greatest first.
+    """
+
+    column: str
+    value: str
+    rows: int
+    importances: dict[str, float]
+
+
+def ordered_means(values: ndarray, names: Sequence[str]) -> dict[str, float]:
+    """Return the mean absolute value of each feature, the greatest first, equal ones by name."""
+    means = dict(zip(names, abs(values).mean(axis=0).tolist(), strict=True))
+    return dict(sorted(means.items(), key=lambda item: (-item[1], item[0])))
+
+
+def cohorts_of(column: str, shared: Sequence[str], values: ndarray, names: Sequence[str]) -> list[Cohort]:
+    """Return the cohorts that are large enough, in the order of their values.
+
+    Args:
+        column: What the rows of a cohort share.
+        shared: Its value in each row, as text.
+        values: SHAP values, shape (rows, features).
+        names: The features.
+    """
+    import numpy
+
+    places = numpy.array(shared, dtype=object)
+    found = []
+    for value in sorted(set(shared)):
+        rows = numpy.flatnonzero(places == value)
+        if len(rows) >= LEAST_ROWS:
+            found.append(Cohort(column, value, len(rows), ordered_means(values[rows], names)))
+    return found
+
+
+def as_texts(column: pyarrow.ChunkedArray, name: str) -> list[str]:
+    """Return a column's values as text.
+
+    Raises:
+        InputError: If there are more than name cohorts.
+    """
+    texts = [_text(value) for value in column.to_pylist()]
+    if len(set(texts)) > MAX_COHORTS:
+        raise InputError(
+            f"The cohort column {name!r} must have at most {MAX_COHORTS} values; got {len(set(texts)):,}.",
+            "Bin it into a few cohorts, in a column of its own.",
+        )
+    return texts
+
+
+def _text(value: Any) -> str:
+    if value is None or value != value:
+        return MISSING
+    return f"{value:g}" if isinstance(value, float) else str(value)

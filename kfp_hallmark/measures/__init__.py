@@ -1,0 +1,90 @@
+"""How good a model is: metrics of its predictions, their confidence intervals, and the comparison of two models.
+
+Metrics have the names and the values that scikit-learn gives them; where scikit-learn falls back to a number (precision
+without a predicted positive) the value here is None. It has no name for two: specificity is the recall of the negative
+class; the expected calibration error is the mean distance of mean outcome and mean score in 10 bins of equally many
+rows. NumPy alone is used: importing scikit-learn costs seconds.
+
+Two kinds of metric, two kinds of interval:
+
+- **Functions of the confusion counts** (accuracy, balanced accuracy, precision, recall, F1): the percentile bootstrap.
+  Resampling rows changes only the counts, so the counts are drawn from the multinomial distribution, which is the same
+  at a cost that does not grow with the rows. One pseudo-row a true class, spread evenly over the predictions, keeps
+  the interval from shrinking to a point when no error was seen.
+- **Everything else** (areas under curves, losses, errors, R²): the normal interval from each row's influence on the
+  metric (the infinitesimal jackknife), on the logit scale for what lies between 0 and 1, the log scale for what is
+  positive. For ROC AUC this is DeLong's variance, which comes out too small when a class has few rows; below
+  `SMALL_CLASS` of them, Hanley and McNeil's stands in where it is greater. For a mean it is the textbook standard
+  error. Fewer than `LEAST_ROWS`, of each class for what ranks rows, give no interval: it would be too short.
+
+Two models on the same rows are compared in pairs by the same means; see `kfp_hallmark.comparison`.
+
+Sources: E. DeLong, D. DeLong, D. Clarke-Pearson, Biometrics 44 (1988); J. Hanley, B. McNeil, Radiology 143 (1982);
+B. Efron, The Jackknife, the Bootstrap and Other Resampling Plans, SIAM (1982), chapter 6; N. Obuchowski, M. Lieber,
+Academic Radiology 9 (2002), on the area 1.
+"""
+
+from kfp_hallmark.measures.counting import joint_counts, resample, select
+from kfp_hallmark.measures.curves import Lift, calibration_curve, confusion_matrix, lift_table, roc_curve
+from kfp_hallmark.measures.estimates import bootstrap_intervals, standard_error
+from kfp_hallmark.measures.intervals import (
+    Interval,
+    judge_interval,
+    normal_quantile,
+    percentile_interval,
+    quantile_interval,
+    require_resampling,
+    wilson_interval,
+)
+from kfp_hallmark.measures.registry import (
+    CALIBRATION_BINS,
+    IDENTITY,
+    LEAST_ROWS,
+    LOG,
+    LOGIT,
+    METRICS,
+    SMALL_CLASS,
+    Metric,
+    enough_rows,
+    influences_of,
+    measure,
+    metrics_for,
+    require_metric,
+    threshold_counts,
+    value_of,
+)
+
+__all__ = [
+    "CALIBRATION_BINS",
+    "IDENTITY",
+    "LEAST_ROWS",
+    "LOG",
+    "LOGIT",
+    "METRICS",
+    "SMALL_CLASS",
+    "Interval",
+    "Lift",
+    "Metric",
+    "bootstrap_intervals",
+    "calibration_curve",
+    "confusion_matrix",
+    "enough_rows",
+    "influences_of",
+    "joint_counts",
+    "judge_interval",
+    "lift_table",
+    "measure",
+    "metrics_for",
+    "normal_quantile",
+    "percentile_interval",
+    "quantile_interval",
+    "require_metric",
+    "require_resampling",
+    "resample",
+    "roc_curve",
+    "select",
+    "standard_error",
+    "threshold_counts",
+    "value_of",
+    "wilson_interval",
+]

@@ -1,0 +1,106 @@
+"""Confidence intervals of metrics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from kfp_hallmark.contracts.predictions import Predictions
+from kfp_hallmark.measures.counting import confusion_counts, resample, select
+from kfp_hallmark.measures.intervals import (
+    Interval,
+    normal_quantile,
+    percentile_interval,
+    require_resampling,
+    wilson_interval,
+)
+from kfp_hallmark.measures.registry import LOG, LOGIT, Metric, enough_rows, influences_of, require_metric, value_of
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+
+def bootstrap_intervals(
+    predictions: Predictions,
+    names: Sequence[str],
+    samples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    rows: ndarray | None = None,
+) -> dict[str, Interval | None]:
+    """Return a confidence interval for each metric; the module says which kind each metric has.
+
+    Args:
+        predictions: What a model said.
+        names: The metrics.
+        samples: Number of resamples behind an interval that rests on counts.
+        confidence: Confidence level, between 0 and 1.
+        seed: Seed of the resampling.
+        rows: The rows to measure, as a mask or as positions; None measures all.
+
+    Returns:
+        Metric to interval, low then high; None where the metric is undefined or has too few rows for an interval.
+
+    Raises:
+        InputError: If a metric is unknown, or the number of samples or the confidence cannot be used.
+    """
+    require_resampling(samples, confidence)
+    predictions = select(predictions, rows)
+    metrics = [require_metric(name, predictions.task) for name in names]
+    found = {
+        metric.name: _normal_interval(metric, predictions, confidence) for metric in metrics if metric.of_counts is None
+    }
+    counted = [metric for metric in metrics if metric.of_counts and value_of(metric, predictions) is not None]
+    if counted:
+        statistics = [metric.of_counts for metric in counted if metric.of_counts]
+        resampled = resample(confusion_counts(predictions), statistics, samples, seed)
+        found |= {
+            metric.name: percentile_interval(values, confidence)
+            for metric, values in zip(counted, resampled, strict=True)
+        }
+    return {name: found.get(name) for name in names}
+
+
+def standard_error(predictions: Predictions, name: str, rows: ndarray | None = None) -> tuple[float, float] | None:
+    """Return a metric that rests on influences, and its standard error.
+
+    Args:
+        predictions: What a model said.
+        name: The metric.
+        rows: The rows to measure, as a mask or as positions; None measures all.
+
+    Returns:
+        The value and its standard error; None where the metric is undefined or has too few rows for an interval.
+
+    Raises:
+        InputError: If the metric is unknown.
+    """
+    return _standard_error(require_metric(name, predictions.task), select(predictions, rows))
+
+
+def _normal_interval(metric: Metric, predictions: Predictions, confidence: float) -> Interval | None:
+    found = _standard_error(metric, predictions)
+    if found is None:
+        return None
+    value, reach = found[0], normal_quantile(confidence) * found[1]
+    if metric.scale == LOGIT and not 0 < value < 1:
+        fewest = min(confusion_counts(predictions).sum(axis=1))
+        return wilson_interval(round(value) * fewest, fewest, confidence)
+    if metric.scale == LOGIT:
+        centre, reach = math.log(value / (1 - value)), reach / (value * (1 - value))
+        return 1 / (1 + math.exp(reach - centre)), 1 / (1 + math.exp(-reach - centre))
+    if metric.scale == LOG and value > 0:
+        return value * math.exp(-reach / value), value * math.exp(reach / value)
+    bias = metric.bias(predictions) if metric.bias is not None else 0.0
+    return (max(0.0, value - bias - reach) if bias else value - reach), value + reach
+
+
+def _standard_error(metric: Metric, predictions: Predictions) -> tuple[float, float] | None:
+    found = influences_of(metric, predictions)
+    if found is None or not enough_rows(metric, predictions):
+        return None
+    value, variance = found[0], float((found[1] ** 2).sum())
+    if metric.least_variance is not None:
+        variance = max(variance, metric.least_variance(value, confusion_counts(predictions).sum(axis=1)))
+    return value, variance**0.5
