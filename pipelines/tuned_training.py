@@ -24,7 +24,6 @@ def tuned_training(
     excluded_columns: List[str] = [],
     positive_class: Optional[str] = None,
     test_fraction: float = 0.3,
-    key_column: Optional[str] = None,
     group_column: Optional[str] = None,
     time_column: Optional[str] = None,
     slices: List[str] = [],
@@ -53,7 +52,6 @@ def tuned_training(
         excluded_columns: Columns that are not features.
         positive_class: The class that a score is the probability of. Default: the greater of two.
         test_fraction: Share of the rows for the test, above 0 and below 1.
-        key_column: Column that identifies a row, whose hash decides the split. Default: all columns.
         group_column: Column whose rows with the same value stay on one side of the split and in one fold.
         time_column: Column by which the latest rows are the test, and each fold is scored by earlier rows.
         slices: Columns by whose values to evaluate separately.
@@ -66,7 +64,6 @@ def tuned_training(
         dataset=load.outputs["dataset"],
         target=target,
         test_fraction=test_fraction,
-        key_column=key_column,
         group_column=group_column,
         time_column=time_column,
         seed=seed,

@@ -27,7 +27,7 @@ def test_every_shard_searches_and_the_best_is_trained(tuned):
     }
     assert len({outputs["metrics"]["metadata"]["default_roc_auc"] for outputs in shards}) == 1
     assert best["score"] > best["metrics"]["metadata"]["default_roc_auc"]
-    assert tuned.step("evaluate_model")["outputs"]["metrics"]["metadata"]["roc_auc"] > 0.89
+    assert tuned.step("evaluate_model")["outputs"]["metrics"]["metadata"]["roc_auc"] > 0.88
 
 
 def test_the_model_has_the_chosen_parameters(tuned):

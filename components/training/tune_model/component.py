@@ -55,7 +55,7 @@ def tune_model(
         folds: How many folds are scored, at least 2.
         outer_folds: Folds of a nested cross-validation, which tells what the whole search comes to on rows that it has
             not seen, and takes as many more searches; 0 is none.
-        group_column: Column whose rows with the same value stay in one fold.
+        group_column: Column whose rows with the same value stay in one fold. Default: equal rows do.
         time_column: Column of dates or numbers; each fold is scored by what was trained on earlier rows.
         shard: Number of this search among several with the same seed: other proposals on the same folds.
         seed: Seed of everything random.

@@ -18,11 +18,13 @@ class Keys:
     """What holds rows together or puts them in order.
 
     Attributes:
+        rows: What is the same number for equal rows, shape (rows,); None when every row is another.
         groups: Each row's group as a whole number, shape (rows,); None when there are no groups.
         times: Each row's time as a number, shape (rows,); None when rows have no order. With groups, that of the
             group's latest row.
     """
 
+    rows: ndarray | None = None
     groups: ndarray | None = None
     times: ndarray | None = None
 
@@ -69,7 +71,15 @@ def read_keys(path: str, group_column: str | None, time_column: str | None) -> K
         latest = numpy.full(groups.max() + 1, times.min())
         numpy.maximum.at(latest, groups, times)
         times = latest[groups]
-    return Keys(groups, times)
+    rows = _rows(path) if groups is None and times is None else None
+    return Keys(rows, groups, times)
+
+
+def _rows(path: str) -> ndarray:
+    """Return a hash of each row, all columns of it: `split_dataset` keeps equal rows together by one too."""
+    import pandas
+
+    return pandas.util.hash_pandas_object(read_table(path).to_pandas(), index=False).to_numpy()
 
 
 def _groups(path: str, column: str) -> ndarray:
@@ -102,7 +112,8 @@ def _require_present(role: str, column: str, missing: int, rows: int) -> None:
 def make_folds(count: int, label: ndarray, keys: Keys, task: str, seed: int, rows: ndarray | None = None) -> Folds:
     """Return folds of some rows.
 
-    Rows of a group stay together. With times, blocks follow one another, equal times in one block, and each is scored
+    Rows of a group stay together, and without groups equal rows, as on the sides of the split: a row that is trained on
+    would be scored too. With times, blocks follow one another, equal times in one block, and each is scored
     by what was trained on those before it. Otherwise classes are spread evenly over the folds.
 
     Args:
@@ -124,8 +135,12 @@ def make_folds(count: int, label: ndarray, keys: Keys, task: str, seed: int, row
     if keys.times is not None:
         block[rows] = _blocks_of_time(count + 1, keys.times[rows])
     else:
-        groups = None if keys.groups is None else keys.groups[rows]
-        block[rows] = _random_blocks(count, label[rows], groups, task, seed)
+        classes = numpy.zeros(len(label)) if task == REGRESSION else label
+        if keys.groups is not None:
+            block[rows] = _blocks_of_groups(count, classes[rows], keys.groups[rows], seed)
+        else:
+            same = numpy.arange(len(label)) if keys.rows is None else keys.rows
+            block[rows] = _blocks_of_rows(count, classes[rows], same[rows], seed)
     folds = Folds(block, expanding)
     if task != REGRESSION:
         _require_classes(folds, label, len(numpy.unique(label)))
@@ -145,27 +160,37 @@ def _blocks_of_time(count: int, times: ndarray) -> ndarray:
     return block
 
 
-def _random_blocks(count: int, label: ndarray, groups: ndarray | None, task: str, seed: int) -> ndarray:
+def _blocks_of_groups(count: int, classes: ndarray, groups: ndarray, seed: int) -> ndarray:
     import numpy
-    from sklearn import model_selection
+    from sklearn.model_selection import StratifiedGroupKFold
 
-    units = len(label) if groups is None else len(numpy.unique(groups))
-    if units < count:
-        what = "rows" if groups is None else "groups"
-        raise InputError(f"folds must be at most the number of {what}; got {count} for {units}.")
-    splitters = {
-        (True, False): model_selection.KFold,
-        (True, True): model_selection.GroupKFold,
-        (False, False): model_selection.StratifiedKFold,
-        (False, True): model_selection.StratifiedGroupKFold,
-    }
-    splitter = splitters[task == REGRESSION, groups is not None](count, shuffle=True, random_state=seed)
-    least = numpy.unique(label, return_counts=True)[1].min()
-    if task != REGRESSION and least < count:
-        raise InputError(f"folds must be at most the rows of the rarest class; got {count} for {least:,}.")
-    block = numpy.empty(len(label), dtype=numpy.int16)
-    for number, (_, scored) in enumerate(splitter.split(numpy.zeros(len(label)), label, groups)):
+    least = numpy.unique(classes, return_counts=True)[1].min()
+    for what, most in (("groups", len(numpy.unique(groups))), ("rows of the rarest class", least)):
+        if most < count:
+            raise InputError(f"folds must be at most the number of {what}; got {count} for {most:,}.")
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    block = numpy.empty(len(classes), dtype=numpy.int16)
+    for number, (_, scored) in enumerate(splitter.split(numpy.zeros(len(classes)), classes, groups)):
         block[scored] = number
+    return block
+
+
+def _blocks_of_rows(count: int, classes: ndarray, rows: ndarray, seed: int) -> ndarray:
+    """Return the block of each row: the different rows of each class are dealt out in random order."""
+    import numpy
+
+    generator, dealt = numpy.random.default_rng(seed), 0
+    block = numpy.empty(len(classes), dtype=numpy.int16)
+    for value in numpy.unique(classes):
+        of_class = numpy.flatnonzero(classes == value)
+        different, place = numpy.unique(rows[of_class], return_inverse=True)
+        if len(different) < count:
+            raise InputError(
+                "folds must be at most the number of different rows of the rarest class; "
+                f"got {count} for {len(different):,}."
+            )
+        block[of_class] = (generator.permutation(len(different))[place] + dealt) % count
+        dealt += len(different)
     return block
 
 

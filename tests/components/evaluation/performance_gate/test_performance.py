@@ -196,3 +196,11 @@ def test_the_gates_import_nothing_heavy():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_an_inverted_label_fails(performance):
+    label, score = scored()
+    found = performance(1 - label, score, {"min_roc_auc": 0.6, "min_matthews_corrcoef": 0.1})
+    area, correlation = found.verdict.checks
+    assert (area.status, correlation.status) == (Status.FAIL, Status.FAIL)
+    assert area.interval[1] < 0.5 and correlation.interval[1] < 0

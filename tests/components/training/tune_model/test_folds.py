@@ -1,7 +1,6 @@
 import numpy
 import pandas
 import pytest
-from sklearn.model_selection import StratifiedKFold
 
 from kfp_hallmark.components.training.tune_model.folds import Keys, make_folds, read_keys
 from kfp_hallmark.errors import InputError
@@ -9,20 +8,33 @@ from kfp_hallmark.errors import InputError
 LABEL = numpy.arange(90) % 3
 
 
-def test_random_folds_are_those_of_scikit_learn():
-    folds = make_folds(4, LABEL, Keys(), "multiclass", 5)
+def test_equal_rows_stay_together_and_classes_are_spread():
+    label = numpy.arange(300) % 3
+    rows = label + 3 * numpy.random.default_rng(0).integers(0, 40, 300)
+    folds = make_folds(4, label, Keys(rows), "multiclass", 5)
     assert folds.numbers == (0, 1, 2, 3)
-    expected = StratifiedKFold(4, shuffle=True, random_state=5).split(LABEL, LABEL)
-    for number, (trained, scored) in enumerate(expected):
-        ours = folds.sides(number)
-        assert (numpy.flatnonzero(ours[0]) == trained).all()
-        assert (numpy.flatnonzero(ours[1]) == scored).all()
+    counts = numpy.zeros((4, 3), dtype=int)
+    for number in folds.numbers:
+        trained, scored = folds.sides(number)
+        assert (trained == ~scored).all()
+        assert not set(rows[trained]) & set(rows[scored])
+        counts[number] = numpy.bincount(numpy.unique(rows[scored]) % 3, minlength=3)
+    assert (numpy.ptp(counts, axis=0) <= 1).all()
+    again, other = (make_folds(4, label, Keys(rows), "multiclass", seed).block for seed in (5, 6))
+    assert (again == folds.block).all()
+    assert (other != folds.block).any()
+
+
+def test_rows_are_equal_in_all_columns(write):
+    same = read_keys(write(a=[1, 1, 2, 1], b=["x", "x", "x", None]), None, None).rows
+    assert same[0] == same[1]
+    assert len(set(same.tolist())) == 3
 
 
 @pytest.mark.parametrize("task", ["multiclass", "regression"])
 def test_groups_stay_together(task):
     groups = numpy.random.default_rng(0).integers(0, 20, 90)
-    folds = make_folds(3, LABEL, Keys(groups), task, 0)
+    folds = make_folds(3, LABEL, Keys(groups=groups), task, 0)
     for number in folds.numbers:
         trained, scored = folds.sides(number)
         assert not set(groups[trained]) & set(groups[scored])
@@ -86,9 +98,9 @@ def test_a_bad_key(write, columns, group, time, message):
 @pytest.mark.parametrize(
     ("count", "label", "keys", "task", "message"),
     [
-        (31, LABEL, Keys(), "multiclass", "folds must be at most the rows of the rarest class; got 31 for 30"),
-        (91, LABEL, Keys(), "regression", "folds must be at most the number of rows; got 91 for 90"),
-        (3, LABEL, Keys(LABEL // 2), "multiclass", "folds must be at most the number of groups; got 3 for 2"),
+        (31, LABEL, Keys(), "multiclass", "number of different rows of the rarest class; got 31 for 30"),
+        (91, LABEL, Keys(), "regression", "number of different rows of the rarest class; got 91 for 90"),
+        (3, LABEL, Keys(groups=LABEL // 2), "multiclass", "folds must be at most the number of groups; got 3 for 2"),
         (3, LABEL, Keys(times=LABEL), "multiclass", "enough different times for 4 blocks; it gives 3"),
         (
             2,

@@ -11,8 +11,8 @@ import pandas
 import pytest
 from mlflow.tracking import MlflowClient
 from sklearn.metrics import log_loss, roc_auc_score
-from sklearn.model_selection import StratifiedKFold
 
+from kfp_hallmark.components.training.tune_model.folds import make_folds, read_keys
 from kfp_hallmark.components.training.tune_model.trial import Trial
 from kfp_hallmark.errors import InputError, MissingInputError
 from kfp_hallmark.tracking import runs_with_tag
@@ -61,6 +61,13 @@ def trials_of(store, run_id):
     return above, [(run, Trial.from_text(run.data.tags["hallmark.trial"])) for run in runs]
 
 
+def sides(path, count, seed):
+    """Return the rows that are trained on and scored, for each fold."""
+    label = pandas.read_parquet(path)["bought"].to_numpy()
+    folds = make_folds(count, label, read_keys(str(path), None, None), "binary", seed)
+    return [folds.sides(number) for number in folds.numbers]
+
+
 def model_on(path, parameters, excluded, rows=None, target="employed", estimator=BOOSTING):
     columns = choose_columns(path, target, excluded)
     frame = read_features(path, columns)
@@ -102,8 +109,7 @@ def test_the_scores_are_those_of_scikit_learn(search, shoppers, store):
     _, below = trials_of(store, found.run_id)
     for _, trial in below:
         expected = []
-        for trained, scored in StratifiedKFold(4, shuffle=True, random_state=3).split(shoppers, shoppers["bought"]):
-            rows = numpy.isin(numpy.arange(len(shoppers)), trained)
+        for rows, scored in sides(found.path, 4, 3):
             model, frame, label = model_on(
                 found.path,
                 trial.parameters,
@@ -112,7 +118,7 @@ def test_the_scores_are_those_of_scikit_learn(search, shoppers, store):
                 "bought",
                 "sklearn.linear_model.LogisticRegression",
             )
-            expected.append(log_loss(label[scored], model.predict_proba(frame.iloc[scored])[:, 1]))
+            expected.append(log_loss(label[scored], model.predict_proba(frame[scored])[:, 1]))
         assert trial.scores == pytest.approx(expected)
     assert found.score == min(trial.score for _, trial in below)
 
@@ -249,9 +255,7 @@ def test_nested_cross_validation_scores_what_it_has_not_seen(search, shoppers, s
     ]
     outer = [trial for _, trial in sorted(below, key=lambda pair: pair[1].place) if trial.search == -1]
     expected = []
-    splits = StratifiedKFold(3, shuffle=True, random_state=1).split(shoppers, shoppers["bought"])
-    for trial, (trained, scored) in zip(outer, splits, strict=True):
-        rows = numpy.isin(numpy.arange(len(shoppers)), trained)
+    for trial, (rows, scored) in zip(outer, sides(found.path, 3, 1), strict=True):
         model, frame, label = model_on(
             found.path,
             trial.parameters,
@@ -260,7 +264,7 @@ def test_nested_cross_validation_scores_what_it_has_not_seen(search, shoppers, s
             "bought",
             "sklearn.linear_model.LogisticRegression",
         )
-        expected.append(roc_auc_score(label[scored], model.predict_proba(frame.iloc[scored])[:, 1]))
+        expected.append(roc_auc_score(label[scored], model.predict_proba(frame[scored])[:, 1]))
     assert [trial.score for trial in outer] == pytest.approx(expected)
     assert found.metrics["nested_roc_auc"] == pytest.approx(numpy.mean(expected))
     assert "Nested cross-validation" in found.report.read_text()
