@@ -36,10 +36,27 @@ STEPS = {
         given, output, output, "label", "sklearn.tree.DecisionTreeClassifier", {}, [], None, {}, 0, "e", None
     ),
     "evaluate": lambda given, output, model: evaluate(
-        model, given, output, output, output, output, "label", [], 1000, 0.95, 0
+        model, given, output, output, output, output, "label", [], 1000, 0.95, 0, {}, None, 0
     ),
     "performance_gate": lambda given, output, model: judge_performance(
-        given, given, output, output, {"min_accuracy": 0.1}, None, "roc_auc", 0.01, 1000, 0.95, 0, None
+        given,
+        given,
+        output,
+        output,
+        {"min_accuracy": 0.1},
+        None,
+        {},
+        None,
+        "roc_auc",
+        "non_inferiority",
+        0.01,
+        None,
+        [],
+        0.0,
+        1000,
+        0.95,
+        0,
+        None,
     ),
     "fairness_gate": lambda given, output, model: judge_fairness(
         given,
