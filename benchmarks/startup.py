@@ -4,12 +4,15 @@ Both do what a step does before its own work: start a container and Python, impo
 the environment is for; in the same engine and from the same base. The peer first does what KFP makes of
 `packages_to_install` with the environment's locked packages, whenever a step starts. Its base has pip already.
 
-    .venv/bin/python benchmarks/startup.py [--peer] [--rounds 3] [ENVIRONMENT ...]
+With `--steps`, each component of ours instead, up to the first line of its own work.
+
+    .venv/bin/python benchmarks/startup.py [--peer | --steps] [--rounds 3] [ENVIRONMENT ...]
 
 `PIP_*` variables, and the files and folders that they name, are passed on to the peer.
 """
 
 import argparse
+import inspect
 import os
 import re
 import statistics
@@ -18,7 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from kfp_hallmark import environments
+from kfp_hallmark import components, environments
 
 IMPORTS = {"data": "tensorflow_data_validation", "ml": "sklearn", "release": "mlflow"}
 RUN = ["docker", "run", "--rm", "--network", "host"]
@@ -37,6 +40,17 @@ def step(environment):
 
 def ours(environment):
     return seconds([*RUN, "--entrypoint", "", environments.image(environment), "sh", "-ec", step(environment)])
+
+
+def steps(rounds):
+    """Print what each component's step does before the first line of its work: it imports what it calls."""
+    for name in components.__all__:
+        component = getattr(components, name)
+        (module,) = re.findall(r"from (kfp_hallmark\.components\S+) import", inspect.getsource(component.python_func))
+        command = f"_KFP_RUNTIME=true python3 -c 'import kfp.dsl.executor_main, {module}'"
+        image = environments.image(component.environment)
+        taken = [seconds([*RUN, "--entrypoint", "", image, "sh", "-ec", command]) for _ in range(rounds)]
+        print(f"{name:<17} {component.environment:<8} {statistics.median(taken):5.2f} s", flush=True)
 
 
 def with_pip(base):
@@ -74,9 +88,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("environments", nargs="*", default=list(IMPORTS))
     parser.add_argument("--peer", action="store_true", help="measure packages_to_install too")
+    parser.add_argument("--steps", action="store_true", help="measure the step of each component")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--base", default=os.environ.get("HALLMARK_BASE_IMAGE", "python:3.11-slim-bookworm"))
     arguments = parser.parse_args()
+    if arguments.steps:
+        return steps(arguments.rounds)
     image = with_pip(arguments.base) if arguments.peer else None
     for name in arguments.environments:
         mine, others = [], []

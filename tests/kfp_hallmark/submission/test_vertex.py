@@ -624,13 +624,6 @@ def test_credentials_that_have_expired_are_told_at_once(service, fake):
     assert fake.calls == []
 
 
-def test_credentials_that_are_not_there_are_told_when_a_run_is_submitted(service, fake, small, monkeypatch):
-    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere.json")
-    with pytest.raises(ServiceError, match=r"there are no credentials that it takes: .*/nowhere\.json"):
-        service.submit(small, {"count": 3})
-    assert not fake.jobs
-
-
 def test_a_service_that_stays_away_can_be_asked_later(service, fake, spec):
     run = service.submit(spec, PARAMETERS)
     fake.fail("GetPipelineJob", "INTERNAL", "Later.")
