@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -103,28 +103,34 @@ def numbers(column: pyarrow.ChunkedArray) -> ndarray:
     return column.cast(pyarrow.float64(), safe=False).to_numpy()
 
 
-def with_values(table: pyarrow.Table, name: str, values: Any) -> pyarrow.Table:
-    """Return a table with other values in a column, of the same type; NaN is missing, what is too great the greatest.
+def with_values(table: pyarrow.Table, values: Mapping[str, Any]) -> pyarrow.Table:
+    """Return a table with other values in some columns, of the same types.
+
+    NaN is missing; what is too great for the type is its greatest value.
 
     Args:
         table: The table.
-        name: The column.
-        values: Numbers of shape (rows,), or a list.
+        values: Column to numbers of shape (rows,), or to a list.
     """
+    import pyarrow
+
+    made = {name: _array(column, table.schema.field(name).type) for name, column in values.items()}
+    arrays = [made.get(name, column) for name, column in zip(table.column_names, table.columns, strict=True)]
+    return pyarrow.Table.from_arrays(arrays, names=table.column_names)
+
+
+def _array(values: Any, kind: pyarrow.DataType) -> pyarrow.Array:
     import numpy as np
     import pyarrow
     from pyarrow import types
 
-    kind = table[name].type
-    if types.is_integer(kind) or types.is_floating(kind):
-        found = np.asarray(values, dtype=float)
-        if types.is_integer(kind):
-            ends = np.iinfo(kind.to_pandas_dtype())
-            found = found.clip(float(ends.min), np.nextafter(float(ends.max), 0))
-        array = pyarrow.array(found, mask=np.isnan(found)).cast(kind, safe=False)
-    else:
-        array = pyarrow.array(values, type=kind)
-    return table.set_column(table.column_names.index(name), name, array)
+    if not types.is_integer(kind) and not types.is_floating(kind):
+        return pyarrow.array(values, type=kind)
+    found = np.asarray(values, dtype=float)
+    if types.is_integer(kind):
+        ends = np.iinfo(kind.to_pandas_dtype())
+        found = found.clip(float(ends.min), np.nextafter(float(ends.max), 0))
+    return pyarrow.array(found, mask=np.isnan(found)).cast(kind, safe=False)
 
 
 def miss(table: pyarrow.Table, feature: Feature, strength: float, generator: Generator) -> pyarrow.Table:
@@ -144,12 +150,12 @@ def blur(table: pyarrow.Table, feature: Feature, strength: float, generator: Gen
     values = numbers(table[feature.name])
     noisy = values + generator.normal(0, strength * feature.spread, len(values))
     noisy = (noisy.round() if feature.whole else noisy).clip(feature.low, feature.high)
-    return with_values(table, feature.name, noisy)
+    return with_values(table, {feature.name: noisy})
 
 
 def scale(table: pyarrow.Table, feature: Feature, strength: float, generator: Generator) -> pyarrow.Table:
     """Return a table with a column multiplied by a factor, as when its unit changes."""
-    return with_values(table, feature.name, numbers(table[feature.name]) * strength)
+    return with_values(table, {feature.name: numbers(table[feature.name]) * strength})
 
 
 def misspell(table: pyarrow.Table, feature: Feature, strength: float, generator: Generator) -> pyarrow.Table:
@@ -161,7 +167,7 @@ def misspell(table: pyarrow.Table, feature: Feature, strength: float, generator:
         wrong[value][place] if change and value is not None else value
         for value, change, place in zip(column, chosen.tolist(), variant.tolist(), strict=True)
     ]
-    return with_values(table, feature.name, values)
+    return with_values(table, {feature.name: values})
 
 
 def typo(text: str, generator: Generator) -> str:
@@ -190,7 +196,7 @@ def estrange(table: pyarrow.Table, feature: Feature, strength: float, generator:
         unseen if change and not _is_missing(value) else value
         for value, change in zip(column, chosen.tolist(), strict=True)
     ]
-    return with_values(table, feature.name, values)
+    return with_values(table, {feature.name: values})
 
 
 def _is_number(feature: Feature) -> bool:

@@ -143,7 +143,7 @@ def _stacked(table: pyarrow.Table, name: str, options: Sequence[Any]) -> pyarrow
     """Return a table once for each option, with the option's values in one column."""
     import pyarrow
 
-    return pyarrow.concat_tables([with_values(table, name, option) for option in options])
+    return pyarrow.concat_tables([with_values(table, {name: option}) for option in options])
 
 
 def _ends(table: pyarrow.Table, feature: Feature, size: float) -> tuple[ndarray, ndarray]:
@@ -246,10 +246,11 @@ class _Attack:
         """Return the better of two points of each row, how near it is, and which rows are hit by now."""
         import numpy as np
 
-        table = self.searched.table
-        for feature, values in zip(self.features, point, strict=True):
-            table = with_values(table, feature.name, values if feature.kind == NUMBER else values.tolist())
-        said = self.searched.ask(table)
+        moved = {
+            feature.name: values if feature.kind == NUMBER else values.tolist()
+            for feature, values in zip(self.features, point, strict=True)
+        }
+        said = self.searched.ask(with_values(self.searched.table, moved))
         near = self.searched.closeness(said, self.sign)
         nearer = near < nearest
         best = [np.where(nearer, new, old) for new, old in zip(point, best, strict=True)]

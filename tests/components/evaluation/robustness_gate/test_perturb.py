@@ -14,6 +14,7 @@ from kfp_hallmark.components.evaluation.robustness_gate.perturb import (
     read_features,
     require_changeable,
     typo,
+    with_values,
 )
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.modeling import Column
@@ -160,3 +161,14 @@ def test_changeable_features(features):
         require_changeable(["agee"], every)
     with pytest.raises(InputError, match=r"changeable_features must hold numbers or categories; 'seen' does not\."):
         require_changeable(["seen"], every)
+
+
+def test_values_of_several_columns_are_those_of_one_after_the_other(table):
+    values = {"age": np.full(ROWS, 1e9), "income": np.full(ROWS, np.nan), "town": ["Ulm"] * ROWS}
+    one = table
+    for name, column in values.items():
+        one = with_values(one, {name: column})
+    assert with_values(table, values).equals(one)
+    assert one.schema.equals(table.schema)
+    assert one["age"][0].as_py() in (2**15 - 2, 2**15 - 1)
+    assert one["income"].null_count == ROWS
