@@ -11,6 +11,7 @@ from kfp_hallmark.errors import InputError
 from kfp_hallmark.modeling import Column, feature_frame
 
 if TYPE_CHECKING:
+    import numpy
     import pandas
     import pyarrow
 
@@ -73,6 +74,13 @@ def read_features(dataset: str | Path, columns: Sequence[Column]) -> pandas.Data
             f"A feature must be finite or missing; these hold infinities: {', '.join(map(repr, infinite))}."
         )
     return frame
+
+
+def hash_rows(dataset: str | Path) -> numpy.ndarray:
+    """Return a hash of each row, all columns of it, shape (rows,): equal rows stay on one side of what is held out."""
+    import pandas
+
+    return pandas.util.hash_pandas_object(read_table(dataset).to_pandas(), index=False).to_numpy()
 
 
 def make_pipeline(estimator: Any, columns: Sequence[Column], frame: pandas.DataFrame) -> Any:

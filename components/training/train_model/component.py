@@ -33,7 +33,8 @@ def train_model(
         positive_class: The class that a score is the probability of. Default: the greater of two.
         mitigation: How a binary classifier is made to treat groups alike, by Fairlearn, such as {"method":
             "exponentiated_gradient", "constraint": "equalized_odds", "sensitive_features": ["SEX"]}; docs/mitigation.md
-            has all. Default: not at all.
+            has all. With the method threshold_optimizer the model takes the sensitive features to predict. Default: not
+            at all.
         seed: Seed of everything random.
         experiment: MLflow experiment.
         tracking_uri: MLflow tracking server or store. Default: MLFLOW_TRACKING_URI.

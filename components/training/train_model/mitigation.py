@@ -1,4 +1,4 @@
-"""Train a binary classifier that treats groups more alike, by Fairlearn's reductions.
+"""Train a binary classifier that treats groups more alike, by Fairlearn's reductions; `thresholds` has the other way.
 
 A reduction trains the estimator many times on reweighted rows. What stays is an average of the estimators that it
 chose, of scikit-learn's own parts: it needs neither Fairlearn nor the sensitive features to predict, and holds no row.
@@ -14,7 +14,7 @@ Source: A. Agarwal and others, A Reductions Approach to Fair Classification, ICM
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +26,22 @@ if TYPE_CHECKING:
     import numpy
     import pandas
 
-EXPONENTIATED_GRADIENT, GRID_SEARCH = "exponentiated_gradient", "grid_search"
-SIZES = MappingProxyType({EXPONENTIATED_GRADIENT: ("max_iter", 50), GRID_SEARCH: ("grid_size", 20)})
-"""The name and the default of the number of trainings of each method."""
+EXPONENTIATED_GRADIENT, GRID_SEARCH, THRESHOLD_OPTIMIZER = (
+    "exponentiated_gradient",
+    "grid_search",
+    "threshold_optimizer",
+)
+OPTIONS = MappingProxyType(
+    {
+        EXPONENTIATED_GRADIENT: ("max_difference", "max_iter"),
+        GRID_SEARCH: ("max_difference", "grid_size"),
+        THRESHOLD_OPTIMIZER: ("objective", "held_out"),
+    }
+)
+"""What each method has beside a constraint and sensitive features."""
+SIZES = MappingProxyType({"max_iter": 50, "grid_size": 20})
+"""The default of the number of trainings."""
+OBJECTIVES = ("accuracy_score", "balanced_accuracy_score")
 CONSTRAINTS = MappingProxyType(
     {
         "demographic_parity": "DemographicParity",
@@ -48,7 +61,12 @@ MIRRORED = MappingProxyType(
 """What a constraint is once the classes are swapped."""
 MAX_GROUPS = 50
 """A combination of sensitive features with more values than this leaves too few rows to each."""
-KEYS = ("method", "constraint", "sensitive_features", "max_difference", "max_iter", "grid_size")
+KEYS = (
+    "method",
+    "constraint",
+    "sensitive_features",
+    *dict.fromkeys(name for names in OPTIONS.values() for name in names),
+)
 
 
 @dataclass(frozen=True)
@@ -56,18 +74,22 @@ class Mitigation:
     """What is to be alike between groups, and how it is brought about.
 
     Attributes:
-        method: `exponentiated_gradient` or `grid_search`.
+        method: One of `OPTIONS`.
         constraint: One of `CONSTRAINTS`.
         sensitive_features: The columns whose values are the groups.
-        max_difference: The slack of the constraint.
-        size: How often the estimator is trained at most.
+        max_difference: The slack of the constraint of a reduction.
+        size: How often a reduction trains the estimator at most.
+        objective: What thresholds make as great as the constraint allows.
+        held_out: The share of the rows that thresholds are learnt on.
     """
 
     method: str
     constraint: str
     sensitive_features: tuple[str, ...]
-    max_difference: float
-    size: int
+    max_difference: float = 0.01
+    size: int = 0
+    objective: str = OBJECTIVES[0]
+    held_out: float = 0.25
 
 
 def read_mitigation(given: Mapping[str, Any]) -> Mitigation | None:
@@ -81,23 +103,36 @@ def read_mitigation(given: Mapping[str, Any]) -> Mitigation | None:
     for key in given:
         if key not in KEYS:
             raise InputError(f"mitigation must hold known settings; got {key!r}.", nearest(key, list(KEYS)))
-    method = _choice("method", given, list(SIZES))
-    constraint = _choice("constraint", given, list(CONSTRAINTS))
+    method = _choice("method", given, list(OPTIONS))
+    others = {name for names in OPTIONS.values() for name in names} - set(OPTIONS[method])
+    for name in sorted(others & set(given)):
+        raise InputError(f"mitigation's {name} must be left out for {method}.", f"It has {', '.join(OPTIONS[method])}.")
+    constraints = [name for name in CONSTRAINTS if method != THRESHOLD_OPTIMIZER or name != "error_rate_parity"]
+    constraint = _choice("constraint", given, constraints)
     features = given.get("sensitive_features")
     if not isinstance(features, list) or not features or not all(isinstance(name, str) for name in features):
         raise InputError(f"mitigation's sensitive_features must be a list of columns; got {features!r}.")
-    difference = given.get("max_difference", 0.01)
-    if isinstance(difference, bool) or not isinstance(difference, int | float) or not 0 < difference < 1:
-        raise InputError(f"mitigation's max_difference must be above 0 and below 1; got {difference!r}.")
-    name, default = SIZES[method]
-    for other in {name for name, _ in SIZES.values()} - {name}:
-        if other in given:
-            raise InputError(f"mitigation's {other} must be left out for {method}.", f"It has {name}.")
-    size = given.get(name, default)
+    found = Mitigation(method, constraint, tuple(dict.fromkeys(features)))
+    if method == THRESHOLD_OPTIMIZER:
+        objective = _choice("objective", {"objective": found.objective} | dict(given), list(OBJECTIVES))
+        return replace(found, objective=objective, held_out=_share("held_out", given, found.held_out))
+    size = _size(OPTIONS[method][1], given)
+    return replace(found, max_difference=_share("max_difference", given, found.max_difference), size=size)
+
+
+def _share(key: str, given: Mapping[str, Any], default: float) -> float:
+    value = given.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise InputError(f"mitigation's {key} must be above 0 and below 1; got {value!r}.")
+    return float(value)
+
+
+def _size(key: str, given: Mapping[str, Any]) -> int:
+    value = given.get(key, SIZES[key])
     # Kubeflow hands every number of a struct over as a float.
-    if isinstance(size, bool) or not isinstance(size, int | float) or not 2 <= size <= 1000 or size != int(size):
-        raise InputError(f"mitigation's {name} must be a whole number from 2 to 1000; got {size!r}.")
-    return Mitigation(method, constraint, tuple(features), float(difference), int(size))
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 2 <= value <= 1000 or value != int(value):
+        raise InputError(f"mitigation's {key} must be a whole number from 2 to 1000; got {value!r}.")
+    return int(value)
 
 
 def _choice(key: str, given: Mapping[str, Any], known: list[str]) -> str:
@@ -107,26 +142,47 @@ def _choice(key: str, given: Mapping[str, Any], known: list[str]) -> str:
     return str(value)
 
 
+def require_sensitive(dataset: str, features: Sequence[str], target: str) -> None:
+    """Raise `InputError` unless the sensitive features are columns of a dataset beside the target."""
+    names = read_schema(dataset).names
+    for feature in features:
+        require_column(feature, names, "sensitive_features")
+    if target in features:
+        raise InputError(f"mitigation's sensitive_features must not hold the target; got {target!r}.")
+
+
 def read_groups(dataset: str, features: Sequence[str]) -> pandas.DataFrame:
     """Return the sensitive features as text, `(missing)` where there is no value.
 
     Raises:
-        InputError: If a column is absent or its values are too many to be groups.
+        InputError: If the values are too many to be groups.
     """
     import pandas
 
-    names = read_schema(dataset).names
-    for feature in features:
-        require_column(feature, names, "sensitive_features")
     frame = read_table(dataset, list(features)).to_pandas()
     frame = pandas.DataFrame({name: frame[name].where(frame[name].notna(), "(missing)").astype(str) for name in frame})
-    count = len(frame.drop_duplicates())
+    require_groups(len(frame.drop_duplicates()))
+    return frame
+
+
+def require_groups(count: int) -> None:
+    """Raise `InputError` unless there is a number of groups that can be made alike."""
     if not 2 <= count <= MAX_GROUPS:
         raise InputError(
             f"mitigation's sensitive_features must make 2 to {MAX_GROUPS} groups; got {count:,}.",
             "Bin a feature of many values, such as age, in a column of its own.",
         )
-    return frame
+
+
+def require_suitable(estimator: Any, meaning: Mapping[str, Any], weights: bool) -> None:
+    """Raise `InputError` unless a task is binary and an estimator gives probabilities, and takes weights if asked."""
+    from sklearn.utils.validation import has_fit_parameter
+
+    if meaning["task"] != BINARY:
+        raise InputError(f"mitigation must be of a binary task; got {meaning['task']}.")
+    if not hasattr(estimator, "predict_proba") or (weights and not has_fit_parameter(estimator, "sample_weight")):
+        wanted = "sample weights and probabilities" if weights else "probabilities"
+        raise InputError(f"mitigation must have an estimator with {wanted}; got {type(estimator).__name__!r}.")
 
 
 class Mitigated:
@@ -138,16 +194,7 @@ class Mitigated:
         Raises:
             InputError: If the task is not binary, or the estimator takes no weights or gives no probabilities.
         """
-        from sklearn.utils.validation import has_fit_parameter
-
-        estimator = pipeline.named_steps["estimator"]
-        if meaning["task"] != BINARY:
-            raise InputError(f"mitigation must be of a binary task; got {meaning['task']}.")
-        if not has_fit_parameter(estimator, "sample_weight") or not hasattr(estimator, "predict_proba"):
-            raise InputError(
-                f"mitigation must have an estimator with sample weights and probabilities; got "
-                f"{type(estimator).__name__!r}."
-            )
+        require_suitable(pipeline.named_steps["estimator"], meaning, weights=True)
         self.pipeline, self.mitigation, self.groups = pipeline, mitigation, groups
         self.classes, self.positive = list(meaning["classes"]), meaning["positive_class"]
 

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kfp_hallmark.components.training.train_model.mitigation import Mitigated, read_groups, read_mitigation
+from kfp_hallmark.components.training.train_model.mitigation import (
+    THRESHOLD_OPTIMIZER,
+    Mitigated,
+    Mitigation,
+    read_groups,
+    read_mitigation,
+    require_sensitive,
+)
+from kfp_hallmark.components.training.train_model.thresholds import Thresholded
 from kfp_hallmark.contracts.artifacts import Artifact, Metrics, log_metrics, verified
 from kfp_hallmark.contracts.dataset import dataset_lineage
 from kfp_hallmark.contracts.digest import artifact_digest
@@ -14,13 +22,17 @@ from kfp_hallmark.contracts.documents import writing
 from kfp_hallmark.contracts.experiment import Experiment
 from kfp_hallmark.contracts.predictions import REGRESSION
 from kfp_hallmark.errors import InputError
-from kfp_hallmark.modeling import read_label
+from kfp_hallmark.modeling import Column, read_label
 from kfp_hallmark.training.estimators import accept_labels, make_estimator
-from kfp_hallmark.training.features import choose_columns, make_pipeline, read_features
+from kfp_hallmark.training.features import choose_columns, hash_rows, make_pipeline, read_features
 from kfp_hallmark.training.fitting import fit
 from kfp_hallmark.training.folder import write_folder
 from kfp_hallmark.training.store import Store
 from kfp_hallmark.training.target import describe_target
+
+if TYPE_CHECKING:
+    import numpy
+    import pandas
 
 
 def train(
@@ -54,9 +66,10 @@ def train(
     wanted = read_mitigation(mitigation)
     made = make_estimator(estimator, estimator_parameters, seed)
     columns = choose_columns(verified(dataset, "dataset"), target, excluded_columns)
+    asked = columns if wanted is None else _asked(dataset.path, columns, target, excluded_columns, wanted)
     label = read_label(dataset.path, target)
     meaning = describe_target(made, label, target, positive_class)
-    frame = read_features(dataset.path, columns)
+    frame = read_features(dataset.path, asked)
     store = Store.open(tracking_uri, experiment)
 
     lineage = dataset_lineage(dataset.path)
@@ -73,16 +86,15 @@ def train(
     if wanted is None:
         unfitted = make_pipeline(accept_labels(made, meaning), columns, frame)
     else:
-        groups = read_groups(dataset.path, wanted.sensitive_features)
-        unfitted = Mitigated(make_pipeline(made, columns, frame), wanted, groups, meaning)
+        unfitted = _mitigated(make_pipeline(made, columns, frame), wanted, dataset.path, frame, label, meaning, seed)
     started = time.time()
     pipeline = fit(unfitted, frame, label, estimator)
-    values = {"training_seconds": time.time() - started, "rows": len(frame), "features": len(columns)}
+    values = {"training_seconds": time.time() - started, "rows": len(frame), "features": len(asked)}
 
     method = "predict_proba" if meaning["task"] != REGRESSION and hasattr(pipeline, "predict_proba") else "predict"
     bound = meaning | {"target": target, "datasets": lineage, "experiment_hash": plan.hash, "seed": seed}
     with writing(model.path) as temporary:
-        write_folder(temporary, pipeline, columns, method, bound, type(made).__module__)
+        write_folder(temporary, pipeline, asked, method, bound, type(made).__module__)
         digest = artifact_digest(temporary)
         given = configuration | {"seed": seed}
         del given["estimator_parameters"]
@@ -97,6 +109,30 @@ def train(
         "framework": type(made).__module__.partition(".")[0],
     }
     return digest, plan.hash, run_id
+
+
+def _asked(
+    dataset: str, columns: list[Column], target: str, excluded: Sequence[str], mitigation: Mitigation
+) -> list[Column]:
+    """Return what the model is to be given: its features, and for thresholds by group the sensitive ones too."""
+    require_sensitive(dataset, mitigation.sensitive_features, target)
+    if mitigation.method != THRESHOLD_OPTIMIZER:
+        return columns
+    return choose_columns(dataset, target, [name for name in excluded if name not in mitigation.sensitive_features])
+
+
+def _mitigated(
+    pipeline: Any,
+    mitigation: Mitigation,
+    dataset: str,
+    frame: pandas.DataFrame,
+    label: numpy.ndarray,
+    meaning: Mapping[str, Any],
+    seed: int,
+) -> Mitigated | Thresholded:
+    if mitigation.method == THRESHOLD_OPTIMIZER:
+        return Thresholded(pipeline, mitigation, frame, label, hash_rows(dataset), meaning, seed)
+    return Mitigated(pipeline, mitigation, read_groups(dataset, mitigation.sensitive_features), meaning)
 
 
 def _tags(plan: Experiment, digest: str) -> dict[str, str]:

@@ -127,7 +127,8 @@ def test_an_estimator_that_is_not_of_scikit_learn(outcome, census):
         (asked(metod="x"), "mitigation must hold known settings; got 'metod'."),
         (
             asked("reweighing"),
-            "mitigation's method must be one of exponentiated_gradient, grid_search; got 'reweighing'.",
+            "mitigation's method must be one of exponentiated_gradient, grid_search, threshold_optimizer; "
+            "got 'reweighing'.",
         ),
         (
             asked(constraint="parity"),
