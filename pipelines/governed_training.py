@@ -21,6 +21,7 @@ def governed_training(
     estimator_parameters: Dict = {},
     excluded_columns: List[str] = [],
     positive_class: Optional[str] = None,
+    mitigation: Dict = {},
     test_fraction: float = 0.3,
     key_column: Optional[str] = None,
     group_column: Optional[str] = None,
@@ -31,7 +32,22 @@ def governed_training(
     max_data_age_hours: Optional[float] = None,
     min_rows: int = 1000,
     min_group_size: int = 100,
+    serving_limits: Dict = {},
+    champion_metric: Optional[str] = None,
+    champion_question: str = "non_inferiority",
+    champion_power: Optional[float] = None,
     max_champion_loss: float = 0.01,
+    max_slice_loss: float = 0.05,
+    max_fairness_losses: Dict = {},
+    robustness_limits: Dict = {
+        "max_missing_drop": 0.1,
+        "max_noise_drop": 0.1,
+        "max_typo_drop": 0.1,
+        "max_unseen_drop": 0.1,
+    },
+    robustness_strengths: Dict = {"missing": [0.1], "noise": [0.1], "typo": [0.1], "unseen": [0.1]},
+    categorical_features: List[str] = [],
+    statement_uri: Optional[str] = None,
     seed: int = 0,
     experiment: str = "hallmark",
     tracking_uri: Optional[str] = None,
@@ -47,24 +63,37 @@ def governed_training(
         data_uri: Path or fsspec URI of a CSV file, a Parquet file, or a folder of Parquet files.
         target: Label column.
         model_name: Name under which the model is registered and served.
-        sensitive_features: Columns whose values are the groups that must be treated alike.
+        sensitive_features: Columns whose values, at most 100, are the groups that must be treated alike. The model card
+            and the explanation tell of them too.
         performance_limits: Limits of performance_gate, such as {"min_roc_auc": 0.8}.
         fairness_limits: Limits of fairness_gate, such as {"max_demographic_parity_difference": 0.1}.
         estimator: Import path of a class with the scikit-learn API.
         estimator_parameters: Arguments of the estimator.
         excluded_columns: Columns that are neither features nor judged by validate_dataset.
         positive_class: The class that a score is the probability of. Default: the greater of two.
+        mitigation: How a binary classifier is made to treat groups alike, as train_model takes it.
         test_fraction: Share of the rows for the test, above 0 and below 1.
         key_column: Column that identifies a row, whose hash decides the split. Default: all columns.
         group_column: Column whose rows with the same value stay on one side of the split.
         time_column: Column by which the latest rows are the test.
-        slices: Columns by whose values to evaluate separately.
+        slices: Columns by whose values to evaluate, and to compare with the champion, separately.
         schema_uri: TFDV schema in text format that the data must fit. Default: inferred from the training side.
         data_digest: SHA-256 that the source must have.
         max_data_age_hours: Greatest age of the source in hours.
         min_rows: Fewest rows, of each side of the split, by which drift between them is judged.
         min_group_size: Fewest rows by which a group is judged.
-        max_champion_loss: How much worse than the champion the model may be.
+        serving_limits: Limits on latency, size and cost of the model as it is served, as performance_gate takes them.
+        champion_metric: Metric by which to compare with the champion. Default: roc_auc, roc_auc_ovr or r2, by the task.
+        champion_question: What must be shown of the model and the champion: superiority, non_inferiority, equivalence.
+        champion_power: Probability by which the rows must suffice to show it. Default: not asked.
+        max_champion_loss: The difference from the champion that matters, in the metric's unit.
+        max_slice_loss: How much worse than the champion the model may be on a slice.
+        max_fairness_losses: Disparity to how much greater than the champion's it may be, as fairness_gate takes them.
+        robustness_limits: Limits of robustness_gate, in the unit of balanced accuracy, or of r2 for a regression.
+        robustness_strengths: How strongly robustness_gate perturbs: by default a tenth of the values, or noise of a
+            tenth of a standard deviation.
+        categorical_features: Columns of numbers that robustness_gate takes as codes of categories.
+        statement_uri: YAML file of what a person must say in the model card. Default: all is missing there.
         seed: Seed of everything random.
         experiment: MLflow experiment.
         tracking_uri: MLflow tracking server or store. Default: MLFLOW_TRACKING_URI.
@@ -113,6 +142,7 @@ def governed_training(
             estimator_parameters=estimator_parameters,
             excluded_columns=excluded_columns,
             positive_class=positive_class,
+            mitigation=mitigation,
             seed=seed,
             experiment=experiment,
             tracking_uri=tracking_uri,
@@ -128,8 +158,15 @@ def governed_training(
             predictions=evaluate.outputs["predictions"],
             dataset=split.outputs["test"],
             limits=performance_limits,
+            model=train.outputs["model"],
+            serving_limits=serving_limits,
             model_name=model_name,
+            champion_metric=champion_metric,
+            champion_question=champion_question,
             max_champion_loss=max_champion_loss,
+            power=champion_power,
+            slices=slices,
+            max_slice_loss=max_slice_loss,
             seed=seed,
             tracking_uri=tracking_uri,
         )
@@ -140,15 +177,43 @@ def governed_training(
             limits=fairness_limits,
             min_group_size=min_group_size,
             seed=seed,
+            model_name=model_name,
+            max_champion_losses=max_fairness_losses,
+            tracking_uri=tracking_uri,
+        )
+        robustness = components.robustness_gate(
+            model=train.outputs["model"],
+            dataset=split.outputs["test"],
+            target=target,
+            limits=robustness_limits,
+            strengths=robustness_strengths,
+            categorical_features=categorical_features,
+            seed=seed,
         )
         explain = components.explain_model(
-            model=train.outputs["model"], dataset=split.outputs["test"], target=target, seed=seed
+            model=train.outputs["model"],
+            dataset=split.outputs["test"],
+            target=target,
+            seed=seed,
+            cohort_columns=sensitive_features,
         )
         decide = components.decide_release(
             model=train.outputs["model"],
             dataset_verdict=validate.outputs["verdict"],
             performance_verdict=performance.outputs["verdict"],
             fairness_verdict=fairness.outputs["verdict"],
+            robustness_verdict=robustness.outputs["verdict"],
+        )
+        card = components.write_model_card(
+            model=train.outputs["model"],
+            predictions=evaluate.outputs["predictions"],
+            dataset=split.outputs["test"],
+            decision=decide.outputs["decision"],
+            importances=explain.outputs["importances"],
+            statement_uri=statement_uri,
+            group_columns=sensitive_features,
+            min_group_size=min_group_size,
+            seed=seed,
         )
         log = components.log_run(
             pipeline="governed-training",
@@ -161,8 +226,10 @@ def governed_training(
             evaluation_report=evaluate.outputs["report"],
             performance_report=performance.outputs["report"],
             fairness_report=fairness.outputs["report"],
+            robustness_report=robustness.outputs["report"],
             explanation_report=explain.outputs["report"],
             decision_report=decide.outputs["report"],
+            model_card=card.outputs["card"],
             training_run_id=train.outputs["run_id"],
             experiment=experiment,
             tracking_uri=tracking_uri,

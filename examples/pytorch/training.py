@@ -198,6 +198,7 @@ def network_training(
         dataset_verdict=validate.outputs["verdict"],
         performance_verdict=performance.outputs["verdict"],
         fairness_verdict=fairness.outputs["verdict"],
+        required_gates=["validate_dataset", "performance_gate", "fairness_gate"],
     )
 
 

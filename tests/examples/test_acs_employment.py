@@ -38,6 +38,7 @@ def test_the_runs_differ_in_what_is_sensitive_alone():
         "sensitive_features",
         "excluded_columns",
         "slices",
+        "categorical_features",
     }
     assert released["sensitive_features"] == ["SEX"]
     assert halted["sensitive_features"] == ["SEX", "DIS"]

@@ -151,7 +151,11 @@ def releasing(
             for uri in (validate_dataset_uri, performance_gate_uri, fairness_gate_uri)
         ]
         decide = components.decide_release(
-            model=model, dataset_verdict=verdicts[0], performance_verdict=verdicts[1], fairness_verdict=verdicts[2]
+            model=model,
+            dataset_verdict=verdicts[0],
+            performance_verdict=verdicts[1],
+            fairness_verdict=verdicts[2],
+            required_gates=list(GATES),
         )
         log = components.log_run(
             pipeline="releasing",

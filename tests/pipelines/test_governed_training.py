@@ -2,15 +2,19 @@
 
 import csv
 import json
+import re
 import sqlite3
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from kfp_hallmark import components
+from kfp_hallmark.pipelines import governed_training
+
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples" / "acs_employment"
-GATES = {"validate_dataset", "performance_gate", "fairness_gate"}
+GATES = {"validate_dataset", "performance_gate", "fairness_gate", "robustness_gate"}
 STEPS = [
     "load_dataset",
     "split_dataset",
@@ -19,8 +23,10 @@ STEPS = [
     "evaluate_model",
     "performance_gate",
     "fairness_gate",
+    "robustness_gate",
     "explain_model",
     "decide_release",
+    "write_model_card",
     "log_run",
 ]
 
@@ -79,7 +85,7 @@ class TestReleased:
 
     def test_registers_and_deploys_the_model_that_was_judged(self, released):
         model = released.document["model"]
-        for gate in ("performance_gate", "fairness_gate"):
+        for gate in GATES - {"validate_dataset"}:
             assert released.verdicts()[gate]["subjects"]["model"] == model["digest"]
         manifest = json.loads((released.state / "serving" / model["name"] / "release.json").read_text())
         assert manifest["digest"] == model["digest"]
@@ -90,6 +96,47 @@ class TestReleased:
             tags = {value for (value,) in database.execute("select value from tags")}
         assert released.document["model"]["digest"] in tags
         assert released.document["model"]["experiment_hash"] in tags
+
+    def test_holds_every_verdict_as_evidence(self, released):
+        decision = released.folder / released.document["decision"]["path"]
+        assert {path.stem for path in (decision / "evidence").iterdir()} == GATES
+        policy = json.loads((decision / "decision.json").read_text())["policy"]
+        assert set(policy["required_gates"]) == GATES
+
+    def test_judges_what_its_parameters_say(self, released):
+        judged = released.verdicts()["robustness_gate"]
+        kinds = ("missing_drop", "noise_drop", "unseen_drop", "flip_rate", "evasion_rate")
+        assert {check["name"] for check in judged["checks"]} == set(kinds)
+        assert judged["parameters"]["strengths"]["missing"] == [0.1]
+        assert "RELP" in {check["scope"]["feature"] for check in judged["checks"] if check["name"] == "unseen_drop"}
+
+    def test_writes_a_card_with_metrics_by_group_and_what_a_person_said(self, released):
+        outputs = released.step("write_model_card")["outputs"]
+        assert outputs["missing_fields"] == 0
+        text = (released.folder / outputs["markdown"]["path"]).read_text()
+        assert text.startswith("# Model card: Employment in Massachusetts, a demonstration")
+        groups = text.partition("## Metrics by group")[2].partition("\n## ")[0]
+        rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in groups.splitlines() if line[:1] == "|"]
+        assert rows[0] == ["SEX", "Rows", "accuracy", "precision", "recall"]
+        assert [row[0] for row in rows[2:]] == ["1", "2"]
+        assert all(re.fullmatch(r"0\.\d+ \(0\.\d+ to 0\.\d+\)", cell) for row in rows[2:] for cell in row[2:])
+        bom = json.loads((released.folder / outputs["cyclonedx"]["path"]).read_text())
+        assert released.document["model"]["digest"] in json.dumps(bom["metadata"]["component"])
+
+    def test_logs_the_card(self, released):
+        card = released.folder / released.step("write_model_card")["outputs"]["card"]["path"]
+        with sqlite3.connect(released.state / "mlflow" / "mlflow.db") as database:
+            (uris,) = zip(
+                *database.execute("select artifact_uri from runs where name = 'write-model-card'"), strict=True
+            )
+        logged = [Path(uri.removeprefix("file://"), "report.html") for uri in uris]
+        assert card.read_bytes() in [path.read_bytes() for path in logged]
+
+    def test_explains_by_group(self, released):
+        document = json.loads(
+            (released.folder / released.step("explain_model")["outputs"]["importances"]["path"]).read_text()
+        )
+        assert [(each["column"], each["value"]) for each in document["cohorts"]] == [("SEX", "1"), ("SEX", "2")]
 
     def test_is_one_tree_in_mlflow(self, released):
         assert mlflow_tree(released) == ("FINISHED", LOGGED)
@@ -138,6 +185,8 @@ class TestRepeated:
         assert repeated.step("train_model")["state"] == "succeeded"
         first, second = released.verdicts(), repeated.verdicts()
         # The second run meets a champion, itself; the first met none.
+        compared = {check["name"] for check in second["performance_gate"]["checks"]}
+        assert {"champion", "champion_slices"} <= compared
         for verdicts in (first, second):
             gate = verdicts["performance_gate"]
             gate["checks"] = [check for check in gate["checks"] if not check["name"].startswith("champion")]
@@ -158,6 +207,37 @@ class TestRepeated:
             "explain_model",
         }
         assert run.document["model"]["digest"] == repeated.document["model"]["digest"]
+
+
+@pytest.mark.parametrize("platform", ["local"], indirect=True, scope="session")
+def test_a_model_that_is_not_robust_halts(platform, released, start, tmp_path):
+    run = start(
+        tmp_path / "run",
+        released.state,
+        *("--params", EXAMPLES / "released.yaml", "--set", "robustness_limits={max_flip_rate: 0.01}"),
+    )
+    assert (run.exit_code, run.document["status"]) == (3, "halted"), run.stdout + run.stderr
+    statuses = {entry["gate"]: entry["status"] for entry in run.document["verdicts"]}
+    assert statuses["robustness_gate"] == "fail"
+    assert all(reason.startswith("robustness_gate: fail: ") for reason in run.document["decision"]["reasons"])
+    decision = run.folder / run.document["decision"]["path"]
+    assert (decision / "evidence" / "robustness_gate.json").is_file()
+    assert run.step("register_model")["state"] == run.step("deploy_model")["state"] == "skipped"
+    card = (run.folder / run.step("write_model_card")["outputs"]["markdown"]["path"]).read_text()
+    assert "It was decided to halt it." in card
+
+
+def test_every_parameter_reaches_a_step():
+    root = governed_training.pipeline_spec.root
+    read = {
+        given.component_input_parameter for task in root.dag.tasks.values() for given in task.inputs.parameters.values()
+    }
+    assert set(root.input_definitions.parameters) <= read
+
+
+def test_a_decision_requires_every_gate_that_always_runs():
+    fields = components.decide_release.pipeline_spec.root.input_definitions.parameters
+    assert set(fields["required_gates"].default_value.list_value) == GATES
 
 
 def loans(path, rows=5000):

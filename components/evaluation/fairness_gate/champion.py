@@ -29,9 +29,9 @@ class Terms:
     """How much greater than the champion's disparities may be.
 
     Attributes:
-        model_name: The registered model whose champion is asked; None asks none.
+        model_name: The registered model whose champion is asked.
         tracking_uri: The registry; None asks the environment.
-        losses: Disparity to how much greater it may be.
+        losses: Disparity to how much greater it may be; without any, the champion is not asked.
         min_size: The fewest rows by which a group is compared.
         samples: Number of resamples behind each interval.
         confidence: Confidence level, between 0 and 1.
@@ -49,8 +49,8 @@ class Terms:
     def __post_init__(self) -> None:
         if self.model_name is not None:
             require_model_name(self.model_name)
-        if bool(self.losses) != (self.model_name is not None):
-            raise InputError("model_name and max_champion_losses must be given together; got one alone.")
+        if self.losses and self.model_name is None:
+            raise InputError("max_champion_losses must be given together with model_name; got no model_name.")
         growing = [measure for measure in DISPARITIES if can_grow(measure)]
         known = [measure.name for measure in growing]
         for name, loss in self.losses.items():
@@ -75,7 +75,7 @@ def champion_checks(
     Raises:
         InputError: If no registry is named.
     """
-    if terms.model_name is None:
+    if terms.model_name is None or not terms.wanted:
         return []
     answer = ask_champion(given, dataset, terms.model_name, terms.tracking_uri)
     if answer.predictions is None:

@@ -37,9 +37,9 @@ def fairness_gate(
         bootstrap_samples: Number of resamples behind each interval.
         confidence: Confidence level of the intervals, between 0 and 1.
         seed: Seed of the resampling.
-        model_name: Registered model whose champion to compare with on the same rows. Default: no comparison.
+        model_name: Registered model whose champion to compare with on the same rows, by max_champion_losses.
         max_champion_losses: Disparity to how much greater than the champion's it may be, such as
-            {"equalized_odds_difference": 0.02}: differences of rates, scores or errors.
+            {"equalized_odds_difference": 0.02}: differences of rates, scores or errors. Default: no comparison.
         tracking_uri: MLflow registry. Default: MLFLOW_TRACKING_URI.
 
     Returns:

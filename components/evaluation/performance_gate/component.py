@@ -15,7 +15,7 @@ def performance_gate(
     model: Input[Model] = None,
     serving_limits: Dict = {},
     model_name: Optional[str] = None,
-    champion_metric: str = "roc_auc",
+    champion_metric: Optional[str] = None,
     champion_question: str = "non_inferiority",
     max_champion_loss: float = 0.01,
     power: Optional[float] = None,
@@ -37,7 +37,7 @@ def performance_gate(
             max_median_latency_ms and max_p99_latency_ms of a request of one row, max_model_megabytes, and
             max_cost_per_million_rows with price_per_hour.
         model_name: Registered model whose champion to compare with. Default: no comparison.
-        champion_metric: Metric that is compared.
+        champion_metric: Metric that is compared. Default: roc_auc, roc_auc_ovr or r2, by the task.
         champion_question: What the whole interval of the advantage must show to pass: superiority (above 0),
             non_inferiority (above minus the margin) or equivalence (within the margin to both sides).
         max_champion_loss: The margin: the difference that matters, in the metric's unit.

@@ -13,7 +13,7 @@ from kfp_hallmark.components.evaluation.performance_gate.page import performance
 from kfp_hallmark.components.evaluation.performance_gate.serving import ServingLimits, measure_serving, serving_checks
 from kfp_hallmark.components.evaluation.performance_gate.slices import SliceTerms, compare_slices
 from kfp_hallmark.contracts.artifacts import Artifact, verified
-from kfp_hallmark.contracts.predictions import Predictions, read_predictions
+from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION, Predictions, read_predictions
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
 from kfp_hallmark.errors import InputError, nearest
 from kfp_hallmark.measures import (
@@ -29,6 +29,8 @@ from kfp_hallmark.measures import (
 from kfp_hallmark.reports import number, write_page
 
 GATE = "performance_gate"
+CHAMPION_METRICS = {BINARY: "roc_auc", MULTICLASS: "roc_auc_ovr", REGRESSION: "r2"}
+"""By what a model is compared with the champion where nothing is said."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def judge_performance(
     model: Artifact | None,
     serving_limits: Mapping[str, Any],
     model_name: str | None,
-    champion_metric: str,
+    champion_metric: str | None,
     champion_question: str,
     max_champion_loss: float,
     power: float | None,
@@ -75,6 +77,7 @@ def judge_performance(
     given = read_predictions(verified(predictions, "predictions"), dataset.path)
     wanted = _require_limits(limits, given.task)
     require_resampling(bootstrap_samples, confidence)
+    compared = champion_metric or CHAMPION_METRICS[given.task]
     question = Question.named(champion_question, "champion_question")
     serving = ServingLimits.read(serving_limits)
     if serving is not None and model is None:
@@ -88,13 +91,13 @@ def judge_performance(
             "slices must be given together with model_name; got no model_name.", "They are compared with its champion."
         )
     if model_name is not None:
-        require_comparable(champion_metric, given.task, "champion_metric")
+        require_comparable(compared, given.task, "champion_metric")
         resampling = (bootstrap_samples, confidence, seed)
-        terms = Terms(model_name, champion_metric, question, max_champion_loss, power, *resampling)
+        terms = Terms(model_name, compared, question, max_champion_loss, power, *resampling)
         comparison = compare_with_champion(given, dataset.path, terms, tracking_uri)
         checks += comparison.checks
         if slices and comparison.champion is not None:
-            sliced = compare_slices(given, comparison.champion, dataset.path, slice_terms, champion_metric, *resampling)
+            sliced = compare_slices(given, comparison.champion, dataset.path, slice_terms, compared, *resampling)
             checks += sliced.checks
     served = None
     if serving is not None and model is not None:
@@ -104,7 +107,7 @@ def judge_performance(
         "limits": dict(limits),
         "serving_limits": dict(serving_limits),
         "model_name": model_name,
-        "champion_metric": champion_metric,
+        "champion_metric": compared,
         "champion_question": champion_question,
         "max_champion_loss": max_champion_loss,
         "power": power,

@@ -13,8 +13,10 @@ def decide_release(
     dataset_verdict: Input[Artifact] = None,
     performance_verdict: Input[Artifact] = None,
     fairness_verdict: Input[Artifact] = None,
+    robustness_verdict: Input[Artifact] = None,
+    explanation_verdict: Input[Artifact] = None,
     additional_verdicts: Input[Artifact] = None,
-    required_gates: List[str] = ["validate_dataset", "performance_gate", "fairness_gate"],
+    required_gates: List[str] = ["validate_dataset", "performance_gate", "fairness_gate", "robustness_gate"],
     allow_warnings: bool = True,
     max_age_hours: float = 24.0,
 ) -> NamedTuple("Outputs", [("outcome", str)]):
@@ -28,8 +30,10 @@ def decide_release(
         dataset_verdict: Verdict on its data.
         performance_verdict: Verdict on its performance.
         fairness_verdict: Verdict on its fairness.
+        robustness_verdict: Verdict on its robustness.
+        explanation_verdict: Verdict on what its predictions rest on.
         additional_verdicts: Verdict of a gate of the user's own, or a folder of such.
-        required_gates: Gates without whose pass there is no release.
+        required_gates: Gates without whose pass there is no release; a pipeline that leaves one out says so here.
         allow_warnings: Whether a verdict of warn counts as passed.
         max_age_hours: Age of a verdict, in hours, above which it is stale.
 
@@ -50,6 +54,8 @@ def decide_release(
             "dataset_verdict": dataset_verdict,
             "performance_verdict": performance_verdict,
             "fairness_verdict": fairness_verdict,
+            "robustness_verdict": robustness_verdict,
+            "explanation_verdict": explanation_verdict,
             "additional_verdicts": additional_verdicts,
         },
         required_gates,

@@ -17,8 +17,10 @@ def log_run(
     evaluation_report: Input[HTML] = None,
     performance_report: Input[HTML] = None,
     fairness_report: Input[HTML] = None,
+    robustness_report: Input[HTML] = None,
     explanation_report: Input[HTML] = None,
     decision_report: Input[HTML] = None,
+    model_card: Input[HTML] = None,
     training_run_id: Optional[str] = None,
     experiment: str = "hallmark",
     tracking_uri: Optional[str] = None,
@@ -39,8 +41,10 @@ def log_run(
         evaluation_report: Report of evaluate_model.
         performance_report: Report of performance_gate.
         fairness_report: Report of fairness_gate.
+        robustness_report: Report of robustness_gate.
         explanation_report: Report of explain_model.
         decision_report: Report of decide_release.
+        model_card: Card of write_model_card.
         training_run_id: The MLflow run of train_model, which is put below the parent unless another run's has it.
         experiment: MLflow experiment, unless the platform names one.
         tracking_uri: MLflow tracking server or store. Default: MLFLOW_TRACKING_URI.
@@ -68,8 +72,10 @@ def log_run(
             "evaluate_model": evaluation_report,
             "performance_gate": performance_report,
             "fairness_gate": fairness_report,
+            "robustness_gate": robustness_report,
             "explain_model": explanation_report,
             "decide_release": decision_report,
+            "write_model_card": model_card,
         },
         training_run_id,
         experiment,

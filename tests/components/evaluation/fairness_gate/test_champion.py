@@ -123,6 +123,10 @@ def test_both_rates_of_equalized_odds_are_compared(against, registry):
     assert check.samples == 3000
 
 
+def test_without_a_disparity_to_compare_the_champion_is_not_asked(against, registry):
+    assert of_champion(against(registry.alike, "alike", {})) == []
+
+
 def test_without_a_champion_the_gate_passes_and_says_so(against, registry):
     (check,) = of_champion(against(registry.alike, "nobody", {PARITY: 0.05}))
     assert (check.status, check.scope) == (Status.PASS, {"model": "nobody"})
@@ -132,8 +136,7 @@ def test_without_a_champion_the_gate_passes_and_says_so(against, registry):
 @pytest.mark.parametrize(
     ("name", "losses", "message"),
     [
-        ("alike", {}, "model_name and max_champion_losses must be given together; got one alone."),
-        (None, {PARITY: 0.1}, "model_name and max_champion_losses must be given together; got one alone."),
+        (None, {PARITY: 0.1}, "max_champion_losses must be given together with model_name; got no model_name."),
         ("alike", {PARITY: -0.1}, f"The loss of '{PARITY}' must be a finite number, at least 0; got -0.1."),
         ("alike", {PARITY: True}, f"The loss of '{PARITY}' must be a finite number, at least 0; got True."),
         (

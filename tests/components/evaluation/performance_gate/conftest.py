@@ -17,7 +17,7 @@ MODEL = "sha256:" + "1" * 64
 SETTINGS = {
     "serving_limits": {},
     "model_name": None,
-    "champion_metric": "roc_auc",
+    "champion_metric": None,
     "champion_question": "non_inferiority",
     "max_champion_loss": 0.01,
     "power": None,

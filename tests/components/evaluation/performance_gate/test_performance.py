@@ -90,6 +90,18 @@ def test_multiclass_and_regression_are_judged_too(performance):
     assert found.report.count("<svg") == 2
 
 
+@pytest.mark.parametrize(
+    ("task", "metric", "limit"),
+    [(BINARY, "roc_auc", "min_accuracy"), (MULTICLASS, "roc_auc_ovr", "min_accuracy"), (REGRESSION, "r2", "min_r2")],
+)
+def test_the_metric_of_the_comparison_fits_the_task(performance, registry, task, metric, limit):
+    random = np.random.default_rng(0)
+    label = random.integers(0, 3, 300) if task == MULTICLASS else random.integers(0, 2, 300)
+    score = np.eye(3)[label] * 0.7 + 0.1 if task == MULTICLASS else label * 0.6 + 0.2
+    found = performance(label, score, {limit: 0.5}, task=task, model_name="nobody", tracking_uri=registry.uri)
+    assert (found.status, found.verdict.parameters["champion_metric"]) == ("pass", metric)
+
+
 def test_the_report_is_self_contained_and_says_what_was_judged(performance):
     found = performance(*scored(), {"min_roc_auc": 0.6, "max_brier_score": 0.9})
     for text in ("2,000 rows, binary", "≥ 0.6", "≤ 0.9", "95% interval", "<svg", "Every limit is kept."):

@@ -10,11 +10,13 @@ from kfp_hallmark.contracts.decision import Decision, require_release
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
 
-GATES = ["validate_dataset", "performance_gate", "fairness_gate"]
+GATES = ["validate_dataset", "performance_gate", "fairness_gate", "robustness_gate", "explanation_gate"]
 SLOTS = {
     "dataset_verdict": "validate_dataset",
     "performance_verdict": "performance_gate",
     "fairness_verdict": "fairness_gate",
+    "robustness_verdict": "robustness_gate",
+    "explanation_verdict": "explanation_gate",
 }
 
 
@@ -47,8 +49,11 @@ class Step:
 
 
 @pytest.fixture
-def step(judged_model, tmp_path):
-    return Step(*judged_model, tmp_path)
+def step(judged_model, write_verdict, tmp_path):
+    model, verdicts = judged_model
+    about = {"model": artifact_digest(model)}
+    more = {gate: write_verdict(tmp_path / f"{gate}.json", gate, about) for gate in GATES if gate not in verdicts}
+    return Step(model, verdicts | more, tmp_path)
 
 
 def test_every_pass_releases(step):
@@ -83,11 +88,9 @@ def test_an_input_that_is_not_given_halts(step, slot):
 def test_an_unreadable_verdict_stands_under_its_inputs_name(step):
     step.path("fairness_verdict").write_text("not JSON")
     assert step.run() == ("halt",)
-    assert step.found.statuses == {
+    assert step.found.statuses == dict.fromkeys(GATES, "pass") | {
         "fairness_gate": "inconclusive",
         "fairness_verdict": "inconclusive",
-        "performance_gate": "pass",
-        "validate_dataset": "pass",
     }
     assert step.found.reasons[1].startswith("fairness_verdict: The verdict cannot be used.")
 
@@ -109,7 +112,7 @@ def test_a_verdict_on_another_model_halts(step, write_model, tmp_path):
     other = write_model(tmp_path / "other", weights="1")
     step.model = dsl.Model(uri=str(other))
     assert step.run() == ("halt",)
-    assert sum("must be about this model" in reason for reason in step.found.reasons) == 2
+    assert sum("must be about this model" in reason for reason in step.found.reasons) == 4
 
 
 def test_the_required_gates_need_not_be_the_usual_ones(step, write_verdict, tmp_path):
@@ -239,7 +242,7 @@ def test_a_model_with_a_link_is_refused(step, tmp_path):
 def test_the_report_of_a_release(step):
     step.run()
     assert '<span class="badge pass">release</span>' in step.page
-    assert "All 3 gates passed." in step.page
+    assert "All 5 gates passed." in step.page
     assert step.page.count('<span class="badge pass">pass</span>') == 3
     for said in (artifact_digest(step.model.path), "sha256:" + "2" * 64, "sha256:" + "e" * 64, "24 hours"):
         assert said in step.page

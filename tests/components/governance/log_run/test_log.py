@@ -23,6 +23,7 @@ STEPS = {
     "fairness-gate",
     "explain-model",
     "decide-release",
+    "write-model-card",
 }
 
 
@@ -69,7 +70,8 @@ def found(tmp_path, judged_model):
             "explain_model": metrics(age=0.2),
         },
         "reports": {
-            name: dsl.HTML(uri=str(report)) for name in (*GATES, "evaluate_model", "explain_model", "decide_release")
+            name: dsl.HTML(uri=str(report))
+            for name in (*GATES, "evaluate_model", "explain_model", "decide_release", "write_model_card")
         },
     }
 
