@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -246,12 +247,14 @@ def in_registry(reference: str, registry: str | None) -> str:
 def _to_yaml(
     spec: pipeline_spec_pb2.PipelineSpec, description: str | None, platform: pipeline_spec_pb2.PlatformSpec
 ) -> bytes:
-    documents = [json_format.MessageToDict(message) for message in (spec, platform)]
+    # In the order of their keys: protobuf's maps have another in every process, and the comments show it.
+    written = [json_format.MessageToJson(message, sort_keys=True) for message in (spec, platform)]
+    documents = [json.loads(document) for document in written]
     comments = pipeline_spec_builder.extract_comments_from_pipeline_spec(documents[0], description)
-    written = yaml.dump_all(
+    content = yaml.dump_all(
         filter(None, documents), Dumper=_Dumper, default_flow_style=None, sort_keys=True, width=1000
     )
-    return f"{comments}{written}".encode()
+    return f"{comments}{content}".encode()
 
 
 class _Dumper(yaml.SafeDumper):
