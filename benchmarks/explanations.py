@@ -18,7 +18,7 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 
-from kfp_hallmark.components.evaluation.explain_model.trees import tree_values
+from kfp_hallmark.explanation.trees import tree_values
 
 MODELS = {
     "forest, 100 trees of depth 8": (RandomForestClassifier(100, max_depth=8, random_state=0), "binary"),

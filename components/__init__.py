@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kfp_hallmark.components.data.validate_dataset.component import validate_dataset as validate_dataset
     from kfp_hallmark.components.evaluation.evaluate_model.component import evaluate_model as evaluate_model
     from kfp_hallmark.components.evaluation.explain_model.component import explain_model as explain_model
+    from kfp_hallmark.components.evaluation.explanation_gate.component import explanation_gate as explanation_gate
     from kfp_hallmark.components.evaluation.fairness_gate.component import fairness_gate as fairness_gate
     from kfp_hallmark.components.evaluation.performance_gate.component import performance_gate as performance_gate
     from kfp_hallmark.components.evaluation.robustness_gate.component import robustness_gate as robustness_gate

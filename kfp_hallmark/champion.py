@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
 from kfp_hallmark.contracts.decision import Outcome
 from kfp_hallmark.contracts.digest import artifact_digest
@@ -18,6 +18,8 @@ from kfp_hallmark.errors import HallmarkError, InputError, IntegrityError, Missi
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
+
+T = TypeVar("T")
 
 ALIAS = "champion"
 
@@ -40,17 +42,42 @@ class Answer:
 
 
 def ask_champion(challenger: Predictions, dataset: str, model_name: str, tracking_uri: str | None) -> Answer:
-    """Let the champion of a registered model predict the rows that a model predicted.
-
-    No champion is a pass that says so, as is the champion itself; a warning where versions were released that could be
-    it. A champion whose files are not those that were registered fails, and is never loaded. A registry that does not
-    answer, and a champion that cannot predict these rows, are inconclusive.
+    """Let the champion of a registered model predict the rows that a model predicted; see `consult_champion`.
 
     Args:
         challenger: What the model said.
         dataset: The dataset that it was asked of.
         model_name: The registered model.
         tracking_uri: The registry; None asks the environment.
+
+    Raises:
+        InputError: If no registry is named.
+    """
+
+    def use(path: str) -> Predictions:
+        return _predict_with_champion(path, challenger, dataset)
+
+    answer, predictions = consult_champion(challenger.model, model_name, tracking_uri, use)
+    return replace(answer, predictions=predictions)
+
+
+def consult_champion(
+    model: str, model_name: str, tracking_uri: str | None, use: Callable[[str], T]
+) -> tuple[Answer, T | None]:
+    """Let the champion of a registered model do what a model is to be compared by.
+
+    No champion is a pass that says so, as is the champion itself; a warning where versions were released that could be
+    it. A champion whose files are not those that were registered fails, and is never loaded. A registry that does not
+    answer, and a champion that cannot do it, are inconclusive.
+
+    Args:
+        model: The digest of the model that is compared.
+        model_name: The registered model.
+        tracking_uri: The registry; None asks the environment.
+        use: The champion's verified folder to what is compared; raises `HallmarkError` where the champion cannot.
+
+    Returns:
+        Whether it could be asked, and what `use` returned; None when it was not asked.
 
     Raises:
         InputError: If no registry is named.
@@ -64,34 +91,36 @@ def ask_champion(challenger: Predictions, dataset: str, model_name: str, trackin
         version = _champion_version(registry, model_name)
         released = [] if version else _released(registry, model_name)
     except MissingInputError as error:
-        return Answer(Status.INCONCLUSIVE, f"The registry could not be asked for a champion. {error.message}")
+        return Answer(Status.INCONCLUSIVE, f"The registry could not be asked for a champion. {error.message}"), None
     if released:
         message = (
             f"The model {model_name!r} has no champion, though {len(released)} of its versions were released, so "
             f"no comparison was made: give the one that serves the alias {ALIAS}."
         )
-        return Answer(Status.WARN, message)
+        return Answer(Status.WARN, message), None
     if version is None:
-        return Answer(Status.PASS, f"The model {model_name!r} has no champion yet, so no comparison was made.")
-    return _ask(challenger, dataset, registry, version)
+        return Answer(Status.PASS, f"The model {model_name!r} has no champion yet, so no comparison was made."), None
+    return _consult(model, registry, version, use)
 
 
-def _ask(challenger: Predictions, dataset: str, registry: MlflowClient, version: ModelVersion) -> Answer:
+def _consult(
+    model: str, registry: MlflowClient, version: ModelVersion, use: Callable[[str], T]
+) -> tuple[Answer, T | None]:
     number = str(version.version)
     name = f"The champion, version {number},"
     digest = version.tags.get(DIGEST_TAG)
     if not digest:
-        return Answer(Status.FAIL, f"{name} has no tag {DIGEST_TAG} to verify it by.", number)
+        return Answer(Status.FAIL, f"{name} has no tag {DIGEST_TAG} to verify it by.", number), None
     try:
         with _champion_files(registry, version, digest) as path:
-            if digest == challenger.model:
-                return Answer(Status.PASS, f"{name} is this very model, so no comparison was made.", number)
-            champion = _predict_with_champion(path, challenger, dataset)
+            if digest == model:
+                return Answer(Status.PASS, f"{name} is this very model, so no comparison was made.", number), None
+            found = use(path)
     except IntegrityError as error:
-        return Answer(Status.FAIL, f"{name} is not what was registered. {error.message}", number)
+        return Answer(Status.FAIL, f"{name} is not what was registered. {error.message}", number), None
     except HallmarkError as error:
-        return Answer(Status.INCONCLUSIVE, f"{name} cannot be applied to these rows. {error.message}", number)
-    return Answer(Status.PASS, "", number, champion)
+        return Answer(Status.INCONCLUSIVE, f"{name} cannot be applied to these rows. {error.message}", number), None
+    return Answer(Status.PASS, "", number), found
 
 
 def _champion_version(registry: MlflowClient, model_name: str) -> ModelVersion | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kfp_hallmark.contracts.importances import Cohort
 from kfp_hallmark.errors import InputError
+from kfp_hallmark.explanation.rows import ordered_means
 
 if TYPE_CHECKING:
     import pyarrow
@@ -19,29 +20,6 @@ MAX_COHORTS = 100
 """A column with more values than this does not name cohorts."""
 
 MISSING = "(missing)"
-
-
-@dataclass(frozen=True)
-class Cohort:
-    """Some of the explained rows.
-
-    Attributes:
-        column: What they share: a column, or `predicted class`.
-        value: Its value, as text.
-        rows: The number of rows.
-        importances: Feature to mean absolute SHAP value, the greatest first.
-    """
-
-    column: str
-    value: str
-    rows: int
-    importances: dict[str, float]
-
-
-def ordered_means(values: ndarray, names: Sequence[str]) -> dict[str, float]:
-    """Return the mean absolute value of each feature, the greatest first, equal ones by name."""
-    means = dict(zip(names, abs(values).mean(axis=0).tolist(), strict=True))
-    return dict(sorted(means.items(), key=lambda item: (-item[1], item[0])))
 
 
 def cohorts_of(column: str, shared: Sequence[str], values: ndarray, names: Sequence[str]) -> list[Cohort]:

@@ -13,9 +13,9 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from kfp_hallmark.components.evaluation.explain_model.cohorts import LEAST_ROWS, as_texts, cohorts_of
 from kfp_hallmark.components.evaluation.explain_model.explain import explain
-from kfp_hallmark.components.evaluation.explain_model.shapley import AGNOSTIC_ROWS, explain_structure
 from kfp_hallmark.contracts.dataset import read_table
 from kfp_hallmark.errors import InputError
+from kfp_hallmark.explanation.shapley import AGNOSTIC_ROWS, explain_structure
 from kfp_hallmark.modeling import feature_frame, load_model
 
 

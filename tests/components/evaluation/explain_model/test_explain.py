@@ -24,8 +24,12 @@ from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
 
 from kfp_hallmark.components.evaluation.explain_model.bands import describe, ranks
-from kfp_hallmark.components.evaluation.explain_model.explain import as_outputs, explain, metric_names
-from kfp_hallmark.components.evaluation.explain_model.shapley import (
+from kfp_hallmark.components.evaluation.explain_model.explain import explain, metric_names
+from kfp_hallmark.contracts.dataset import read_table
+from kfp_hallmark.contracts.digest import artifact_digest
+from kfp_hallmark.errors import InputError, IntegrityError
+from kfp_hallmark.explanation.rows import as_outputs
+from kfp_hallmark.explanation.shapley import (
     AGNOSTIC_ROWS,
     LINEAR,
     LOG_ODDS,
@@ -35,9 +39,6 @@ from kfp_hallmark.components.evaluation.explain_model.shapley import (
     explain_structure,
     permute,
 )
-from kfp_hallmark.contracts.dataset import read_table
-from kfp_hallmark.contracts.digest import artifact_digest
-from kfp_hallmark.errors import InputError, IntegrityError
 from kfp_hallmark.modeling import feature_frame, load_model
 
 

@@ -16,10 +16,11 @@ from sklearn.ensemble import (
 )
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from kfp_hallmark.components.evaluation.explain_model import trees
-from kfp_hallmark.components.evaluation.explain_model.shapley import explain_structure
-from kfp_hallmark.components.evaluation.explain_model.trees import tree_values
+from kfp_hallmark.explanation import trees
+from kfp_hallmark.explanation.shapley import explain_structure
+from kfp_hallmark.explanation.trees import tree_values
 
+ENVIRONMENT = "ml"
 ROWS = 3000
 BINARY = [
     RandomForestClassifier(15, max_depth=7, random_state=0),

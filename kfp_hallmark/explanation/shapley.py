@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kfp_hallmark.components.evaluation.explain_model.trees import tree_values
 from kfp_hallmark.errors import InputError
+from kfp_hallmark.explanation.trees import tree_values
 
 if TYPE_CHECKING:
     import pandas

@@ -1,0 +1,1 @@
+"""What components that explain models share: SHAP values, and the rows they are computed for."""
