@@ -23,6 +23,8 @@ def robustness_gate(
     bootstrap_samples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
+    training: Input[Dataset] = None,
+    retrainings: int = 10,
 ) -> NamedTuple("Outputs", [("status", str)]):
     """Judge whether a model keeps its quality and its decisions when its inputs are poor, or changed on purpose.
 
@@ -31,7 +33,9 @@ def robustness_gate(
         dataset: Data with labels, such as the test side of a split.
         target: Label column.
         limits: Limit to value; what has none is not measured. Of the metric's drop: max_missing_drop, max_noise_drop,
-            max_typo_drop, max_unseen_drop, max_unit_shift_drop. Of the share of rows: max_flip_rate, max_evasion_rate.
+            max_typo_drop, max_unseen_drop, max_unit_shift_drop. Of the share of rows: max_flip_rate, max_evasion_rate,
+            max_retraining_flip_rate. Of a regression's change by retraining, as a share of the target's standard
+            deviation: max_retraining_spread.
         metric: Metric that drops. Default: balanced_accuracy, or r2 for regression.
         strengths: Name of a limit without max_ and its ending (missing, noise, typo, unseen, unit_shift, flip, evasion)
             to a list of strengths: a share of the values; for noise, flip and evasion standard deviations of the
@@ -44,7 +48,9 @@ def robustness_gate(
         max_searched_rows: Number of these rows for which other decisions are searched.
         bootstrap_samples: Number of resamples behind the interval of a metric of counts.
         confidence: Confidence level of the intervals, between 0 and 1.
-        seed: Seed of the samples, the perturbations and the resampling.
+        seed: Seed of the samples, the perturbations, the resampling and the seeds of retrainings.
+        training: Data that the model was trained on; asked for by a limit of retraining alone.
+        retrainings: How often the model is trained again, each time with another seed, from 2 to 100.
 
     Returns:
         verdict: JSON, hallmark/verdict/v1.
@@ -52,7 +58,8 @@ def robustness_gate(
         status: pass, warn, inconclusive or fail; a model that cannot predict what was perturbed fails.
 
     Raises:
-        InputError: If a limit, strength, metric or column is unknown, or the model cannot predict the data as it is.
+        InputError: If a limit, strength, metric or column is unknown, the model cannot predict the data as it is, or
+            it cannot be trained again though a limit asks for that.
         IntegrityError: If model or dataset were changed since they were written.
     """
     from kfp_hallmark.components.evaluation.robustness_gate.robustness import judge_robustness
@@ -74,4 +81,6 @@ def robustness_gate(
         bootstrap_samples,
         confidence,
         seed,
+        training,
+        retrainings,
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from kfp_hallmark.components.evaluation.robustness_gate.perturb import PERTURBATIONS, Perturbation
+from kfp_hallmark.components.evaluation.robustness_gate.retrain import Retraining
 from kfp_hallmark.components.evaluation.robustness_gate.search import Flips
 from kfp_hallmark.contracts.predictions import Predictions
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
@@ -49,6 +50,7 @@ class Robustness:
         checks: What was judged.
         flips: Which decisions one changed feature flips; None when that was not searched.
         evasions: Size to the rows evaded within it and the rows tried; empty when that was not searched.
+        retraining: What models trained with other seeds say; None when that was not asked.
     """
 
     clean: Predictions
@@ -59,6 +61,7 @@ class Robustness:
     checks: list[Check] = field(default_factory=list)
     flips: Flips | None = None
     evasions: dict[float, tuple[int, int]] = field(default_factory=dict)
+    retraining: Retraining | None = None
 
 
 def robustness_page(verdict: Verdict, found: Robustness) -> str:
@@ -81,6 +84,7 @@ def robustness_page(verdict: Verdict, found: Robustness) -> str:
         *kinds,
         *([_flip_section(verdict, found.flips)] if found.flips else []),
         *([_evasion_section(found.evasions)] if found.evasions else []),
+        *([_retraining_section(found.retraining)] if found.retraining else []),
         section("How to read this", *_reading(verdict)),
         status=verdict.status,
         lead=_lead(verdict.checks),
@@ -215,6 +219,28 @@ def _evasion_section(evasions: dict[float, tuple[int, int]]) -> Markup:
     )
     caption = "Share of the rows that the model decided rightly for which the search found another decision."
     return section("Evasion", paragraph(meaning), figure(chart, caption))
+
+
+def _retraining_section(found: Retraining) -> Markup:
+    """Return what each retraining came to, in rising order."""
+    times, regression = len(found.each), found.ambiguous is None
+    what = (
+        "root mean squared change of a prediction, as a share of the target's standard deviation"
+        if regression
+        else "share of the rows that get another decision"
+    )
+    shown = sorted(found.each.tolist())
+    shown = shown if times <= SHOWN else [shown[round(place * (times - 1) / (SHOWN - 1))] for place in range(SHOWN)]
+    chart = bars(f"Each retraining: {what}", [(f"retraining {place + 1}", each) for place, each in enumerate(shown)])
+    more = f" {SHOWN} of {times} are shown." if times > SHOWN else ""
+    meaning = (
+        f"The model is trained again on the same data with {times} other seeds. What changes then, the data did not "
+        "decide."
+    )
+    if found.ambiguous is not None:
+        meaning += f" On {found.ambiguous:.1%} of the rows at least one of them decides otherwise."
+    caption = f"{what[0].upper()}{what[1:]}, for each retraining, in rising order.{more}"
+    return section("Other seeds", paragraph(meaning), figure(chart, caption))
 
 
 def _reading(verdict: Verdict) -> list[Markup]:

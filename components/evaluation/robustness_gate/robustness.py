@@ -18,6 +18,8 @@ from kfp_hallmark.components.evaluation.robustness_gate.perturb import (
     read_features,
     require_changeable,
 )
+from kfp_hallmark.components.evaluation.robustness_gate.retrain import LEAST, MOST, Retraining, retrain
+from kfp_hallmark.components.evaluation.robustness_gate.retrain import LIMITS as RETRAINING_LIMITS
 from kfp_hallmark.components.evaluation.robustness_gate.search import Searched, search_evasions, search_flips
 from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.dataset import read_table
@@ -54,6 +56,7 @@ STRENGTHS = {kind.name: kind.strengths for kind in PERTURBATIONS} | {
 LIMITS = {kind.name: f"max_{kind.name}_drop" for kind in PERTURBATIONS} | {
     FLIP: "max_flip_rate",
     EVASION: "max_evasion_rate",
+    **{limit.removeprefix("max_"): limit for limit in RETRAINING_LIMITS.values()},
 }
 """The limit of each thing that is tried."""
 TOGETHER = "all together"
@@ -89,19 +92,22 @@ def judge_robustness(
     bootstrap_samples: int,
     confidence: float,
     seed: int,
+    training: Artifact | None,
+    retrainings: int,
 ) -> tuple[str]:
     """Write a verdict and a report on how robust a model is, and return the status; see the component.
 
     Raises:
         MissingInputError: If an input is not there.
         InputError: If a limit, strength, metric, column or setting cannot be used, or the model cannot predict the data
-            as it is.
-        IntegrityError: If model or dataset were changed since they were written.
+            as it is or be trained again.
+        IntegrityError: If model, dataset or training were changed since they were written.
     """
     import numpy as np
 
     wanted, tried = require_limits(limits), require_strengths(strengths or {})
-    _require_sizes(max_rows, max_searched_rows, min_prediction_change)
+    _require_sizes(max_rows, max_searched_rows, min_prediction_change, retrainings)
+    retrained = _require_training(wanted, training)
     require_resampling(bootstrap_samples, confidence)
     loaded = load_model(model.path, model.metadata.get("digest"))
     label = read_label(verified(dataset, "dataset"), target)
@@ -112,6 +118,8 @@ def judge_robustness(
     features = read_features(tested.table, categorical_features)
     changeable = require_changeable(changeable_features, features)
     task = tested.clean.task
+    if retrained and LIMITS[retrained] != RETRAINING_LIMITS[task]:
+        raise InputError(f"The limit of retraining must be {RETRAINING_LIMITS[task]} here; got {LIMITS[retrained]}.")
     name = metric or ("r2" if task == REGRESSION else "balanced_accuracy")
     require_metric(name, task, "metric")
     if min_prediction_change is None and task == REGRESSION:
@@ -127,6 +135,9 @@ def judge_robustness(
         found.checks.append(_flip_check(searched, features, settings, found))
     if EVASION in wanted:
         found.checks.append(_evasion_check(searched, changeable, settings, found))
+    if retrained and training is not None:
+        found.retraining = tested.retrain(training.path, retrainings, confidence, seed)
+        found.checks.append(_retraining_check(found.retraining, retrained, settings))
     parameters = {
         "limits": dict(limits),
         "metric": name,
@@ -139,6 +150,8 @@ def judge_robustness(
         "bootstrap_samples": bootstrap_samples,
         "confidence": confidence,
         "seed": seed,
+        "retrainings": retrainings,
+        "training": artifact_digest(training.path) if retrained and training is not None else None,
     }
     judged = Verdict(GATE, tested.clean.subjects, found.checks, parameters)
     document = robustness_page(judged, found)
@@ -188,12 +201,37 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _require_sizes(max_rows: int, max_searched_rows: int, min_prediction_change: float | None) -> None:
+def _require_sizes(
+    max_rows: int, max_searched_rows: int, min_prediction_change: float | None, retrainings: int
+) -> None:
+    if not LEAST <= retrainings <= MOST:
+        raise InputError(f"retrainings must be from {LEAST} to {MOST}; got {retrainings}.")
     for name, value in (("max_rows", max_rows), ("max_searched_rows", max_searched_rows)):
         if value < 1:
             raise InputError(f"{name} must be at least 1; got {value}.")
     if min_prediction_change is not None and not 0 < min_prediction_change < math.inf:
         raise InputError(f"min_prediction_change must be above 0; got {min_prediction_change}.")
+
+
+def _require_training(wanted: Mapping[str, float], training: Artifact | None) -> str | None:
+    """Return the limit of retraining that is wanted, by its name; None when none is.
+
+    Raises:
+        InputError: If one is wanted without the data to train on, or more than one.
+        IntegrityError: If the data were changed since they were written.
+    """
+    names = [name for name in wanted if LIMITS[name] in RETRAINING_LIMITS.values()]
+    if not names:
+        return None
+    if len(names) > 1:
+        raise InputError("limits must hold one limit of retraining: of the flip rate or of a regression's spread.")
+    if training is None:
+        raise InputError(
+            f"training must be given together with {LIMITS[names[0]]}; got none.",
+            "It is the data that the model was trained on.",
+        )
+    verified(training, "training")
+    return names[0]
 
 
 @dataclass(frozen=True)
@@ -257,6 +295,12 @@ class _Tested:
         """
         prediction, score = interpret(self.model, predict_table(self.model, table, self.columns), self.meaning)
         return replace(self.clean, prediction=prediction, score=score)
+
+    def retrain(self, training: str, retrainings: int, confidence: float, seed: int) -> Retraining:
+        """Train the model again with other seeds and compare; see `retrain`."""
+        return retrain(
+            self.model, self.columns, training, self.table, self.clean, self.meaning, retrainings, confidence, seed
+        )
 
     def searched(self, rows: int, change: float) -> Searched:
         """Return the first rows, to be searched."""
@@ -346,8 +390,8 @@ def _outcome(status: Status, observed: float, limit: float) -> str:
     return {
         Status.PASS: f"; with its whole interval that keeps the limit of {bound}.",
         Status.FAIL: f"; with its whole interval that is above the limit of {bound}.",
-        Status.INCONCLUSIVE: f"; that {'keeps' if observed <= limit else 'is above'} the limit of {bound}, but the "
-        "rows are too few to show it.",
+        Status.INCONCLUSIVE: f"; that {'keeps' if observed <= limit else 'is above'} the limit of {bound}, but there "
+        "is too little data to show it.",
     }[status]
 
 
@@ -404,3 +448,24 @@ def _evasion_check(searched: Searched, features: Sequence[Feature], settings: _S
         f"{number(sizes[-1])} of their standard deviations each"
     )
     return _rate_check(EVASION, int((evaded <= sizes[-1]).sum()), right.rows, sizes[-1], what, settings)
+
+
+def _retraining_check(found: Retraining, name: str, settings: _Settings) -> Check:
+    limit = settings.limits[name]
+    status = shown(found.interval, limit)
+    changed = (
+        "change the predictions by {} of the target's standard deviation"
+        if found.ambiguous is None
+        else "give another decision on {} of the rows"
+    ).format(f"{found.observed:.1%}")
+    return Check(
+        name,
+        status,
+        observed=found.observed,
+        maximum=limit,
+        interval=found.interval,
+        confidence=settings.confidence,
+        samples=found.rows,
+        scope={"retrainings": str(len(found.each))},
+        message=f"Trainings with {len(found.each)} other seeds {changed}{_outcome(status, found.observed, limit)}",
+    )

@@ -20,6 +20,8 @@ SETTINGS = {
     "bootstrap_samples": 200,
     "confidence": 0.95,
     "seed": 0,
+    "training": None,
+    "retrainings": 10,
 }
 MEANINGS = {
     "binary": {"task": "binary", "classes": [0, 1], "positive_class": 1, "threshold": 0.5},
@@ -40,9 +42,9 @@ class Function:
 
 @pytest.fixture
 def save(tmp_path):
-    """Write a function of a data frame as an MLflow model; give its folder."""
+    """Write a function of a data frame, or an estimator, as an MLflow model; give its folder."""
 
-    def write(function, frame, task="binary", types=None):
+    def write(function, frame, task="binary", types=None, **metadata):
         import cloudpickle
 
         folder = tmp_path / "model"
@@ -52,16 +54,22 @@ def save(tmp_path):
             {"name": name, "type": (types or {}).get(name) or words.get(kind.kind, "string"), "required": True}
             for name, kind in frame.dtypes.items()
         ]
+        estimator = function if hasattr(function, "fit") else Function(function)
+        method = "predict_proba" if hasattr(estimator, "predict_proba") else "predict"
         document = {
             "flavors": {
-                "python_function": {"loader_module": "mlflow.sklearn", "model_path": "model.pkl"},
+                "python_function": {
+                    "loader_module": "mlflow.sklearn",
+                    "model_path": "model.pkl",
+                    "predict_fn": method,
+                },
                 "sklearn": {"pickled_model": "model.pkl", "serialization_format": "cloudpickle"},
             },
             "signature": {"inputs": json.dumps(inputs)},
-            "metadata": {"hallmark": {"target": "label"} | MEANINGS[task]},
+            "metadata": {"hallmark": {"target": "label"} | MEANINGS[task] | metadata},
         }
         (folder / "MLmodel").write_text(json.dumps(document))
-        (folder / "model.pkl").write_bytes(cloudpickle.dumps(Function(function)))
+        (folder / "model.pkl").write_bytes(cloudpickle.dumps(estimator))
         return folder
 
     return write
