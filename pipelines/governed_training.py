@@ -47,6 +47,7 @@ def governed_training(
     },
     robustness_strengths: Dict = {"missing": [0.1], "noise": [0.1], "typo": [0.1], "unseen": [0.1]},
     categorical_features: List[str] = [],
+    explanation_limits: Dict = {"max_single_feature_share": 0.95, "max_champion_distance": 0.5},
     statement_uri: Optional[str] = None,
     seed: int = 0,
     experiment: str = "hallmark",
@@ -93,6 +94,7 @@ def governed_training(
         robustness_strengths: How strongly robustness_gate perturbs: by default a tenth of the values, or noise of a
             tenth of a standard deviation.
         categorical_features: Columns of numbers that robustness_gate takes as codes of categories.
+        explanation_limits: Limits of explanation_gate; the sensitive features are what it takes for forbidden.
         statement_uri: YAML file of what a person must say in the model card. Default: all is missing there.
         seed: Seed of everything random.
         experiment: MLflow experiment.
@@ -189,6 +191,7 @@ def governed_training(
             strengths=robustness_strengths,
             categorical_features=categorical_features,
             seed=seed,
+            training=split.outputs["train"],
         )
         explain = components.explain_model(
             model=train.outputs["model"],
@@ -197,12 +200,22 @@ def governed_training(
             seed=seed,
             cohort_columns=sensitive_features,
         )
+        explanation = components.explanation_gate(
+            importances=explain.outputs["importances"],
+            dataset=split.outputs["test"],
+            limits=explanation_limits,
+            forbidden_features=sensitive_features,
+            model_name=model_name,
+            seed=seed,
+            tracking_uri=tracking_uri,
+        )
         decide = components.decide_release(
             model=train.outputs["model"],
             dataset_verdict=validate.outputs["verdict"],
             performance_verdict=performance.outputs["verdict"],
             fairness_verdict=fairness.outputs["verdict"],
             robustness_verdict=robustness.outputs["verdict"],
+            explanation_verdict=explanation.outputs["verdict"],
         )
         card = components.write_model_card(
             model=train.outputs["model"],
@@ -228,6 +241,7 @@ def governed_training(
             fairness_report=fairness.outputs["report"],
             robustness_report=robustness.outputs["report"],
             explanation_report=explain.outputs["report"],
+            explanation_gate_report=explanation.outputs["report"],
             decision_report=decide.outputs["report"],
             model_card=card.outputs["card"],
             training_run_id=train.outputs["run_id"],

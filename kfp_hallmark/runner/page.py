@@ -166,12 +166,10 @@ def _has_report(output: Any) -> bool:
 
 
 def _reports(result: RunResult) -> Markup | None:
-    reports = {
-        step.name if name == "report" else f"{step.name} {name}": output["report"]
-        for step in result.steps
-        for name, output in step.outputs.items()
-        if _has_report(output)
-    }
+    reports: dict[str, str] = {}
+    for step in result.steps:
+        found = {name: output["report"] for name, output in step.outputs.items() if _has_report(output)}
+        reports |= {step.name if len(found) == 1 else f"{step.name} {name}": page for name, page in found.items()}
     return section("Reports", Markup(f"<p>{_links(reports)}</p>")) if reports else None
 
 

@@ -14,7 +14,7 @@ from kfp_hallmark.pipelines import governed_training
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples" / "acs_employment"
-GATES = {"validate_dataset", "performance_gate", "fairness_gate", "robustness_gate"}
+GATES = {"validate_dataset", "performance_gate", "fairness_gate", "robustness_gate", "explanation_gate"}
 STEPS = [
     "load_dataset",
     "split_dataset",
@@ -25,6 +25,7 @@ STEPS = [
     "fairness_gate",
     "robustness_gate",
     "explain_model",
+    "explanation_gate",
     "decide_release",
     "write_model_card",
     "log_run",
@@ -149,6 +150,16 @@ class TestHalted:
         assert halted.document["decision"]["outcome"] == "halt"
         assert any("fairness_gate" in reason and "DIS" in reason for reason in halted.document["decision"]["reasons"])
 
+    def test_is_held_against_the_champion(self, halted):
+        compared = {
+            gate: {check["name"] for check in halted.verdicts()[gate]["checks"] if check["name"].startswith("champion")}
+            for gate in ("performance_gate", "explanation_gate")
+        }
+        assert compared == {
+            "performance_gate": {"champion", "champion_slices"},
+            "explanation_gate": {"champion_distance"},
+        }
+
     def test_keeps_all_evidence(self, halted):
         assert {entry["gate"] for entry in halted.document["verdicts"]} == GATES
         for entry in halted.document["verdicts"]:
@@ -185,10 +196,9 @@ class TestRepeated:
         assert repeated.step("train_model")["state"] == "succeeded"
         first, second = released.verdicts(), repeated.verdicts()
         # The second run meets a champion, itself; the first met none.
-        compared = {check["name"] for check in second["performance_gate"]["checks"]}
-        assert {"champion", "champion_slices"} <= compared
-        for verdicts in (first, second):
-            gate = verdicts["performance_gate"]
+        for gate in (
+            verdicts[name] for verdicts in (first, second) for name in ("performance_gate", "explanation_gate")
+        ):
             gate["checks"] = [check for check in gate["checks"] if not check["name"].startswith("champion")]
         assert first == second
 

@@ -84,7 +84,7 @@ def judge_explanation(
             )
     if SINGLE in wanted:
         explained.checks.append(_single_check(explained, wanted[SINGLE], confidence))
-    if model_name is not None:
+    if model_name is not None and CHAMPION in wanted:
         explained.checks.append(
             _champion_check(explained, dataset.path, model_name, tracking_uri, wanted[CHAMPION], confidence)
         )
@@ -121,12 +121,11 @@ def require_limits(
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
             raise InputError(f"The limit {name!r} must be a share from 0 to 1; got {value!r}.")
     wanted = {known[name]: float(value) for name, value in limits.items()}
-    if bool(forbidden_features) != bool({FORBIDDEN, PROXY} & wanted.keys()):
-        raise InputError(
-            "forbidden_features and max_forbidden_share or max_proxy_share must be given together; got one alone."
-        )
-    if (model_name is not None) != (CHAMPION in wanted):
-        raise InputError("model_name and max_champion_distance must be given together; got one alone.")
+    for name in (FORBIDDEN, PROXY):
+        if name in wanted and not forbidden_features:
+            raise InputError(f"max_{name} must be given together with forbidden_features; got none.")
+    if CHAMPION in wanted and model_name is None:
+        raise InputError("max_champion_distance must be given together with model_name; got no model_name.")
     if model_name is not None:
         require_model_name(model_name)
     return wanted
@@ -234,7 +233,7 @@ def _proxy_check(
     upper = share_interval(explained.parts, explained.places(possible), confidence)
     interval = None if lower is None or upper is None else (lower[0], upper[1])
     share = explained.share(likely)
-    message = f"{share:.1%} of the weight rests on {_list(likely)}, which tell {column!r}"
+    message = f"{share:.1%} of the weight rests on {_list(likely)}, by which {column!r} can be told"
     if not likely:
         message = f"No feature is seen to tell {column!r}"
     doubtful = [name for name in possible if name not in sure]

@@ -123,7 +123,7 @@ def _weights_section(verdict: Verdict, explained: Explanation) -> Markup:
         items.append((f"{name}{kind}", explained.share([name]), str(status)))
     rest = len(explained.names) - len(shown)
     more = f" {number(rest)} features that weigh less are not shown." if rest else ""
-    marked = " Forbidden features are red, their proxies yellow." if forbidden else ""
+    marked = " Forbidden features and their proxies are marked." if forbidden else ""
     return section("Weights", figure(bars("Share of the weight", items), f"Share of the weight.{marked}{more}"))
 
 

@@ -16,7 +16,13 @@ def decide_release(
     robustness_verdict: Input[Artifact] = None,
     explanation_verdict: Input[Artifact] = None,
     additional_verdicts: Input[Artifact] = None,
-    required_gates: List[str] = ["validate_dataset", "performance_gate", "fairness_gate", "robustness_gate"],
+    required_gates: List[str] = [
+        "validate_dataset",
+        "performance_gate",
+        "fairness_gate",
+        "robustness_gate",
+        "explanation_gate",
+    ],
     allow_warnings: bool = True,
     max_age_hours: float = 24.0,
 ) -> NamedTuple("Outputs", [("outcome", str)]):

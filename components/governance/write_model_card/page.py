@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kfp_hallmark.components.governance.write_model_card.statement import FIELDS
 from kfp_hallmark.contracts.predictions import REGRESSION
 from kfp_hallmark.contracts.verdict import Check, Status
-from kfp_hallmark.reports import Markup, badge, code, facts, number, page, paragraph, section, table
+from kfp_hallmark.reports import Markup, badge, bars, code, facts, number, page, paragraph, section, table
 
 if TYPE_CHECKING:
     from kfp_hallmark.components.governance.write_model_card.card import Card, Measured
@@ -50,7 +50,15 @@ class Table:
     rows: Sequence[Sequence[Any]]
 
 
-Part = Facts | Text | Bullets | Table
+@dataclass(frozen=True)
+class Bars:
+    """Names and numbers: bars in HTML, a table in Markdown."""
+
+    columns: Sequence[str]
+    values: Sequence[tuple[str, float]]
+
+
+Part = Facts | Text | Bullets | Table | Bars
 
 
 def html_card(card: Card) -> str:
@@ -194,7 +202,7 @@ def _explanation(card: Card) -> list[Part]:
             f"Mean absolute SHAP values for {card.importances['explained']}, in {card.importances['unit']}, of "
             f"{number(card.importances['rows'])} rows, by {card.importances['method']}."
         ),
-        Table(["Feature", "Importance"], [[name, number(value)] for name, value in shown]),
+        Bars(["Feature", "Importance"], shown),
     ]
     return parts + ([Text(f"{rest} less important features are not shown.")] if rest else [])
 
@@ -246,6 +254,8 @@ def _html(part: Part) -> Markup:
         return paragraph(part.text)
     if isinstance(part, Bullets):
         return Markup(f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in part.texts)}</ul>")
+    if isinstance(part, Bars):
+        return Markup(f"<figure>{bars(' and '.join(part.columns), part.values)}</figure>")
     rows = [[badge(cell) if isinstance(cell, Status) else cell for cell in row] for row in part.rows]
     return table(part.columns, rows)
 
@@ -257,7 +267,8 @@ def _markdown(part: Part) -> str:
         return _plain(part.text)
     if isinstance(part, Bullets):
         return "\n".join(f"- {_plain(text)}" for text in part.texts)
-    return "\n".join([_row(part.columns), _row(["---"] * len(part.columns), False), *map(_row, part.rows)])
+    rows = [[name, number(value)] for name, value in part.values] if isinstance(part, Bars) else part.rows
+    return "\n".join([_row(part.columns), _row(["---"] * len(part.columns), False), *map(_row, rows)])
 
 
 def _row(cells: Iterable[Any], escaped: bool = True) -> str:

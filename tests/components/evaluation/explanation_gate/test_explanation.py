@@ -66,7 +66,7 @@ def test_a_planted_proxy_is_caught(judge, stated, rows):
     check = result.checks["proxy_share", "sex"]
     assert (result.status, check.status) == ("fail", "fail")
     assert check.observed == pytest.approx(1 / 6, abs=0.01)
-    assert "rests on &#x27;title&#x27;, which tell &#x27;sex&#x27;" in result.report
+    assert "rests on &#x27;title&#x27;, by which &#x27;sex&#x27; can be told" in result.report
     assert judge(*given, {"max_proxy_share": 0.3}, forbidden_features=["sex"]).status == "pass"
 
 
@@ -155,7 +155,7 @@ def test_a_group_coded_in_a_text_with_missing_values_is_caught(judge, explained,
     assert result.checks["forbidden_share", None].status == "pass"
     check = result.checks["proxy_share", "group"]
     assert check.status == "fail"
-    assert "rests on 'office', which tell 'group'" in check.message
+    assert "rests on 'office', by which 'group' can be told" in check.message
     assert check.observed == pytest.approx(
         made.found.importances["office"] / sum(made.found.importances.values()), abs=1e-12
     )
@@ -182,10 +182,9 @@ def test_the_importances_are_those_of_the_dataset_and_unchanged(judge, stated, r
         ({"max_forbiden_share": 0.1}, {}, "limits must hold known limits; got 'max_forbiden_share'."),
         ({"max_single_feature_share": 1.1}, {}, "must be a share from 0 to 1; got 1.1."),
         ({"max_single_feature_share": True}, {}, "must be a share from 0 to 1; got True."),
-        (FORBIDDEN, {}, "must be given together; got one alone."),
-        (SINGLE, {"forbidden_features": ["sex"]}, "must be given together; got one alone."),
-        (CHAMPION, {}, "model_name and max_champion_distance must be given together; got one alone."),
-        (SINGLE, {"model_name": "m"}, "model_name and max_champion_distance must be given together; got one alone."),
+        (FORBIDDEN, {}, "max_forbidden_share must be given together with forbidden_features; got none."),
+        (PROXY, {}, "max_proxy_share must be given together with forbidden_features; got none."),
+        (CHAMPION, {}, "max_champion_distance must be given together with model_name; got no model_name."),
         (
             FORBIDDEN,
             {"forbidden_features": ["sexes"]},
@@ -202,6 +201,12 @@ def test_settings_that_cannot_be_used(judge, stated, rows, tmp_path, limits, set
     with pytest.raises(InputError, match=re.escape(message)):
         judge(*given, limits, **settings)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_has_no_limit_is_not_measured(judge, stated, rows):
+    given = stated(rows, spread([3, 1, 2]))
+    result = judge(*given, SINGLE, forbidden_features=["sex"], model_name="nobody")
+    assert [name for name, _ in result.checks] == ["single_feature_share"]
 
 
 def test_the_verdict_is_bound_and_holds_the_settings(judge, stated, rows):
