@@ -15,12 +15,13 @@ SERIES = 6
 """How many series a line chart tells apart by colour."""
 
 
-def _nice(low: float, high: float, count: int = 5) -> list[float]:
-    """Return round tick positions that cover a range."""
+def _nice(low: float, high: float, count: int = 5, whole: bool = False) -> list[float]:
+    """Return round tick positions that cover a range, of whole numbers alone if asked for."""
     span = (high - low) or abs(high) or 1.0
-    raw = span / count
+    raw = max(span / count, 1.0) if whole else span / count
     power = 10 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw)
+    steps = [factor * power for factor in (1, 2, 2.5, 5, 10)]
+    step = next(step for step in steps if step >= raw and (step % 1 == 0 or not whole))
     first = math.floor(low / step + 1e-9)
     last = math.ceil(high / step - 1e-9)
     return [round(index * step, 12) for index in range(first, last + 1)]
@@ -155,11 +156,13 @@ def lines(
         dots: Whether to mark every point.
         spans: For each point of the first curve, in order, its interval; empty when there is none.
     """
-    size, left, top = 360, 60, 10
+    size, top = 360, 10
     xs = [x for _, values, _ in series for x in values] or [0.0, 1.0]
     ys = [y for _, _, values in series for y in values] + [end for span in spans for end in span] or [0.0, 1.0]
-    x_ticks = _nice(min(0.0, *xs), max(xs)) if max(xs) > 0 else [0.0, 1.0]
+    whole = all(isinstance(x, int) for x in xs)
+    x_ticks = _nice(min(0.0, *xs), max(xs), whole=whole) if max(xs) > 0 else [0.0, 1.0]
     y_ticks = _nice(min(0.0, *ys), max(ys)) if max(ys) > 0 else [0.0, 1.0]
+    left = 32 + 7 * max(4, *(len(number(tick, 3)) for tick in y_ticks))
     across = _scale(x_ticks[0], x_ticks[-1], left, left + size)
     down = _scale(y_ticks[0], y_ticks[-1], top + size, top)
     body = []

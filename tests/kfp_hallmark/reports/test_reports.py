@@ -121,3 +121,19 @@ def test_a_curve_shows_the_intervals_of_its_points():
     chart = lines("t", [("s", [0.0, 1.0], [0.2, 0.5])], "x", "y", spans=[(0.1, 0.3), (0.4, 1.0)])
     assert chart.count('class="whisker"') == 2
     assert '<line class="whisker" x1="420.0" x2="420.0" y1="226.0" y2="10.0"/>' in chart
+
+
+def test_the_vertical_axis_leaves_room_for_its_numbers():
+    chart = lines("t", [("s", [0.0, 1.0], [0.0, 0.00213])], "x", "a measure")
+    assert ">0.0005</text>" in chart
+    assert '<text class="soft" x="66" y="374.0" text-anchor="end">0</text>' in chart
+
+
+def test_what_is_counted_has_whole_ticks():
+    def ticks(xs):
+        chart = lines("t", [("s", xs, [0.0] * len(xs))], "x", "y")
+        return re.findall(r'y="387" text-anchor="middle">([^<]+)<', chart)
+
+    assert ticks([0, 12]) == ["0", "5", "10", "15"]
+    assert ticks([0, 1, 2]) == ["0", "1", "2"]
+    assert ticks([0.0, 12.0]) == ["0", "2.5", "5", "7.5", "10", "12.5"]
