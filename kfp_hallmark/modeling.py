@@ -251,7 +251,8 @@ def _take_copy(
 
         model = pyfunc.load_model(str(copy), suppress_warnings=True)
         weakref.finalize(model, undo.pop_all().close)
-        return None, model.predict
+        wanted = _tensor_type(parse_model_file(content, folder))
+        return None, model.predict if wanted is None else lambda frame: model.predict(frame.to_numpy(wanted))
 
     return digest, load
 
@@ -305,6 +306,23 @@ def signature_of(document: Mapping[str, Any]) -> tuple[Column, ...]:
     return tuple(
         Column(entry["name"], str(entry["type"]), entry.get("required", True)) for entry in inputs if entry.get("name")
     )
+
+
+def _tensor_type(document: Mapping[str, Any]) -> str | None:
+    """Return the numpy type of a signature of one tensor without a name, as of a network; None for any other."""
+    inputs = json.loads((document.get("signature") or {}).get("inputs") or "[]")
+    if len(inputs) != 1 or inputs[0].get("type") != "tensor" or inputs[0].get("name"):
+        return None
+    return str(inputs[0]["tensor-spec"]["dtype"])
+
+
+@contextlib.contextmanager
+def in_step(name: str) -> Iterator[None]:
+    """Name the step in an `InputError` that is raised in the block: the model alone does not say where it failed."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"In {name}: {error.message}", error.hint) from error
 
 
 def require_servable(name: str, columns: Sequence[Column]) -> None:

@@ -21,9 +21,10 @@ from kfp_hallmark.measures import (
     require_resampling,
     roc_curve,
 )
-from kfp_hallmark.modeling import LoadedModel, load_model, predict
+from kfp_hallmark.modeling import LoadedModel, in_step, load_model, predict
 from kfp_hallmark.reports import write_page
 
+STEP = "evaluate_model"
 MOST_FOUND = 50
 """How many slices can be searched for."""
 
@@ -72,7 +73,8 @@ def evaluate(
     if validation is not None and matrix is None:
         raise InputError("costs must be given together with validation; got none.", "They say what to choose by.")
     loaded = load_model(model.path, model.metadata.get("digest"))
-    given = predict(loaded, dataset.path, target)
+    with in_step(STEP):
+        given = predict(loaded, dataset.path, target)
     _require_classes(given)
     decided = None
     if matrix is not None:
@@ -101,7 +103,8 @@ def _predict_validation(model: LoadedModel, validation: Artifact, test: Predicti
     Raises:
         InputError: If they are those of the test, or those that the model was trained on.
     """
-    found = predict(model, verified(validation, "validation"), test.target)
+    with in_step(f"{STEP}, of validation"):
+        found = predict(model, verified(validation, "validation"), test.target)
     if found.dataset == test.dataset:
         raise InputError(
             "validation must be other data than the dataset; it is the same.",

@@ -107,9 +107,10 @@ def measure_serving(path: str | Path, digest: str, dataset: str | Path, seed: in
         bodies = _bodies(predictor, dataset, seed)
     except InputError as error:
         return Served(size, np.empty(0), reason=error.message)
-    taken = [body for body in bodies if _is_answered(predictor, body)]
+    refusals = [_refusal(predictor, body) for body in bodies]
+    taken = [body for body, refusal in zip(bodies, refusals, strict=True) if refusal is None]
     if not taken:
-        return Served(size, np.empty(0), len(bodies), "It refuses every row.")
+        return Served(size, np.empty(0), len(bodies), f"It refuses every row. Of the first: {refusals[0]}")
     return Served(size, _time(predictor, taken), len(bodies) - len(taken))
 
 
@@ -154,12 +155,23 @@ def _answer(predictor: Predictor, body: bytes) -> bytes:
     return dialect.write(predictor.predict(query.values), query, Identity("model", "1"))
 
 
-def _is_answered(predictor: Predictor, body: bytes) -> bool:
+def _refusal(predictor: Predictor, body: bytes) -> str | None:
+    """Return why a request is not answered, without a value of it; None when it is."""
+    from kfp_hallmark.modeling import origin
+    from kfp_hallmark.serving.bodies import parse
+    from kfp_hallmark.serving.protocols import Instances
+
     try:
-        _answer(predictor, body)
+        query = Instances().read(parse(body), predictor)
     except InputError:
-        return False
-    return True
+        return "Its values do not suit the signature."
+    try:
+        predictor.predict(query.values)
+    except InputError as error:
+        return error.message
+    except Exception as error:
+        return f"The model must be able to predict it; it fails with {type(error).__name__} {origin(error)}."
+    return None
 
 
 def _time(predictor: Predictor, bodies: list[bytes]) -> ndarray:

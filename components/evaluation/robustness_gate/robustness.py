@@ -32,6 +32,7 @@ from kfp_hallmark.modeling import (
     THRESHOLD,
     Column,
     LoadedModel,
+    in_step,
     input_columns,
     interpret,
     load_model,
@@ -114,7 +115,9 @@ def judge_robustness(
     columns = input_columns(loaded, dataset.path, target)
     places = np.random.default_rng(seed).permutation(len(label))[:max_rows]
     table = read_table(dataset.path, [column.name for column in columns]).take(places)
-    tested = _Tested.of(loaded, columns, as_text(table, columns), target, label, places, artifact_digest(dataset.path))
+    digest = artifact_digest(dataset.path)
+    with in_step(GATE):
+        tested = _Tested.of(loaded, columns, as_text(table, columns), target, label, places, digest)
     features = read_features(tested.table, categorical_features)
     changeable = require_changeable(changeable_features, features)
     task = tested.clean.task
@@ -136,7 +139,8 @@ def judge_robustness(
     if EVASION in wanted:
         found.checks.append(_evasion_check(searched, changeable, settings, found))
     if retrained and training is not None:
-        found.retraining = tested.retrain(training.path, retrainings, confidence, seed)
+        with in_step(f"{GATE}, in a retraining"):
+            found.retraining = tested.retrain(training.path, retrainings, confidence, seed)
         found.checks.append(_retraining_check(found.retraining, retrained, settings))
     parameters = {
         "limits": dict(limits),

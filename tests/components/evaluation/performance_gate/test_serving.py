@@ -111,7 +111,9 @@ def test_rows_that_the_served_form_refuses_are_counted(serve, models):
     frame["a"] = None
     found = serve({"max_median_latency_ms": 1e6}, frame=frame.astype({"a": float}))
     assert found.status == "inconclusive"
-    assert checks_by_name(found)["median_latency_ms"].message.endswith("cannot be served: It refuses every row.")
+    assert checks_by_name(found)["median_latency_ms"].message.endswith(
+        "cannot be served: It refuses every row. Of the first: Its values do not suit the signature."
+    )
 
 
 def test_a_model_that_cannot_be_served_is_inconclusive_and_its_size_is_known(serve, models, tmp_path):
