@@ -105,14 +105,14 @@ def _best(found: Found) -> Markup:
 def _progress(found: Found) -> Markup:
     sign = 1 if found.work.greater else -1
     start = found.trials[0].score
-    best, gains = 0.0, []
-    for trial in found.trials:
-        if trial.state == COMPLETE:
-            best = max(best, sign * (trial.score - start))
-        gains.append(best)
+    best, places, gains = 0.0, [0], [0.0]
+    for trial in found.trials[1:]:
+        before, best = best, max(best, sign * (trial.score - start)) if trial.state == COMPLETE else best
+        places += [trial.place, trial.place]
+        gains += [before, best]
     chart = lines(
         f"Gain in {found.work.metric} by trial",
-        [("best so far", list(range(len(gains))), gains)],
+        [("best so far", places, gains)],
         "trial",
         f"better {found.work.metric} than as given by",
     )
@@ -140,8 +140,8 @@ def _leaders(found: Found) -> Markup:
     )
 
 
-def _cells(found: Found, trial: Trial) -> list[str | None]:
-    return [_word(trial.parameters[name]) if name in trial.parameters else None for name in found.work.space]
+def _cells(found: Found, trial: Trial) -> list[Any]:
+    return [_cell(trial.parameters[name]) if name in trial.parameters else None for name in found.work.space]
 
 
 def _nested(found: Found) -> Markup:
@@ -179,5 +179,13 @@ def _name(trial: Trial) -> str:
     return f"trial {trial.place}" if trial.place else "as given"
 
 
+def _cell(value: Any) -> Any:
+    return value if _is_number(value) else str(value)
+
+
 def _word(value: Any) -> str:
-    return number(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+    return number(value) if _is_number(value) else str(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,8 +1,10 @@
 import json
 import os
 import signal
+import socketserver
 import subprocess
 import sys
+import threading
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from kfp_hallmark.training.features import choose_columns, make_pipeline, read_f
 ACS = Path(__file__).resolve().parents[4] / "examples" / "acs_employment"
 BOOSTING = "sklearn.ensemble.HistGradientBoostingClassifier"
 
-# It kills the process of the search, or its own, at its eighth fit, once.
+# It kills the process of the search, or its own, at a certain fit, once.
 KILLER = """
 import os, signal
 from sklearn.linear_model import LogisticRegression
@@ -31,7 +33,7 @@ class Killer(LogisticRegression):
     def fit(self, X, y):
         with open(os.environ["FITS"], "a") as file:
             file.write("x")
-        if os.path.getsize(os.environ["FITS"]) == 8 and os.environ["VICTIM"] != "nobody":
+        if os.path.getsize(os.environ["FITS"]) == int(os.environ["LAST"]) and os.environ["VICTIM"] != "nobody":
             os.kill(os.getppid() if os.environ["VICTIM"] == "search" else os.getpid(), signal.SIGKILL)
         return super().fit(X, y)
 """
@@ -136,35 +138,84 @@ def killer(tmp_path, shoppers, request_of):
     (tmp_path / "killer.py").write_text(KILLER)
     (tmp_path / "search.py").write_text(SEARCH)
     shoppers.to_parquet(tmp_path / "data.parquet", index=False)
-    request = json.dumps(asdict(request_of(estimator="killer.Killer", trials=9, parallel_trials=2)))
 
-    def run(victim, store):
+    def run(victim, store, outer_folds=0, last=8):
+        request = request_of(estimator="killer.Killer", trials=9, parallel_trials=2, outer_folds=outer_folds)
         variables = {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}", "VICTIM": victim}
+        variables["LAST"] = str(last)
         command = [sys.executable, str(tmp_path / "search.py"), str(tmp_path / "data.parquet"), store]
-        command += [str(tmp_path / "report.html"), request]
+        command += [str(tmp_path / "report.html"), json.dumps(asdict(request))]
         environment = os.environ | variables | {"FITS": str(tmp_path / f"fits-{Path(store).stem}")}
         return subprocess.run(command, env=environment, capture_output=True, text=True)
 
     return run
 
 
-def test_a_search_that_is_killed_goes_on_and_finds_the_same(killer, tmp_path):
+# Ten trials on three folds; with two outer folds twice as many more, and each best one scored. The second kill is in
+# the search without the first outer fold.
+@pytest.mark.parametrize(("outer_folds", "fits", "last"), [(0, 30, 8), (2, 92, 50)])
+def test_a_search_that_is_killed_goes_on_and_finds_the_same(killer, tmp_path, outer_folds, fits, last):
     stores = {name: f"sqlite:///{tmp_path}/{name}.db" for name in ("killed", "whole")}
-    assert killer("search", stores["killed"]).returncode == -signal.SIGKILL
+    assert killer("search", stores["killed"], outer_folds, last).returncode == -signal.SIGKILL
     assert not (tmp_path / "report.html").exists()
     before = (tmp_path / "fits-killed").stat().st_size
-    resumed, whole = killer("search", stores["killed"]), killer("nobody", stores["whole"])
+    resumed, whole = (
+        killer(victim, stores[name], outer_folds, last) for victim, name in (("search", "killed"), ("nobody", "whole"))
+    )
     found, expected = (json.loads(run.stdout.rpartition("FOUND ")[2]) for run in (resumed, whole))
     assert found[:2] == expected[:2], resumed.stderr
-    assert (tmp_path / "fits-whole").stat().st_size == 30
+    assert (tmp_path / "fits-whole").stat().st_size == fits
     # What was noted before the kill was not tried again; only the trials on the way then were.
-    assert (tmp_path / "fits-killed").stat().st_size < before + 30
+    assert (tmp_path / "fits-killed").stat().st_size < before + fits
     above, below = trials_of(stores["killed"], found[2])
     assert above.info.status == "FINISHED"
-    assert sorted(trial.place for _, trial in below) == list(range(10))
+    assert (
+        len(below) == len({(trial.search, trial.place) for _, trial in below}) == 10 * (outer_folds + 1) + outer_folds
+    )
     assert {run.info.status for run, _ in below} == {"FINISHED"}
-    same = {trial.place: (trial.parameters, trial.scores) for _, trial in trials_of(stores["whole"], expected[2])[1]}
-    assert {trial.place: (trial.parameters, trial.scores) for _, trial in below} == same
+    same, found = (
+        {(trial.search, trial.place): (trial.parameters, trial.scores) for _, trial in runs}
+        for runs in (trials_of(stores["whole"], expected[2])[1], below)
+    )
+    assert found == same
+
+
+# Its first fit goes on when another one, in another process, is under way.
+MEETER = """
+import os, socket
+from sklearn.linear_model import LogisticRegression
+
+class Meeter(LogisticRegression):
+    def fit(self, X, y):
+        with socket.create_connection(("127.0.0.1", int(os.environ["MEETING"]))) as meeting:
+            meeting.sendall(os.getpid().to_bytes(8))
+            assert meeting.recv(1)
+        return super().fit(X, y)
+"""
+
+
+def test_trials_are_on_the_way_at_once(search, shoppers, tmp_path, monkeypatch):
+    (tmp_path / "meeter.py").write_text(MEETER)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    processes, arrived = [], threading.Barrier(2, timeout=60)
+
+    class Meeting(socketserver.BaseRequestHandler):
+        def handle(self):
+            processes.append(int.from_bytes(self.request.recv(8)))
+            if len(processes) <= 2:
+                arrived.wait()
+            self.request.sendall(b"1")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Meeting) as server:
+        monkeypatch.setenv("MEETING", str(server.server_address[1]))
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            search(shoppers, processes=2, estimator="meeter.Meeter", folds=2)
+        finally:
+            server.shutdown()
+    assert len(set(processes)) == 2
+    assert os.getpid() not in processes
+    assert len(processes) == 10
 
 
 def test_a_process_that_is_killed_ends_the_search_with_a_hint(killer, tmp_path):
