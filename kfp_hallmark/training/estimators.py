@@ -19,6 +19,8 @@ EXAMPLES = (
     "xgboost.XGBClassifier",
     "lightgbm.LGBMClassifier",
 )
+PRIVATE = "interpret.privacy."
+"""Where the estimators are that are private only if they are given what is public of the data, and no seed."""
 
 
 def make_estimator(path: str, parameters: Mapping[str, Any], seed: int) -> Any:
@@ -35,6 +37,11 @@ def make_estimator(path: str, parameters: Mapping[str, Any], seed: int) -> Any:
     Raises:
         InputError: If there is no such class, it is not an estimator, or it does not take the parameters.
     """
+    if path.startswith(PRIVATE):
+        raise InputError(
+            f"estimator must be trained with train_model's privacy, or be another; got {path!r}.",
+            "Every other training, such as one of a search, would spend privacy that nobody counts.",
+        )
     found = _import(path)
     # An estimator may keep the order, which is no part of the experiment.
     parameters = json.loads(canonical(dict(parameters)))

@@ -33,7 +33,7 @@ def output(tmp_path):
 STEPS = {
     "split": lambda given, output, model: split(given, output, output, "label"),
     "train": lambda given, output, model: train(
-        given, output, output, "label", "sklearn.tree.DecisionTreeClassifier", {}, [], None, {}, 0, "e", None
+        given, output, output, "label", "sklearn.tree.DecisionTreeClassifier", {}, [], None, {}, {}, 0, "e", None
     ),
     "evaluate": lambda given, output, model: evaluate(
         model, given, output, output, output, output, "label", [], 1000, 0.95, 0, {}, None, 0

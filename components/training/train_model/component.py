@@ -16,13 +16,14 @@ def train_model(
     excluded_columns: List[str] = [],
     positive_class: Optional[str] = None,
     mitigation: Dict = {},
+    privacy: Dict = {},
     seed: int = 0,
     experiment: str = "hallmark",
     tracking_uri: Optional[str] = None,
 ) -> NamedTuple("Outputs", [("digest", str), ("experiment_hash", str), ("run_id", str)]):
     """Train an estimator with preprocessing that fits the column types, and log the run to MLflow.
 
-    The same data, configuration, seed and environment give the same model, to the digest.
+    The same data, configuration, seed and environment give the same model, to the digest, unless it is private.
 
     Args:
         dataset: Training data.
@@ -34,6 +35,10 @@ def train_model(
         mitigation: How a binary classifier is made to treat groups alike, by Fairlearn, such as {"method":
             "exponentiated_gradient", "constraint": "equalized_odds", "sensitive_features": ["SEX"]}; docs/mitigation.md
             has all. With the method threshold_optimizer the model takes the sensitive features to predict. Default: not
+            at all.
+        privacy: How private a binary classifier is for the people in the data: epsilon, delta, and what is public of
+            each feature, such as {"epsilon": 1.0, "delta": 1e-6, "bounds": {"AGEP": [0, 99]}, "categories": {"SEX": [1,
+            2]}}; docs/privacy.md has all. The noise is not seeded, so each training gives another model. Default: not
             at all.
         seed: Seed of everything random.
         experiment: MLflow experiment.
@@ -48,7 +53,7 @@ def train_model(
 
     Raises:
         InputError: If the target is absent or constant, a feature holds infinities, or the estimator is unknown.
-        IntegrityError: If an input was changed since it was written.
+        IntegrityError: If an input, or the privacy ledger, was changed since it was written.
     """
     from kfp_hallmark.components.training.train_model.train import train
 
@@ -62,6 +67,7 @@ def train_model(
         excluded_columns,
         positive_class,
         mitigation,
+        privacy,
         seed,
         experiment,
         tracking_uri,

@@ -14,6 +14,7 @@ from kfp_hallmark.components.training.train_model.mitigation import (
     read_mitigation,
     require_sensitive,
 )
+from kfp_hallmark.components.training.train_model.privacy import Private, make_private, read_privacy, spend
 from kfp_hallmark.components.training.train_model.thresholds import Thresholded
 from kfp_hallmark.contracts.artifacts import Artifact, Metrics, log_metrics, verified
 from kfp_hallmark.contracts.dataset import dataset_lineage
@@ -45,26 +46,33 @@ def train(
     excluded_columns: Sequence[str],
     positive_class: str | None,
     mitigation: Mapping[str, Any],
+    privacy: Mapping[str, Any],
     seed: int,
     experiment: str,
     tracking_uri: str | None,
 ) -> tuple[str, str, str]:
     """Train a model and log the run; see `component.py`.
 
-    Training runs on one thread, because sums in another order make another model.
+    Training runs on one thread, because sums in another order make another model. With privacy it is another model each
+    time all the same, and what it spends is written to the ledger before the data are used.
 
     Returns:
         The model's digest, the experiment's hash and the MLflow run's id.
 
     Raises:
         InputError: If data or parameters cannot be used.
-        MissingInputError: If there is no dataset, or the tracking store does not answer.
-        IntegrityError: If the dataset was changed since it was written.
+        MissingInputError: If there is no dataset or privacy ledger, or the tracking store does not answer.
+        IntegrityError: If the dataset or the ledger was changed since it was written.
     """
     if not 0 <= seed < 2**32:
         raise InputError(f"seed must be at least 0 and below 2**32; got {seed}.")
-    wanted = read_mitigation(mitigation)
-    made = make_estimator(estimator, estimator_parameters, seed)
+    wanted, private = read_mitigation(mitigation), read_privacy(privacy)
+    if wanted is not None and private is not None:
+        raise InputError("mitigation must be left out with privacy: it looks at the data more often; got both.")
+    if private is None:
+        made = make_estimator(estimator, estimator_parameters, seed)
+    else:
+        made = make_private(estimator, estimator_parameters, private)
     columns = choose_columns(verified(dataset, "dataset"), target, excluded_columns)
     asked = columns if wanted is None else _asked(dataset.path, columns, target, excluded_columns, wanted)
     label = read_label(dataset.path, target)
@@ -82,8 +90,15 @@ def train(
     }
     if wanted is not None:
         configuration["mitigation"] = dict(mitigation)
+    if private is not None:
+        configuration["privacy"] = {key: value for key, value in privacy.items() if key != "ledger"}
     plan = Experiment(lineage[0], configuration, seed)
-    if wanted is None:
+    bound = meaning | {"target": target, "datasets": lineage, "experiment_hash": plan.hash}
+    unfitted: Any
+    if private is not None:
+        unfitted = Private(made, private, columns, len(label), meaning)
+        bound["privacy"] = spend(private, lineage, len(label), target, plan.hash)
+    elif wanted is None:
         unfitted = make_pipeline(accept_labels(made, meaning), columns, frame)
     else:
         unfitted = _mitigated(make_pipeline(made, columns, frame), wanted, dataset.path, frame, label, meaning, seed)
@@ -92,9 +107,11 @@ def train(
     values = {"training_seconds": time.time() - started, "rows": len(frame), "features": len(asked)}
 
     method = "predict_proba" if meaning["task"] != REGRESSION and hasattr(pipeline, "predict_proba") else "predict"
-    bound = meaning | {"target": target, "datasets": lineage, "experiment_hash": plan.hash, "seed": seed}
+    if private is None:
+        bound["seed"] = seed
+    module = type(made).__module__ if private is None else type(pipeline).__module__
     with writing(model.path) as temporary:
-        write_folder(temporary, pipeline, asked, method, bound, type(made).__module__)
+        write_folder(temporary, pipeline, asked, method, bound, module)
         digest = artifact_digest(temporary)
         given = configuration | {"seed": seed}
         del given["estimator_parameters"]
@@ -106,7 +123,7 @@ def train(
         "digest": digest,
         "experiment_hash": plan.hash,
         "run_id": run_id,
-        "framework": type(made).__module__.partition(".")[0],
+        "framework": module.partition(".")[0],
     }
     return digest, plan.hash, run_id
 

@@ -48,6 +48,7 @@ def run(tmp_path, store):
             "excluded_columns": [],
             "positive_class": None,
             "mitigation": {},
+            "privacy": {},
             "seed": 0,
             "experiment": "tests",
             "tracking_uri": store,

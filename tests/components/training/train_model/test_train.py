@@ -41,7 +41,7 @@ from kfp_hallmark.components.training.train_model.train import train
 data, out, store, *estimators = sys.argv[1:]
 for place, name in enumerate(estimators):
     model, metrics = dsl.Model(uri=f"{out}/{place}"), dsl.Metrics(uri=f"{out}/metrics")
-    found = train(dsl.Dataset(uri=data), model, metrics, "bought it", name, {}, [], None, {}, 3, "again", store)
+    found = train(dsl.Dataset(uri=data), model, metrics, "bought it", name, {}, [], None, {}, {}, 3, "again", store)
     print("DIGEST", found[0], found[1])
 """
 

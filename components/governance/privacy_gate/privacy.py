@@ -1,0 +1,129 @@
+"""Judge what a model and its ledger say of the privacy that was spent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kfp_hallmark.components.governance.privacy_gate.page import privacy_page
+from kfp_hallmark.contracts.artifacts import Artifact, verified
+from kfp_hallmark.contracts.digest import artifact_digest, is_digest
+from kfp_hallmark.contracts.model import model_metadata
+from kfp_hallmark.contracts.privacy import Spend, ledger_path, read_ledger, total
+from kfp_hallmark.contracts.verdict import Check, Status, Verdict, judge
+from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
+from kfp_hallmark.reports import write_page
+
+GATE = "privacy_gate"
+LIMITS = ("max_epsilon", "max_delta", "max_model_epsilon", "max_model_delta")
+
+
+def judge_privacy(
+    model: Artifact,
+    verdict: Artifact,
+    report: Artifact,
+    limits: Mapping[str, float | None],
+    ledger: str | None,
+    ledger_hash: str | None,
+) -> tuple[str]:
+    """Write a verdict and a report on the privacy that was spent, and return the status; see the component.
+
+    Args:
+        model: The model.
+        verdict: Where the verdict goes.
+        report: Where the report goes.
+        limits: Each of `LIMITS`; None is no limit.
+        ledger: The ledger's path.
+        ledger_hash: The hash of a line that it must hold.
+
+    Raises:
+        InputError: If a limit or the hash cannot be used, or no ledger is named.
+        MissingInputError: If the model is no model folder.
+        IntegrityError: If the model was changed since it was written.
+    """
+    for name, value in limits.items():
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise InputError(f"{name} must be above 0; got {value}.")
+    if ledger_hash is not None and not is_digest(ledger_hash):
+        raise InputError(f"ledger_hash must be written as sha256: and 64 hex digits; got {ledger_hash!r}.")
+    path = ledger_path(ledger)
+    stated = model_metadata(verified(model, "model"))
+    spends, broken = _read(path, ledger_hash)
+    checks = [*_model_checks(stated, limits), _ledger_check(stated, spends, broken)]
+    if broken is None:
+        checks += _sum_checks(spends, limits)
+    parameters = {**limits, "ledger": str(path), "ledger_hash": ledger_hash}
+    judged = Verdict(GATE, {"model": artifact_digest(model.path)}, checks, parameters)
+    said = stated.get("privacy")
+    document = privacy_page(judged, spends, said.get("ledger_entry") if isinstance(said, dict) else None)
+    judged.store(verdict)
+    write_page(report.path, document)
+    return (str(judged.status),)
+
+
+def _read(path: Path, expected_hash: str | None) -> tuple[dict[str, Spend], str | None]:
+    """Return what was spent, and what is wrong with the ledger; None when nothing is."""
+    try:
+        return read_ledger(path, expected_hash), None
+    except (IntegrityError, MissingInputError) as error:
+        return {}, error.message
+
+
+def _model_checks(stated: Mapping[str, Any], limits: Mapping[str, float | None]) -> list[Check]:
+    """Return the checks of what the model says of itself."""
+    said = stated.get("privacy")
+    if not isinstance(said, dict):
+        return [_state("private_training", "The model must be trained with differential privacy; it says of none.")]
+    checks = []
+    for name in ("epsilon", "delta"):
+        observed, most = said.get(name), limits[f"max_model_{name}"]
+        if isinstance(observed, bool) or not isinstance(observed, int | float) or not math.isfinite(observed):
+            checks.append(_state(f"model_{name}", f"The model must state its {name}; it does not."))
+        elif most is not None:
+            message = f"{name.capitalize()} of the model is {observed:g}; at most {most:g} is allowed."
+            status = judge(observed, maximum=most)
+            checks.append(Check(f"model_{name}", status, observed, maximum=most, message=message))
+    return checks
+
+
+def _state(name: str, problem: str | None, fine: str = "") -> Check:
+    """Return a check that fails with a problem, or passes without one."""
+    return Check(name, Status.PASS if problem is None else Status.FAIL, message=problem or fine)
+
+
+def _ledger_check(stated: Mapping[str, Any], spends: Mapping[str, Spend], broken: str | None) -> Check:
+    """Return whether the ledger is whole and knows the model's training."""
+    problem = broken
+    said = stated.get("privacy")
+    if problem is None and isinstance(said, dict):
+        problem = _difference(stated, said, spends)
+    return _state("ledger", problem, f"The ledger is unbroken, with {len(spends):,} trainings.")
+
+
+def _difference(stated: Mapping[str, Any], said: Mapping[str, Any], spends: Mapping[str, Spend]) -> str | None:
+    """Return what the ledger and the model do not agree on, or None."""
+    spent = spends.get(str(said.get("ledger_entry")))
+    if spent is None:
+        return "The ledger must hold the training of the model; it does not."
+    pairs = {
+        "epsilon": (spent.epsilon, said.get("epsilon")),
+        "delta": (spent.delta, said.get("delta")),
+        "mechanism": (spent.mechanism, said.get("mechanism")),
+        "datasets": ([spent.dataset, *spent.lineage], stated.get("datasets")),
+        "experiment hash": (spent.experiment_hash, stated.get("experiment_hash")),
+    }
+    others = [name for name, (written, told) in pairs.items() if written != told]
+    return f"The ledger and the model must agree; they differ in {', '.join(others)}." if others else None
+
+
+def _sum_checks(spends: Mapping[str, Spend], limits: Mapping[str, float | None]) -> list[Check]:
+    """Return the checks of what all trainings spent."""
+    checks = []
+    for name, observed in zip(("epsilon", "delta"), total(list(spends.values())), strict=True):
+        most = limits[f"max_{name}"]
+        message = f"{name.capitalize()} of all {len(spends):,} trainings is {observed:g}; at most {most:g} is allowed."
+        status = judge(observed, maximum=most)
+        checks.append(Check(f"total_{name}", status, observed, maximum=most, message=message))
+    return checks

@@ -1,0 +1,314 @@
+"""Train a binary classifier under differential privacy: InterpretML's DP-EBM, turned into scikit-learn's own parts.
+
+An explainable boosting machine adds up one table of scores a feature. DP-EBM learns the tables from noisy histograms
+and noisy sums of residuals alone. Nothing else of the data goes into the model: what prepares the features is made from
+the bounds and categories that are given and must be public, and never looks at a row. The noise comes from the
+operating system's entropy and is never seeded: who knows the seed can take the noise away again.
+
+The guarantee is for one row added or removed, with the number of rows taken as public.
+
+Source: H. Nori, R. Caruana, Z. Bu, J. H. Shen and J. Kulkarni, Accuracy, Interpretability, and Differential Privacy via
+Explainable Boosting, ICML (2021).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from kfp_hallmark.contracts.predictions import BINARY
+from kfp_hallmark.contracts.privacy import Spend, ledger_path, read_ledger
+from kfp_hallmark.contracts.privacy import spend as write_spend
+from kfp_hallmark.errors import InputError, nearest
+from kfp_hallmark.modeling import Column
+from kfp_hallmark.training.features import NUMBER
+from kfp_hallmark.training.fitting import fit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy
+    import pandas
+
+ESTIMATOR = "interpret.privacy.DPExplainableBoostingClassifier"
+PACKAGE = "interpret-core"
+MECHANISM = "DP-EBM: Gaussian noise on histograms and sums of residuals, composed by Gaussian differential privacy"
+KEYS = ("epsilon", "delta", "bounds", "categories", "ledger")
+WHOLE, SHARES = ("max_bins", "max_leaves", "max_rounds"), ("bin_budget_frac", "learning_rate")
+"""The parameters of the estimator that can be chosen; all others are part of what makes it private."""
+MIN_EPSILON, MAX_EPSILON = 0.001, 100.0
+"""Below, the noise cannot be computed; above, nothing is private."""
+
+
+@dataclass(frozen=True)
+class Privacy:
+    """How private a training is to be, and what is public of the features.
+
+    Attributes:
+        epsilon: Privacy loss.
+        delta: Probability of a greater loss.
+        bounds: Least and greatest value of features that are numbers.
+        categories: Values of features that are categories.
+        ledger: Where the spend is written.
+    """
+
+    epsilon: float
+    delta: float
+    bounds: Mapping[str, tuple[float, float]]
+    categories: Mapping[str, tuple[Any, ...]]
+    ledger: Path
+
+
+def read_privacy(given: Mapping[str, Any]) -> Privacy | None:
+    """Return what a parameter asks for; None when it is empty.
+
+    Raises:
+        InputError: If a key or a value cannot be used, or no ledger is named.
+        MissingInputError: If there is no ledger.
+        IntegrityError: If the ledger was changed.
+    """
+    if not given:
+        return None
+    for key in given:
+        if key not in KEYS:
+            raise InputError(f"privacy must hold known settings; got {key!r}.", nearest(key, list(KEYS)))
+    epsilon, delta = given.get("epsilon"), given.get("delta")
+    if not _is_number(epsilon) or not MIN_EPSILON <= epsilon <= MAX_EPSILON:
+        raise InputError(f"privacy's epsilon must be from {MIN_EPSILON} to {MAX_EPSILON:g}; got {epsilon!r}.")
+    if not _is_number(delta) or not 0 < delta < 1:
+        raise InputError(f"privacy's delta must be above 0 and below 1; got {delta!r}.")
+    bounds = {name: _bounds(name, value) for name, value in _mapping("bounds", given).items()}
+    categories = {name: _categories(name, value) for name, value in _mapping("categories", given).items()}
+    for name in bounds.keys() & categories.keys():
+        raise InputError(f"privacy must give bounds or categories of a feature, not both; {name!r} has both.")
+    ledger = given.get("ledger")
+    if ledger is not None and not isinstance(ledger, str):
+        raise InputError(f"privacy's ledger must be a path; got {ledger!r}.")
+    path = ledger_path(ledger)
+    read_ledger(path)
+    return Privacy(float(epsilon), float(delta), bounds, categories, path)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _mapping(key: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    value = given.get(key, {})
+    if not isinstance(value, dict):
+        raise InputError(f"privacy's {key} must be an object with features; got {value!r}.")
+    return value
+
+
+def _bounds(name: str, value: Any) -> tuple[float, float]:
+    if not isinstance(value, list) or len(value) != 2 or not all(map(_is_number, value)) or not value[0] < value[1]:
+        raise InputError(f"privacy's bounds of {name!r} must be two numbers, the lesser first; got {value!r}.")
+    return float(value[0]), float(value[1])
+
+
+def _categories(name: str, value: Any) -> tuple[Any, ...]:
+    alike = isinstance(value, list) and (all(map(_is_number, value)) or all(isinstance(entry, str) for entry in value))
+    if not alike or not value or len(set(value)) < len(value):
+        raise InputError(
+            f"privacy's categories of {name!r} must be a list of different texts, or of different numbers; "
+            f"got {value!r}."
+        )
+    return tuple(value) if isinstance(value[0], str) else tuple(sorted(map(float, value)))
+
+
+def make_private(estimator: str, parameters: Mapping[str, Any], privacy: Privacy) -> Any:
+    """Return the estimator, not fitted.
+
+    Raises:
+        InputError: If it is another than the one there is, or a parameter is none of those that can be chosen.
+    """
+    if estimator != ESTIMATOR:
+        raise InputError(f"estimator must be {ESTIMATOR!r} with privacy; got {estimator!r}.")
+    known = sorted((*WHOLE, *SHARES))
+    for name, value in parameters.items():
+        if name not in known:
+            raise InputError(
+                f"estimator_parameters must be {', '.join(known)} with privacy; got {name!r}.", nearest(name, known)
+            )
+        least = 3 if name == "max_bins" else 1
+        if name in WHOLE and not (_is_number(value) and value == int(value) and least <= value <= 10_000):
+            raise InputError(
+                f"estimator_parameters' {name} must be a whole number from {least} to 10,000; got {value!r}."
+            )
+        if name in SHARES and not (_is_number(value) and 0 < value < 1):
+            raise InputError(f"estimator_parameters' {name} must be above 0 and below 1; got {value!r}.")
+    from interpret.privacy import DPExplainableBoostingClassifier
+
+    chosen = {name: int(value) if name in WHOLE else float(value) for name, value in parameters.items()}
+    return DPExplainableBoostingClassifier(
+        epsilon=privacy.epsilon, delta=privacy.delta, random_state=None, n_jobs=1, **chosen
+    )
+
+
+class Private:
+    """A classifier that is trained under differential privacy, and the public preparation of its features."""
+
+    def __init__(
+        self, estimator: Any, privacy: Privacy, columns: Sequence[Column], rows: int, meaning: Mapping[str, Any]
+    ):
+        """Take what `make_private` returned, and make sure that it can be trained, without looking at the data.
+
+        Raises:
+            InputError: If the task is not binary, delta is no less than a row's share, or a feature has neither bounds
+                nor categories, or of another type.
+        """
+        if meaning["task"] != BINARY:
+            raise InputError(f"privacy must be of a binary task; got {meaning['task']}.")
+        if privacy.delta * rows >= 1:
+            raise InputError(
+                f"privacy's delta must be below one in the number of rows, {rows:,}; got {privacy.delta:g}.",
+                "A mechanism that publishes one row in so many keeps a greater one.",
+            )
+        _require_public(columns, privacy)
+        self.estimator, self.classes = estimator, list(meaning["classes"])
+        numbers = [column.name for column in columns if column.name in privacy.bounds]
+        texts = [column.name for column in columns if column.name in privacy.categories]
+        self.bounds = [privacy.bounds[name] for name in numbers]
+        self.bounds += [(-1.5, len(privacy.categories[name]) - 0.5) for name in texts]
+        made_up = _made_up(numbers, texts, privacy)
+        self.features = _features(numbers, texts, privacy).fit(made_up)
+        self.estimator.set_params(feature_types=["continuous"] * len(columns), privacy_bounds=self._limits())
+        fit(self, made_up, self._labels(), ESTIMATOR)
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import get_tags
+
+        return get_tags(self.estimator)
+
+    def _limits(self) -> numpy.ndarray:
+        import numpy
+
+        return numpy.array(self.bounds, dtype=float)
+
+    def _labels(self) -> numpy.ndarray:
+        import numpy
+
+        return numpy.array(self.classes)
+
+    def fit(self, frame: pandas.DataFrame, label: numpy.ndarray) -> Any:
+        """Return a pipeline of scikit-learn's own parts that says what the trained classifier says."""
+        from sklearn.base import clone
+        from sklearn.pipeline import Pipeline
+
+        limits = self._limits()
+        rows = self.features.transform(frame).clip(limits[:, 0], limits[:, 1])
+        model = clone(self.estimator).fit(rows, (label == self.classes[1]).astype(int))
+        cuts = [each[0] for each in model.bins_]
+        tables = [scores[1:-1] for scores in model.term_scores_]
+        return Pipeline(
+            [
+                ("features", self.features),
+                ("bins", _bins(cuts, limits)),
+                ("estimator", _sum(tables, cuts, model.intercept_, self.classes)),
+            ]
+        )
+
+
+def _require_public(columns: Sequence[Column], privacy: Privacy) -> None:
+    """Raise `InputError` unless each feature has bounds or categories that suit its type, and nothing else has."""
+    names = [column.name for column in columns]
+    given = {**privacy.bounds, **privacy.categories}
+    for name in given:
+        if name not in names:
+            raise InputError(f"privacy must tell of features; {name!r} is none.", nearest(name, names))
+    lacking = [name for name in names if name not in given]
+    if lacking:
+        raise InputError(
+            f"privacy must give bounds or categories of every feature; missing: {', '.join(map(repr, lacking))}.",
+            "Take them from what is public, such as a code book, and not from the data; or exclude the column.",
+        )
+    for column in columns:
+        values = given[column.name]
+        if (column.type == NUMBER) != (not isinstance(values[0], str)):
+            wanted = "bounds, or categories that are numbers" if column.type == NUMBER else "categories that are texts"
+            raise InputError(f"privacy must give {wanted} of the feature {column.name!r}.")
+
+
+def _made_up(numbers: Sequence[str], texts: Sequence[str], privacy: Privacy) -> pandas.DataFrame:
+    """Return two rows of what is public: the bounds, and a category."""
+    import pandas
+
+    values = {name: list(privacy.bounds[name]) for name in numbers}
+    return pandas.DataFrame(values | {name: [privacy.categories[name][0]] * 2 for name in texts})
+
+
+def _features(numbers: Sequence[str], texts: Sequence[str], privacy: Privacy) -> Any:
+    """Return what makes numbers of the features: a missing one is the middle of its bounds, and a category its place.
+
+    A missing category and one that is not listed are -1. It is fitted on `_made_up`, so that no row is looked at.
+    """
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.preprocessing import OrdinalEncoder
+
+    middle = SimpleImputer(strategy="median")
+    places = OrdinalEncoder(
+        categories=[list(privacy.categories[name]) for name in texts],
+        handle_unknown="use_encoded_value",
+        unknown_value=-1,
+    )
+    parts = [("numbers", middle, list(numbers)), ("categories", places, list(texts))]
+    return ColumnTransformer([part for part in parts if part[2]], sparse_threshold=0)
+
+
+def _bins(cuts: Sequence[numpy.ndarray], limits: numpy.ndarray) -> Any:
+    """Return what finds the bin of each feature, a column for each; a feature without cuts gets one in the middle."""
+    import numpy
+    from sklearn.preprocessing import KBinsDiscretizer
+
+    edges = [
+        numpy.concatenate([[low], between if len(between) else [(low + high) / 2], [high]])
+        for between, (low, high) in zip(cuts, limits, strict=True)
+    ]
+    counts = [len(each) - 1 for each in edges]
+    found = KBinsDiscretizer(counts, encode="onehot-dense", strategy="uniform", dtype=numpy.float64).fit(limits.T)
+    for place, each in enumerate(edges):
+        found.bin_edges_[place] = each
+    return found
+
+
+def _sum(
+    tables: Sequence[numpy.ndarray], cuts: Sequence[numpy.ndarray], intercept: numpy.ndarray, classes: Sequence[Any]
+) -> Any:
+    """Return a logistic regression whose coefficients are the tables."""
+    import numpy
+    from sklearn.linear_model import LogisticRegression
+
+    scores = [table if len(between) else table.repeat(2) for table, between in zip(tables, cuts, strict=True)]
+    regression = LogisticRegression()
+    regression.coef_ = numpy.concatenate(scores)[None, :]
+    regression.intercept_ = numpy.array(intercept, dtype=float).reshape(1)
+    regression.classes_ = numpy.array(classes)
+    regression.n_features_in_ = regression.coef_.shape[1]
+    return regression
+
+
+def spend(privacy: Privacy, lineage: Sequence[str], rows: int, target: str, experiment_hash: str) -> dict[str, Any]:
+    """Write to the ledger that a training is about to use the data, and return what its model says of its privacy."""
+    library = f"{PACKAGE} {metadata.version(PACKAGE)}"
+    entry = Spend(
+        dataset=lineage[0],
+        lineage=tuple(lineage[1:]),
+        rows=rows,
+        target=target,
+        epsilon=privacy.epsilon,
+        delta=privacy.delta,
+        mechanism=MECHANISM,
+        library=library,
+        experiment_hash=experiment_hash,
+    )
+    return {
+        "epsilon": privacy.epsilon,
+        "delta": privacy.delta,
+        "mechanism": MECHANISM,
+        "library": library,
+        "ledger_entry": write_spend(privacy.ledger, entry),
+    }

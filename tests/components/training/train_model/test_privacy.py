@@ -1,0 +1,411 @@
+import json
+import math
+import pickle
+import random
+import warnings
+from pathlib import Path
+
+import numpy
+import pandas
+import pytest
+import scipy.stats
+import sklearn.metrics
+from interpret.privacy import DPExplainableBoostingClassifier
+from kfp import dsl
+
+from kfp_hallmark.components.training.train_model.privacy import ESTIMATOR, Private, make_private, read_privacy
+from kfp_hallmark.components.training.train_model.train import train
+from kfp_hallmark.contracts.dataset import dataset_lineage
+from kfp_hallmark.contracts.model import model_metadata
+from kfp_hallmark.contracts.privacy import PATH_VARIABLE, read_ledger
+from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
+from kfp_hallmark.modeling import Column, load_model, predict
+from kfp_hallmark.serving.predictor import Predictor
+from kfp_hallmark.training.estimators import make_estimator
+
+CENSUS = Path(__file__).parents[4] / "examples" / "acs_employment" / "2015.parquet"
+ROWS = 6000
+PUBLIC = {"bounds": {"AGEP": [16, 95], "SCHL": [1, 24]}, "categories": {"MAR": [1, 2, 3, 4, 5], "SEX": [1, 2]}}
+PEOPLE = {
+    "bounds": {"age [years]": [18, 90], "income <k>": [0, 60]},
+    "categories": {"home, town": ["Bonn", "Köln", "Ulm"], "student": [0.0, 1.0], 'said "yes"': ["a", "b"]},
+}
+QUICK = {"max_rounds": 20}
+
+
+@pytest.fixture(scope="module")
+def census():
+    """Real people: the first rows are trained on, the others tell what came of it."""
+    frame = pandas.read_parquet(CENSUS).sample(3 * ROWS, random_state=0).reset_index(drop=True)
+    return frame[["AGEP", "SCHL", "MAR", "SEX", "employed"]]
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    path = tmp_path / "privacy.jsonl"
+    path.touch()
+    return path
+
+
+@pytest.fixture
+def outcome(run, census, ledger, tmp_path):
+    """Train on the one part under differential privacy, and predict the other."""
+
+    def outcome(epsilon=1.0, **options):
+        privacy = {"epsilon": epsilon, "delta": 1e-6, "ledger": str(ledger), **PUBLIC}
+        trained = run(census[:ROWS], "employed", **{"estimator": ESTIMATOR, "privacy": privacy} | options)
+        census[ROWS:].to_parquet(tmp_path / "others.parquet", index=False)
+        return trained, predict(load_model(trained.path), tmp_path / "others.parquet", "employed")
+
+    return outcome
+
+
+def asked(path, **others):
+    return {"epsilon": 1.0, "delta": 1e-6, "ledger": str(path), **PEOPLE} | others
+
+
+def private(epsilon, ledger, rows, bounds=(0, 10), delta=1e-6, **parameters):
+    """Return an untrained classifier of one feature x."""
+    privacy = read_privacy({"epsilon": epsilon, "delta": delta, "bounds": {"x": list(bounds)}, "ledger": str(ledger)})
+    meaning = {"task": "binary", "classes": [0, 1], "positive_class": 1}
+    return Private(make_private(ESTIMATOR, parameters, privacy), privacy, [Column("x", "double")], rows, meaning)
+
+
+def test_it_predicts_people_it_was_not_trained_on(outcome):
+    _, found = outcome()
+    assert sklearn.metrics.roc_auc_score(found.positive_label, found.score) > 0.8
+    assert sklearn.metrics.accuracy_score(found.label, found.prediction) > 0.7
+
+
+def test_the_folder_needs_scikit_learn_alone_and_says_what_was_spent(outcome, ledger):
+    trained, _ = outcome()
+    content = (trained.path / "model.pkl").read_bytes()
+    assert b"interpret" not in content
+    assert b"kfp_hallmark" not in content
+    assert [type(step).__name__ for _, step in pickle.loads(content).steps] == [
+        "ColumnTransformer",
+        "KBinsDiscretizer",
+        "LogisticRegression",
+    ]
+    ((line, spent),) = read_ledger(ledger).items()
+    said = model_metadata(trained.path)
+    assert said["privacy"] == {
+        "epsilon": 1.0,
+        "delta": 1e-6,
+        "mechanism": spent.mechanism,
+        "library": spent.library,
+        "ledger_entry": line,
+    }
+    assert "seed" not in said
+    assert said["datasets"] == dataset_lineage(trained.data) == [spent.dataset, *spent.lineage]
+    assert (spent.rows, spent.target, spent.experiment_hash) == (ROWS, "employed", trained.experiment_hash)
+    assert (spent.epsilon, spent.delta) == (1.0, 1e-6)
+    assert trained.model.metadata["framework"] == "sklearn"
+    assert "interpret" not in (trained.path / "requirements.txt").read_text()
+
+
+def test_what_the_folder_holds_beside_the_tables_is_public(run, census, ledger):
+    """Values outside the bounds and unlisted categories leave no trace of themselves."""
+    census = census[:2000].astype(float)
+    census.loc[:9, "AGEP"], census.loc[:9, "MAR"] = 777.25, 41.5
+    privacy = {"epsilon": 1.0, "delta": 1e-6, "ledger": str(ledger), **PUBLIC}
+    trained = run(census, "employed", estimator=ESTIMATOR, privacy=privacy)
+    features, bins, _ = (step for _, step in load_model(trained.path).estimator.steps)
+    assert features.named_transformers_["numbers"].statistics_.tolist() == [55.5, 12.5]
+    assert [each.tolist() for each in features.named_transformers_["categories"].categories_] == [
+        [1, 2, 3, 4, 5],
+        [1, 2],
+    ]
+    assert [(each[0], each[-1]) for each in bins.bin_edges_] == [(16, 95), (1, 24), (-1.5, 4.5), (-1.5, 1.5)]
+    example = json.loads((trained.path / "input_example.json").read_text())
+    assert example["data"] == [[0.0, 0.0, 0.0, 0.0]]
+
+
+def test_the_model_says_what_the_library_says(ledger, monkeypatch):
+    kept = []
+    fit = DPExplainableBoostingClassifier.fit
+
+    def keep(self, rows, label):
+        kept.append(fit(self, rows, label))
+        return kept[-1]
+
+    monkeypatch.setattr(DPExplainableBoostingClassifier, "fit", keep)
+    chance = numpy.random.default_rng(0)
+    frame = pandas.DataFrame({"x": chance.uniform(-2, 12, 500)})
+    for epsilon in (0.05, 50.0):
+        model = private(epsilon, ledger, 500, **QUICK).fit(frame, (frame["x"] > 4).to_numpy().astype(int))
+        cuts = kept[-1].bins_[0][0]
+        rows = pandas.DataFrame({"x": [*numpy.linspace(0, 10, 101), *cuts, *numpy.nextafter(cuts, -1), -5, 99]})
+        wanted = kept[-1].predict_proba(rows.to_numpy())
+        assert model.predict_proba(rows) == pytest.approx(wanted, abs=1e-12)
+        assert model.predict_proba(pandas.DataFrame({"x": [numpy.nan]})) == pytest.approx(
+            kept[-1].predict_proba(numpy.array([[5.0]])), abs=1e-12
+        )
+
+
+def test_the_library_adds_the_noise_that_gaussian_differential_privacy_asks_for(ledger, monkeypatch):
+    """J. Dong, A. Roth and W. Su, Gaussian Differential Privacy (2022): mu-GDP is (epsilon, delta)-DP, corollary 1."""
+    kept = []
+    fit = DPExplainableBoostingClassifier.fit
+    monkeypatch.setattr(
+        DPExplainableBoostingClassifier, "fit", lambda self, *rows: kept.append(fit(self, *rows)) or kept[-1]
+    )
+    frame = pandas.DataFrame({"x": numpy.linspace(0, 10, 100)})
+    parameters = {"max_rounds": 30, "learning_rate": 0.02, "bin_budget_frac": 0.2}
+    private(0.7, ledger, 100, delta=1e-5, **parameters).fit(frame, (frame["x"] > 4).to_numpy().astype(int))
+    for epsilon, mu in (
+        (0.2 * 0.7, 1 / kept[-1].noise_scale_binning_),
+        (0.8 * 0.7, 0.02 * math.sqrt(30) / kept[-1].noise_scale_boosting_),
+    ):
+        normal = scipy.stats.norm.cdf
+        delta = normal(-epsilon / mu + mu / 2) - math.exp(epsilon) * normal(-epsilon / mu - mu / 2)
+        assert delta == pytest.approx(0.5e-5, rel=1e-3)
+
+
+def test_no_feature_bound_or_type_is_read_from_the_data(ledger):
+    frame = pandas.DataFrame({"x": numpy.linspace(0, 10, 100)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # the library warns of whatever it has to look up
+        private(1.0, ledger, 100, **QUICK).fit(frame, (frame["x"] > 4).to_numpy().astype(int))
+
+
+def test_no_seed_makes_the_noise_again(run, census, ledger):
+    privacy = {"epsilon": 1.0, "delta": 1e-6, "ledger": str(ledger), **PUBLIC}
+    found = []
+    for _ in range(2):
+        random.seed(0)
+        numpy.random.seed(0)
+        given = {"estimator": ESTIMATOR, "estimator_parameters": QUICK, "privacy": privacy, "seed": 3}
+        found.append(run(census[:ROWS], "employed", **given))
+    assert found[0].experiment_hash == found[1].experiment_hash
+    assert found[0].digest != found[1].digest
+    assert len(read_ledger(ledger)) == 2
+
+
+def test_little_privacy_is_near_the_truth_and_much_is_far_from_it(ledger):
+    chance = numpy.random.default_rng(1)
+    frame = pandas.DataFrame({"x": chance.uniform(0, 10, 1000)})
+    label = (chance.random(1000) < numpy.where(frame["x"] > 5, 0.9, 0.2)).astype(int)
+    rows = pandas.DataFrame({"x": [1.0, 2.0, 8.0, 9.0]})
+    errors = {}
+    for epsilon in (100.0, 0.003):
+        model = private(epsilon, ledger, 1000, learning_rate=0.1)
+        found = [model.fit(frame, label).predict_proba(rows)[:, 1] for _ in range(5)]
+        errors[epsilon] = numpy.abs(numpy.array(found) - [0.2, 0.2, 0.9, 0.9]).mean()
+    assert errors[100.0] < 0.05
+    assert errors[0.003] > 0.2
+
+
+RUNS = 150
+
+
+def told_apart(epsilon, ledger):
+    """Return how often a model seems to know of a fifth person, when they are among the data and when they are not.
+
+    There are two people at 1 and two at 9, one of each class; the fifth, at 9, is of the positive class.
+    """
+    rows, counts = pandas.DataFrame({"x": [1.0, 9.0]}), []
+    for people in (5, 4):
+        frame, label = (
+            pandas.DataFrame({"x": [1.0, 1.0, 9.0, 9.0, 9.0][:people]}),
+            numpy.array([0, 1, 0, 1, 1][:people]),
+        )
+        model = private(epsilon, ledger, 5, delta=1e-3, max_rounds=1, max_bins=4, learning_rate=0.5)
+        scores = [model.fit(frame, label).decision_function(rows) for _ in range(RUNS)]
+        counts.append(sum(bool(there > elsewhere + 0.04) for elsewhere, there in scores))
+    return counts
+
+
+def least_ratio(seen, unseen):
+    """Return a lower bound of (P(event | five) - delta) / P(event | four), each at 99.9 % confidence."""
+    low = scipy.stats.beta.ppf(0.001, seen, RUNS - seen + 1) if seen else 0.0
+    high = scipy.stats.beta.ppf(0.999, unseen + 1, RUNS - unseen) if unseen < RUNS else 1.0
+    return (low - 1e-3) / high
+
+
+def test_one_person_more_cannot_be_told_by_more_than_the_stated_epsilon(ledger):
+    seen, unseen = told_apart(0.5, ledger)
+    assert least_ratio(seen, unseen) <= math.exp(0.5)
+    assert least_ratio(RUNS - unseen, RUNS - seen) <= math.exp(0.5)
+
+
+def test_too_little_noise_would_be_noticed(ledger):
+    assert least_ratio(*told_apart(60.0, ledger)) > math.exp(0.5)
+
+
+def test_served_it_says_the_same(run, people, ledger):
+    trained = run(people, estimator=ESTIMATOR, estimator_parameters=QUICK, privacy=asked(ledger))
+    model = load_model(trained.path)
+    found = predict(model, trained.data, "bought it")
+    values = pandas.DataFrame(
+        {
+            name: people[name].astype(object).where(people[name].notna(), None)
+            for name in people.drop(columns="bought it")
+        }
+    )
+    served = Predictor(model)
+    assert served.signature.nullable == set(values.columns)
+    rows = [[float(entry) if isinstance(entry, bool) else entry for entry in values[name]] for name in values]
+    assert served.predict(rows).score == pytest.approx(found.score, abs=1e-12)
+
+
+def test_what_a_training_that_came_to_nothing_may_have_used_is_spent(people, ledger, store, tmp_path):
+    people.to_parquet(tmp_path / "data.parquet", index=False)
+    (tmp_path / "file").touch()
+    model, metrics = dsl.Model(uri=str(tmp_path / "file" / "model")), dsl.Metrics(uri=str(tmp_path / "metrics"))
+    given = ("bought it", ESTIMATOR, QUICK, [], None, {}, asked(ledger), 0, "tests", store)
+    with pytest.raises(OSError, match="file"):
+        train(dsl.Dataset(uri=str(tmp_path / "data.parquet")), model, metrics, *given)
+    assert len(read_ledger(ledger)) == 1
+
+
+def test_the_ledger_is_named_by_the_environment(run, people, ledger, monkeypatch):
+    monkeypatch.setenv(PATH_VARIABLE, str(ledger))
+    given = asked(ledger)
+    del given["ledger"]
+    run(people, estimator=ESTIMATOR, estimator_parameters=QUICK, privacy=given)
+    assert len(read_ledger(ledger)) == 1
+
+
+def test_where_the_ledger_is_makes_no_other_experiment(run, people, ledger, tmp_path):
+    (tmp_path / "moved").touch()
+    given = {"estimator": ESTIMATOR, "estimator_parameters": QUICK}
+    hashes = {
+        run(people, **given, privacy=asked(ledger, **change)).experiment_hash
+        for change in ({}, {"ledger": str(tmp_path / "moved")}, {"epsilon": 2.0})
+    }
+    assert len(hashes) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epsilom": 1}, "privacy must hold known settings; got 'epsilom'."),
+        ({"epsilon": 0}, "privacy's epsilon must be from 0.001 to 100; got 0."),
+        ({"epsilon": 100.5}, "privacy's epsilon must be from 0.001 to 100; got 100.5."),
+        ({"epsilon": None}, "privacy's epsilon must be from 0.001 to 100; got None."),
+        ({"epsilon": True}, "privacy's epsilon must be from 0.001 to 100; got True."),
+        ({"delta": 0}, "privacy's delta must be above 0 and below 1; got 0."),
+        ({"delta": 1}, "privacy's delta must be above 0 and below 1; got 1."),
+        ({"delta": 1 / 300}, "privacy's delta must be below one in the number of rows, 300; got 0.00333333."),
+        ({"bounds": [1, 2]}, "privacy's bounds must be an object with features; got [1, 2]."),
+        (
+            {"bounds": {"age [years]": [90, 18]}},
+            "privacy's bounds of 'age [years]' must be two numbers, the lesser first; got [90, 18].",
+        ),
+        (
+            {"bounds": {"age [years]": [0, math.inf]}},
+            "privacy's bounds of 'age [years]' must be two numbers, the lesser first; got [0, inf].",
+        ),
+        (
+            {"categories": {"student": [0, "1"]}},
+            "privacy's categories of 'student' must be a list of different texts, or of different numbers; "
+            "got [0, '1'].",
+        ),
+        (
+            {"categories": {"student": []}},
+            "privacy's categories of 'student' must be a list of different texts, or of different numbers; got [].",
+        ),
+        (
+            {"categories": {"student": [0, 0]}},
+            "privacy's categories of 'student' must be a list of different texts, or of different numbers; got [0, 0].",
+        ),
+        (
+            {"bounds": PEOPLE["bounds"] | {"student": [0, 1]}},
+            "privacy must give bounds or categories of a feature, not both; 'student' has both.",
+        ),
+        ({"bounds": PEOPLE["bounds"] | {"agee": [0, 1]}}, "privacy must tell of features; 'agee' is none."),
+        (
+            {"bounds": {"age [years]": [18, 90]}},
+            "privacy must give bounds or categories of every feature; missing: 'income <k>'.",
+        ),
+        (
+            {"categories": PEOPLE["categories"] | {"home, town": [1, 2]}},
+            "privacy must give categories that are texts of the feature 'home, town'.",
+        ),
+        (
+            {"categories": PEOPLE["categories"] | {"student": ["0", "1"]}},
+            "privacy must give bounds, or categories that are numbers of the feature 'student'.",
+        ),
+        ({"ledger": 5}, "privacy's ledger must be a path; got 5."),
+        ({"ledger": "s3://a/b"}, "The privacy ledger must be a local or mounted file; got 's3://a/b'."),
+    ],
+)
+def test_what_cannot_be_used_is_refused_and_spends_nothing(run, people, ledger, tmp_path, change, message):
+    with pytest.raises(InputError) as caught:
+        run(people, estimator=ESTIMATOR, estimator_parameters=QUICK, privacy=asked(ledger, **change))
+    assert caught.value.message == message
+    assert not (tmp_path / "model").exists()
+    assert read_ledger(ledger) == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"estimator": "sklearn.linear_model.LogisticRegression"},
+            f"estimator must be '{ESTIMATOR}' with privacy; got 'sklearn.linear_model.LogisticRegression'.",
+        ),
+        (
+            {"estimator_parameters": {"random_state": 1}},
+            "estimator_parameters must be bin_budget_frac, learning_rate, max_bins, max_leaves, max_rounds with "
+            "privacy; got 'random_state'.",
+        ),
+        (
+            {"estimator_parameters": {"max_bins": 2}},
+            "estimator_parameters' max_bins must be a whole number from 3 to 10,000; got 2.",
+        ),
+        (
+            {"estimator_parameters": {"max_rounds": 1.5}},
+            "estimator_parameters' max_rounds must be a whole number from 1 to 10,000; got 1.5.",
+        ),
+        (
+            {"estimator_parameters": {"bin_budget_frac": 1}},
+            "estimator_parameters' bin_budget_frac must be above 0 and below 1; got 1.",
+        ),
+        (
+            {
+                "mitigation": {
+                    "method": "grid_search",
+                    "constraint": "equalized_odds",
+                    "sensitive_features": ["student"],
+                }
+            },
+            "mitigation must be left out with privacy: it looks at the data more often; got both.",
+        ),
+    ],
+)
+def test_nothing_beside_what_is_private_is_done(run, people, ledger, options, message):
+    with pytest.raises(InputError) as caught:
+        run(people, **{"estimator": ESTIMATOR, "privacy": asked(ledger)} | options)
+    assert caught.value.message == message
+    assert read_ledger(ledger) == {}
+
+
+def test_only_a_binary_task_is_private(run, people, ledger):
+    with pytest.raises(InputError, match="privacy must be of a binary task; got multiclass"):
+        run(people.assign(**{"bought it": numpy.arange(300) % 3}), estimator=ESTIMATOR, privacy=asked(ledger))
+    assert read_ledger(ledger) == {}
+
+
+def test_without_a_ledger_nothing_is_trained(run, people, tmp_path, monkeypatch):
+    monkeypatch.delenv(PATH_VARIABLE, raising=False)
+    given = asked(tmp_path / "lost")
+    with pytest.raises(MissingInputError, match="The privacy ledger must be a file; got "):
+        run(people, estimator=ESTIMATOR, privacy=given)
+    del given["ledger"]
+    with pytest.raises(InputError, match="The privacy ledger must be named"):
+        run(people, estimator=ESTIMATOR, privacy=given)
+    assert not (tmp_path / "model").exists()
+
+
+def test_on_a_changed_ledger_nothing_is_trained(run, people, ledger, tmp_path):
+    run(people, estimator=ESTIMATOR, estimator_parameters=QUICK, privacy=asked(ledger))
+    ledger.write_bytes(ledger.read_bytes().replace(b'"epsilon":1.0', b'"epsilon":0.1'))
+    with pytest.raises(IntegrityError, match="must be unbroken; line 1 was changed"):
+        run(people, estimator=ESTIMATOR, privacy=asked(ledger))
+
+
+def test_the_estimator_is_not_trained_without_privacy():
+    with pytest.raises(InputError, match="estimator must be trained with train_model's privacy, or be another; got"):
+        make_estimator(ESTIMATOR, {}, 0)
