@@ -24,6 +24,7 @@ B. Efron, The Jackknife, the Bootstrap and Other Resampling Plans, SIAM (1982), 
 Academic Radiology 9 (2002), on the area 1.
 """
 
+from kfp_hallmark.measures.areas import grouped_areas
 from kfp_hallmark.measures.counting import joint_counts, resample, select
 from kfp_hallmark.measures.curves import Lift, calibration_curve, confusion_matrix, lift_table, roc_curve
 from kfp_hallmark.measures.estimates import bootstrap_intervals, standard_error
@@ -69,6 +70,7 @@ __all__ = [
     "calibration_curve",
     "confusion_matrix",
     "enough_rows",
+    "grouped_areas",
     "influences_of",
     "joint_counts",
     "judge_interval",

@@ -193,7 +193,7 @@ def _area(score: ndarray, positive: ndarray) -> tuple[float, ndarray] | None:
     return area, (placement - area) / np.sqrt(rows * np.maximum(rows - 1, 1))
 
 
-def _hanley_mcneil(area: float, rows: ndarray) -> float:
+def hanley_mcneil(area: float, rows: ndarray) -> float:
     """Return the variance of an area by its value and the rows of each class; 0 when neither class is small."""
     if min(rows) >= SMALL_CLASS:
         return 0.0
@@ -380,7 +380,7 @@ CLASSIFICATION = (BINARY, MULTICLASS)
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("roc_auc", True, (BINARY,), True, LOGIT, influences=_roc_auc, least_variance=_hanley_mcneil),
+        Metric("roc_auc", True, (BINARY,), True, LOGIT, influences=_roc_auc, least_variance=hanley_mcneil),
         Metric("average_precision", True, (BINARY,), needs_score=True, scale=LOGIT, influences=_average_precision),
         Metric("roc_auc_ovr", True, (MULTICLASS,), needs_score=True, scale=LOGIT, influences=_roc_auc_ovr),
         Metric("accuracy", True, CLASSIFICATION, of_counts=_accuracy, right_of=slice(None)),

@@ -539,3 +539,29 @@ def test_the_interval_of_a_share_in_a_bin_holds_it_about_as_often_as_it_says():
             low, high = measures.wilson_interval(found * count, count)
             hits, bins = hits + (low <= truth <= high), bins + 1
     assert 0.94 <= hits / bins <= 0.985
+
+
+@pytest.mark.parametrize(("digits", "groups"), [(None, 3), (1, 3), (2, 140)])
+def test_areas_of_groups_are_those_of_each_by_itself(digits, groups):
+    """With ties and without; one group has too few positives, one a class of fewer than a hundred rows."""
+    label, score = noisy(4, rows=groups * 120, digits=digits)
+    codes = np.random.default_rng(1).integers(0, groups, len(label))
+    codes[np.flatnonzero((codes == 2) & (label == 1))[19:]] = 0
+    areas, variances, rarer = measures.grouped_areas(score, label == 1, codes, groups)
+    predictions = binary(label, score)
+    for group in range(groups):
+        rows = np.flatnonzero(codes == group)
+        assert rarer[group] == min(label[rows].sum(), len(rows) - label[rows].sum())
+        expected = measures.standard_error(predictions, "roc_auc", rows)
+        found = areas[group], variances[group] ** 0.5
+        assert found == pytest.approx(expected or (0.0, 0.0), abs=1e-12)
+    assert (areas[2], variances[2], rarer[2]) == (0.0, 0.0, 19)
+
+
+def test_areas_of_groups_at_the_ends():
+    score = np.r_[np.arange(40), np.full(40, 0.5), -np.arange(40)].astype(float)
+    positive, codes = np.tile(np.repeat([False, True], 20), 3), np.repeat([0, 1, 2], 40)
+    areas, variances, rarer = measures.grouped_areas(score, positive, codes, 4)
+    assert areas.tolist() == [1.0, 0.5, 0.0, 0.0]
+    assert rarer.tolist() == [20, 20, 20, 0]
+    assert variances[1] > 0

@@ -35,7 +35,7 @@ from kfp_hallmark.components.evaluation.fairness_gate.registry import (
     TRUE_POSITIVE_RATE,
 )
 from kfp_hallmark.contracts.predictions import BINARY, REGRESSION, Predictions
-from kfp_hallmark.measures import IDENTITY, LEAST_ROWS, LOG, LOGIT, standard_error
+from kfp_hallmark.measures import IDENTITY, LEAST_ROWS, LOG, LOGIT, grouped_areas
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -219,19 +219,10 @@ def _log_loss(predictions: Predictions, groups: Groups) -> Estimate:
 
 
 def _roc_auc(predictions: Predictions, groups: Groups) -> Estimate:
-    """Areas under the curves of groups, with DeLong's variances; 0 trials where a group has too few rows."""
-    import numpy as np
-
-    order = np.argsort(groups.codes, kind="stable")
-    ends = np.cumsum(np.bincount(groups.codes, minlength=len(groups.names)))
-    areas, errors, trials = [], [], []
-    for rows in np.split(order, ends[:-1]):
-        area, error = standard_error(predictions, "roc_auc", rows) or (0.0, 0.0)
-        positives = int(predictions.positive_label[rows].sum())
-        areas.append(area)
-        errors.append(error)
-        trials.append(min(positives, len(rows) - positives))
-    return Estimate(np.array(areas), np.square(errors), np.array(trials), LOGIT)
+    """Areas under the curves of groups, with DeLong's variances; too few rows of a class are few trials."""
+    assert predictions.score is not None
+    score, positive = predictions.score.astype(float), predictions.positive_label
+    return Estimate(*grouped_areas(score, positive, groups.codes, len(groups.names)), LOGIT)
 
 
 def _mean_prediction(predictions: Predictions, groups: Groups) -> Estimate:
