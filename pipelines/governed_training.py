@@ -40,7 +40,7 @@ def governed_training(
     max_slice_loss: float = 0.05,
     max_fairness_losses: Dict = {},
     robustness_limits: Dict = {
-        "max_missing_drop": 0.1,
+        "max_missing_drop": 0.2,
         "max_noise_drop": 0.1,
         "max_typo_drop": 0.1,
         "max_unseen_drop": 0.1,

@@ -275,6 +275,8 @@ def loans(path, rows=5000):
 @pytest.mark.parametrize("platform", ["local"], indirect=True, scope="session")
 def test_other_peoples_data_works_unchanged(platform, start, tmp_path):
     loans(tmp_path / "loans of 2026.csv")
+    mitigation = {"method": "grid_search", "constraint": "demographic_parity", "grid_size": 2}
+    mitigation["sensitive_features"] = ["age group"]
     settings = {
         "data_uri": tmp_path / "loans of 2026.csv",
         "target": "repaid",
@@ -287,10 +289,25 @@ def test_other_peoples_data_works_unchanged(platform, start, tmp_path):
         "slices": "[home state, 'was late, ever']",
         "performance_limits": "{min_roc_auc: 0.6, min_accuracy: 0.6}",
         "fairness_limits": "{max_demographic_parity_difference: 0.3}",
+        "mitigation": json.dumps(mitigation),
+        "max_fairness_losses": "{demographic_parity_difference: 0.1}",
+        "serving_limits": "{max_model_megabytes: 50}",
+        "champion_question": "equivalence",
+        "champion_power": 0.8,
+        "explanation_limits": "{max_proxy_share: 0.5}",
     }
     given = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
     run = start(tmp_path / "run", tmp_path / "state", *given)
     assert run.exit_code == 0, run.stdout + run.stderr
     assert run.document["model"]["uri"] == "models:/loans/1"
+    judged = {gate: verdict["parameters"] for gate, verdict in run.verdicts().items()}
+    assert judged["performance_gate"]["champion_question"] == "equivalence"
+    assert judged["performance_gate"]["power"] == 0.8
+    assert judged["performance_gate"]["serving_limits"] == {"max_model_megabytes": 50}
+    assert judged["fairness_gate"]["max_champion_losses"] == {"demographic_parity_difference": 0.1}
+    assert judged["explanation_gate"]["forbidden_features"] == ["age group"]
+    with sqlite3.connect(run.state / "mlflow" / "mlflow.db") as database:
+        ((given,),) = database.execute("select value from params where key = 'mitigation'").fetchall()
+    assert "grid_search" in given
     for log in (run.folder / "logs").iterdir():
         assert "L000001" not in log.read_text()
