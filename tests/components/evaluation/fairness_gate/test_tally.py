@@ -260,3 +260,28 @@ def test_the_interval_of_the_least_r2_holds_the_truth():
 
 def test_rates_without_trials_are_not_numbers():
     assert np.isnan(Rate(np.array([0]), np.array([0])).values).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "printed"),
+    [
+        ("demographic_parity_difference", 0.25),
+        ("demographic_parity_ratio", 0.66666),
+        ("equalized_odds_difference", 1.0),
+        ("equalized_odds_ratio", 0.0),
+        ("equal_opportunity_difference", 0.20),
+        ("equal_opportunity_ratio", 0.66666),
+        ("false_positive_rate_difference", 1.00),
+        ("false_positive_rate_ratio", 0.0),
+        ("recall_score_group_min", 0.4),
+    ],
+)
+def test_the_example_of_fairlearns_user_guide(name, printed):
+    """Common fairness metrics, and performing a fairness assessment: one example of 18 rows and three groups."""
+    label = [0, 1, 1, 1, 1, 0, 1, 0, 1, 0, 0, 0, 1, 1, 1, 1, 1, 1]
+    said = np.array([0, 0, 1, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 0, 1, 1, 0])
+    groups = groups_of(["abc".index(name) for name in "bbabbcccaacabccbcc"])
+    (whole,) = tallies(binary(label, said), groups, suiting(BINARY) - {"roc_auc", "log_loss", "mean_score"})
+    measure = next(each for each in DISPARITIES if each.name == name)
+    found = disparity([whole.quantities[quantity] for quantity in measure.quantities], measure.statistic)
+    assert int(found * 1e5) / 1e5 == printed
