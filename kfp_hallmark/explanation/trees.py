@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
 MAX_FEATURES = 16
 """The most features on a path whose patterns are tabulated, which bounds memory."""
 
-LEAF, ENTRY, LOOK_UP, STEP = 5e-5, 5e-9, 2.5e-9, 1.3e-9
+ENTRIES = 1 << 18
+"""How many entries of tables are made at once, about."""
+
+LEAF, ENTRY, LOOK_UP, STEP = 2e-5, 2e-8, 2.5e-9, 2e-9
 """About what things cost, in seconds: a leaf, an entry of its table and a look-up here, a step of TreeSHAP there."""
 
 
@@ -40,13 +44,11 @@ class _Path:
     Attributes:
         node: The node.
         features: The features tested, each once.
-        shares: The share of the training rows that went the path's way at the tests of each.
         pattern: Of each row, which features keep all their tests, as bits; shape (rows,).
     """
 
     node: int
     features: tuple[int, ...]
-    shares: tuple[float, ...]
     pattern: ndarray
 
 
@@ -95,18 +97,38 @@ def _worthwhile(ensemble: Any, rows: int) -> bool:
                 ways += [(left[node], depth + 1, tested), (right[node], depth + 1, tested)]
             else:
                 tables += LEAF + count * ((1 << count) * ENTRY + rows * LOOK_UP)
-                steps += rows * depth**2 * STEP
+                steps += rows * (depth + 1) ** 2 * STEP
     return tables < steps
 
 
 class _Tree:
-    """A tree, and the rows that go through it."""
+    """A tree, and the rows that go through it.
+
+    Attributes:
+        leaves: Leaf to the share of the training rows that went the path's way at the tests of each feature, the
+            features in the order of the path.
+    """
 
     def __init__(self, ensemble: Any, tree: int, columns: ndarray, missing: ndarray, gaps: ndarray) -> None:
         self.left, self.right = ensemble.children_left[tree].tolist(), ensemble.children_right[tree].tolist()
         self.default, self.features = ensemble.children_default[tree].tolist(), ensemble.features[tree].tolist()
         self.thresholds, self.weights = ensemble.thresholds[tree], ensemble.node_sample_weight[tree].tolist()
         self.columns, self.missing, self.gaps = columns, missing, gaps
+        self.leaves = self._leaves()
+
+    def _leaves(self) -> dict[int, tuple[float, ...]]:
+        found = {}
+        ways: list[tuple[int, dict[int, float]]] = [(0, {})]
+        while ways:
+            node, shares = ways.pop()
+            if self.left[node] < 0:
+                found[node] = tuple(shares.values())
+                continue
+            feature = self.features[node]
+            for child in (self.right[node], self.left[node]):
+                share = shares.get(feature, 1.0) * self.weights[child] / self.weights[node]
+                ways.append((child, shares | {feature: share}))
+        return found
 
     def goes_left(self, node: int) -> ndarray:
         """Return whether each row keeps the test of a node."""
@@ -125,37 +147,60 @@ class _Tree:
     def _on(self, path: _Path, child: int, feature: int, kept: ndarray) -> _Path:
         import numpy as np
 
-        share = self.weights[child] / self.weights[path.node]
         if feature not in path.features:
-            bit = len(path.features)
-            pattern = path.pattern | (kept.astype(np.intp) << bit)
-            return _Path(child, (*path.features, feature), (*path.shares, share), pattern)
+            pattern = path.pattern | (kept.astype(np.intp) << len(path.features))
+            return _Path(child, (*path.features, feature), pattern)
         bit = path.features.index(feature)
-        shares = tuple(each * share if place == bit else each for place, each in enumerate(path.shares))
-        return _Path(child, path.features, shares, path.pattern & ~((~kept).astype(np.intp) << bit))
+        return _Path(child, path.features, path.pattern & ~((~kept).astype(np.intp) << bit))
 
 
 def _add_tree(tree: _Tree, values: ndarray, found: ndarray) -> None:
     """Add a tree's share to the values, shape (features, outputs, rows)."""
     import numpy as np
 
-    ways = [_Path(0, (), (), np.zeros(found.shape[2], dtype=np.intp))]
+    tables = _Tables(tree, values)
+    ways = [_Path(0, (), np.zeros(found.shape[2], dtype=np.intp))]
     buffer = np.empty(found.shape[2])
     while ways:
         path = ways.pop()
         if tree.left[path.node] < 0:
-            _look_up(path, _leaf(path, values), found, buffer)
+            _look_up(path, tables.take(path.node), found, buffer)
             continue
         left, right = tree.children(path)
         if len(left.features) > len(path.features) and tree.left[left.node] < 0 and tree.left[right.node] < 0:
-            _look_up(left, _leaf(left, values) + _mirrored(_leaf(right, values)), found, buffer)
+            _look_up(left, tables.take(left.node) + _mirrored(tables.take(right.node)), found, buffer)
         else:
             ways += [left, right]
 
 
-def _leaf(path: _Path, values: ndarray) -> ndarray:
-    """Return a leaf's share in the value of each feature for each pattern, shape (features, outputs, patterns)."""
-    return _shares(path.shares)[:, None, :] * values[path.node][None, :, None]
+class _Tables:
+    """The leaves' shares in the values of the features, some leaves at a time."""
+
+    def __init__(self, tree: _Tree, values: ndarray) -> None:
+        self._left, self._values = list(tree.leaves.items()), values
+        self._ready: dict[int, ndarray] = {}
+
+    def take(self, node: int) -> ndarray:
+        """Return a leaf's share in the value of each feature for each pattern, shape (features, outputs, patterns)."""
+        while node not in self._ready:
+            self._make()
+        return self._ready.pop(node)
+
+    def _make(self) -> None:
+        """Make the tables of the next leaves, together those with as many features."""
+        import numpy as np
+
+        entries = 0
+        alike: dict[int, list[tuple[int, tuple[float, ...]]]] = {}
+        while self._left and entries < ENTRIES:
+            node, shares = self._left.pop()
+            entries += self._values.shape[1] * len(shares) << len(shares)
+            alike.setdefault(len(shares), []).append((node, shares))
+        for leaves in alike.values():
+            nodes = [node for node, _ in leaves]
+            made = _shares(np.array([shares for _, shares in leaves]))
+            of_outputs = made[:, :, None, :] * self._values[nodes][:, None, :, None]
+            self._ready.update(zip(nodes, of_outputs, strict=True))
 
 
 def _mirrored(table: ndarray) -> ndarray:
@@ -169,35 +214,47 @@ def _look_up(path: _Path, table: ndarray, found: ndarray, buffer: ndarray) -> No
             found[feature, output] += shares.take(path.pattern, out=buffer, mode="clip")
 
 
-def _shares(shares: tuple[float, ...]) -> ndarray:
-    """Return a leaf's share in the value of each feature for each pattern, shape (features, patterns)."""
+def _shares(z: ndarray) -> ndarray:
+    """Return leaves' shares in the value of each feature for each pattern, shape (leaves, features, patterns).
+
+    Args:
+        z: The share of the training rows that went the path's way at each feature's tests, shape (leaves, features).
+    """
     import numpy as np
 
-    count = len(shares)
-    z = np.array(shares)
+    leaves, count = z.shape
     sums = _subset_sums(z)
-    found = np.empty((count, 1 << count))
+    found = np.empty((leaves, count, 1 << count))
     for place in range(count):
-        halves, of_sums = found[place].reshape(-1, 2, 1 << place), sums.reshape(-1, 2, 1 << place)
-        halves[:, 1] = (1 - z[place]) / z[place] * of_sums[:, 0]
-        halves[:, 0] = -of_sums[:, 0]
+        size = (leaves, -1, 2, 1 << place)
+        halves, of_sums = found[:, place].reshape(size), sums.reshape(size)
+        halves[:, :, 1] = ((1 - z[:, place]) / z[:, place])[:, None, None] * of_sums[:, :, 0]
+        halves[:, :, 0] = -of_sums[:, :, 0]
     return found
 
 
 def _subset_sums(z: ndarray) -> ndarray:
-    """Return T of each pattern; the module defines it."""
+    """Return T of each pattern, shape (leaves, patterns); the module defines it."""
     import numpy as np
 
-    count = len(z)
-    products, sizes = np.ones(1), np.zeros(1, dtype=int)
-    for share in z.tolist():
-        products = np.concatenate([products * share, products])
-        sizes = np.concatenate([sizes, sizes + 1])
-    weights = np.array(
-        [math.factorial(s) * math.factorial(count - s - 1) / math.factorial(count) for s in range(count)]
-    )
-    sums = products * np.append(weights, 0.0)[sizes]
+    leaves, count = z.shape
+    products = np.ones((leaves, 1))
     for place in range(count):
-        halves = sums.reshape(-1, 2, 1 << place)
-        halves[:, 1] += halves[:, 0]
+        products = np.concatenate([products * z[:, place, None], products], axis=1)
+    sums = products * _weights(count)
+    for place in range(count):
+        halves = sums.reshape(leaves, -1, 2, 1 << place)
+        halves[:, :, 1] += halves[:, :, 0]
     return sums
+
+
+@lru_cache
+def _weights(count: int) -> ndarray:
+    """Return w of each pattern's size, 0 for all features; the module defines it."""
+    import numpy as np
+
+    sizes = np.zeros(1, dtype=int)
+    for _ in range(count):
+        sizes = np.concatenate([sizes, sizes + 1])
+    of_size = [math.factorial(s) * math.factorial(count - s - 1) / math.factorial(count) for s in range(count)]
+    return np.array([*of_size, 0.0])[sizes]
