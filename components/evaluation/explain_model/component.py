@@ -17,6 +17,7 @@ def explain_model(
     local_explanations: int = 5,
     seed: int = 0,
     cohort_columns: List[str] = [],
+    local_method: str = "shap",
 ):
     """Explain which features a model's predictions rest on, by SHAP values (Lundberg and Lee 2017).
 
@@ -31,6 +32,8 @@ def explain_model(
         seed: Seed of the sample.
         cohort_columns: Columns of the dataset by whose values to tell importances too; a cohort of fewer than 20 of the
             explained rows is not told.
+        local_method: How single predictions are explained: shap, or lime (Ribeiro and others 2016), which fits a linear
+            model to the output near a record and tells how well it fits.
 
     Returns:
         importances: JSON, hallmark/importances/v1: feature to mean absolute SHAP value, the greatest first,
@@ -39,9 +42,21 @@ def explain_model(
         report: HTML page with the importances, their directions, and single predictions.
 
     Raises:
-        InputError: If the dataset lacks a feature of the model or a cohort column.
+        InputError: If the dataset lacks a feature of the model or a cohort column, or there is no such method.
         IntegrityError: If an input was changed since it was written.
     """
     from kfp_hallmark.components.evaluation.explain_model.explain import explain
 
-    explain(model, dataset, importances, metrics, report, target, max_rows, local_explanations, seed, cohort_columns)
+    explain(
+        model,
+        dataset,
+        importances,
+        metrics,
+        report,
+        target,
+        max_rows,
+        local_explanations,
+        seed,
+        cohort_columns,
+        local_method,
+    )

@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING
 
 from kfp_hallmark.components.evaluation.explain_model.cohorts import as_texts, cohorts_of
 from kfp_hallmark.components.evaluation.explain_model.page import Explained, explanation_page
+from kfp_hallmark.components.evaluation.explain_model.surrogate import (
+    LIME,
+    SHAP,
+    Surrogate,
+    explain_record,
+    require_method,
+)
 from kfp_hallmark.contracts.artifacts import Artifact, Metrics, log_metrics, verified
 from kfp_hallmark.contracts.dataset import read_schema, read_table, require_column
 from kfp_hallmark.contracts.digest import artifact_digest
@@ -26,6 +33,7 @@ from kfp_hallmark.modeling import load_model
 from kfp_hallmark.reports import number, write_page
 
 if TYPE_CHECKING:
+    import pandas
     from numpy import ndarray
 
 MAX_LOGGED = 100
@@ -43,6 +51,7 @@ def explain(
     local_explanations: int,
     seed: int,
     cohort_columns: Sequence[str] = (),
+    local_method: str = SHAP,
 ) -> None:
     """Explain a model on a dataset, and write importances and report; see the component.
 
@@ -52,6 +61,7 @@ def explain(
         IntegrityError: If model or dataset were changed since they were written.
     """
     require_sizes(max_rows, local_explanations)
+    require_method(local_method)
     loaded = load_model(model.path, model.metadata.get("digest"))
     for column in cohort_columns:
         require_column(column, read_schema(verified(dataset, "dataset")).names, "cohort_columns")
@@ -80,7 +90,8 @@ def explain(
         part_rows=size,
         parts=dict(zip(names, parts.T.tolist(), strict=True)),
     )
-    document = explanation_page(Explained(found, rows, _words(rows, target)), local_explanations)
+    singles = _singles(rows, local_explanations, local_method, seed)
+    document = explanation_page(Explained(found, rows, _words(rows, target), singles))
     found.write(importances.path)
     importances.metadata["digest"] = artifact_digest(importances.path)
     write_page(report.path, document)
@@ -91,6 +102,23 @@ def _shared(dataset: str, columns: Sequence[str], places: ndarray) -> dict[str, 
     """Return the values of the cohort columns in a sample, as text."""
     table = read_table(dataset, columns).take(places) if columns else None
     return {} if table is None else {column: as_texts(table[column], column) for column in columns}
+
+
+def _singles(rows: ExplainedRows, count: int, method: str, seed: int) -> dict[int, Surrogate | None]:
+    """Return the rows to explain one by one, spread from the lowest output to the highest, with LIME's explanation."""
+    import numpy
+
+    order = numpy.argsort(rows.explained_output, kind="stable")
+    places = numpy.unique(numpy.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))
+    return {int(row): _surrogate(rows, int(row), seed) if method == LIME else None for row in order[places]}
+
+
+def _surrogate(rows: ExplainedRows, row: int, seed: int) -> Surrogate:
+    def function(frame: pandas.DataFrame) -> ndarray:
+        outputs = rows.function(frame)
+        return outputs if outputs.ndim == 1 else outputs[:, rows.chosen[row]]
+
+    return explain_record(function, rows.frame, row, seed)
 
 
 def _words(rows: ExplainedRows, target: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from kfp_hallmark.components.evaluation.explain_model.bands import describe, ranks
 from kfp_hallmark.components.evaluation.explain_model.cohorts import LEAST_ROWS
+from kfp_hallmark.components.evaluation.explain_model.surrogate import DRAWN, Surrogate
 from kfp_hallmark.contracts.importances import Importances
 from kfp_hallmark.explanation.rows import ExplainedRows
 from kfp_hallmark.reports import Markup, bars, code, facts, figure, number, page, paragraph, points, section, table
@@ -24,6 +25,9 @@ DOTS = 250
 REASONS = 6
 """How many features a single explanation shows."""
 
+LABEL = 30
+"""How many letters of a label fit beside a chart."""
+
 
 @dataclass(frozen=True)
 class Explained:
@@ -33,22 +37,24 @@ class Explained:
         found: The importances.
         rows: The rows they rest on.
         predicted: The model's output for each of these, as words.
+        singles: Those that are told one by one, as positions, with LIME's explanation or None for SHAP values.
     """
 
     found: Importances
     rows: ExplainedRows
     predicted: list[str]
+    singles: dict[int, Surrogate | None]
 
 
-def explanation_page(explained: Explained, local_explanations: int) -> str:
-    """Return the report, with so many single explanations."""
+def explanation_page(explained: Explained) -> str:
+    """Return the report as one HTML document."""
     top = list(explained.found.importances)[:SHOWN]
     lead = f"The predictions rest most on {', '.join(top[:3])}." if top else ""
     parts = [_about(explained), _importances(explained, top), _directions(explained, top)]
     if explained.found.cohorts:
         parts.append(_cohorts(explained))
-    if local_explanations:
-        parts.append(_singles(explained, local_explanations))
+    if explained.singles:
+        parts.append(_singles(explained))
     return page("Explanation", *parts, lead=lead)
 
 
@@ -120,33 +126,53 @@ def _directions(explained: Explained, top: list[str]) -> Markup:
     return section("Directions", figure(chart, caption))
 
 
-def _singles(explained: Explained, count: int) -> Markup:
-    import numpy
-
-    order = numpy.argsort(explained.rows.explained_output, kind="stable")
-    places = numpy.unique(numpy.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))
-    bands = {name: describe(explained.rows.frame[name]) for name in explained.rows.frame.columns}
+def _singles(explained: Explained) -> Markup:
+    frame = explained.rows.frame
+    bands = {name: describe(frame[name]) for name in frame.columns}
     note = (
         "Spread from the lowest output to the highest. Of a record only bands are told: where its value stands among "
         "the explained rows; of a text, or of a number with few values, how many rows share it."
     )
     parts: list[Any] = [paragraph(note, note=True)]
-    for number_of, row in enumerate(order[places], start=1):
-        parts.append(_single(explained, number_of, int(row), bands))
+    if None not in explained.singles.values():
+        about = (
+            f"By LIME: a linear model is fitted to the output for {DRAWN:,} rows near the record, in which features "
+            "keep its value or take that of another row. A bar is what keeping the value adds in that model. Its "
+            "fidelity is the R² on these rows, nearer ones weighing more: where it is low, the bars say little."
+        )
+        parts.append(paragraph(about, note=True))
+    for number_of, (row, surrogate) in enumerate(explained.singles.items(), start=1):
+        parts.append(_single(explained, number_of, row, surrogate, bands))
     return section("Single predictions", *parts)
 
 
-def _single(explained: Explained, number_of: int, row: int, bands: dict[str, list[str]]) -> Markup:
-    values = explained.rows.attribution.values[row]
+def _single(
+    explained: Explained, number_of: int, row: int, surrogate: Surrogate | None, bands: dict[str, list[str]]
+) -> Markup:
     names = list(explained.rows.frame.columns)
+    attribution = explained.rows.attribution
+    values = attribution.values[row] if surrogate is None else surrogate.weights
     strongest = sorted(range(len(names)), key=lambda index: -abs(values[index]))[:REASONS]
-    items = [(f"{names[index]}: {bands[names[index]][row]}", float(values[index])) for index in strongest]
+    items = [(_label(names[index], bands[names[index]][row]), float(values[index])) for index in strongest]
     if len(names) > len(strongest):
         rest = float(values.sum() - values[strongest].sum())
         others = len(names) - len(strongest)
         items.append((f"{others} other {'feature' if others == 1 else 'features'}", rest))
-    base = float(explained.rows.attribution.base[row])
+    base = float(attribution.base[row]) if surrogate is None else surrogate.intercept
     start, end = number(round(base, 6), 3), number(round(base + float(values.sum()), 6), 3)
     heading = f"<h3>Prediction {number_of}: {escape(explained.predicted[row])}</h3>"
-    caption = f"From {start}, the mean output, to {end} ({explained.found.unit})."
+    if surrogate is None:
+        caption = f"From {start}, the mean output, to {end} ({explained.found.unit})."
+    else:
+        told = number(float(explained.rows.explained_output[row]), 3)
+        caption = (
+            f"From {start}, where no value is kept, to {end}, where the model says {told}. "
+            f"Fidelity: {number(surrogate.fidelity, 2)}."
+        )
     return Markup(heading + figure(bars(f"Contributions to prediction {number_of}", items), caption))
+
+
+def _label(name: str, band: str) -> str:
+    """Return a feature and its band, of a long name the end: that is where numbered features differ."""
+    room = LABEL - len(band) - 2
+    return f"{name if len(name) <= room else f'…{name[1 - room :]}'}: {band}"

@@ -1,6 +1,7 @@
 import itertools
 import json
 import math
+import re
 from types import SimpleNamespace
 
 import numpy
@@ -367,3 +368,29 @@ def test_names_of_metrics_are_plain_and_different():
 def test_one_number_a_row_is_the_score_of_the_positive_class(raw, positive, wanted):
     meaning = {"task": "binary", "classes": ["ja", "nein"], "positive_class": positive}
     assert as_outputs(numpy.array(raw), meaning).tolist() == wanted
+
+
+def test_single_predictions_by_lime(run, model_folder, customers):
+    result = run(*model_folder(customers, RandomForestClassifier(20, random_state=0)), local_method="lime")
+    assert result.html.count("<h3>Prediction") == 5
+    assert result.html.count("where no value is kept") == 5
+    assert result.html.count("Fidelity: 0.") == 5
+    assert "Contributions to prediction 5" in result.html
+
+
+def test_lime_explains_the_predicted_class_and_missing_values_of_any_model(run, model_folder, customers):
+    customers["bought"] = numpy.where(customers["noise"] > 1, "later", customers["bought"])
+    result = run(*model_folder(customers, KNeighborsClassifier()), local_method="lime", local_explanations=20)
+    assert "home town: missing" in result.html or "age [years]: missing" in result.html
+    assert "for bought = later" in result.html
+
+
+def test_a_local_method_that_there_is_not(run, model_folder, customers):
+    with pytest.raises(InputError, match="local_method must be shap or lime; got 'LIME'"):
+        run(*model_folder(customers, LogisticRegression()), local_method="LIME")
+
+
+def test_of_a_long_name_a_single_prediction_shows_the_end(run, model_folder, customers):
+    customers = customers.rename(columns={"age [years]": "measurement in the sensor number 17"})
+    result = run(*model_folder(customers, LogisticRegression()))
+    assert re.search(r">…[ a-z]* 17: (middle|low|high)<", result.html)
