@@ -254,12 +254,15 @@ class Machine:
         memory_limit: Memory, at most 624G. Default: of `[resources]`.
         accelerator_type: Such as `NVIDIA_TESLA_T4`. Default: none.
         accelerator_count: How many; 1 where there is a type.
+        parameters: One of the keys above to the name of a parameter that the pipeline gets, so that each run can say
+            its own; what the key itself says is the default. `{"cpu_limit": "train_cpu"}`.
     """
 
     cpu_limit: str | None = _key(by=check.vertex_cpu)
     memory_limit: str | None = _key(by=check.vertex_memory)
     accelerator_type: str | None = _key(by=check.accelerator)
     accelerator_count: int | None = _key(by=check.between(1, 16))
+    parameters: Mapping[str, str] = _table(check.machine_parameters)
 
 
 @dataclass(frozen=True)
@@ -523,7 +526,8 @@ def _check_together(settings: Settings) -> None:
     if settings.kubeflow.pvc is not None and not settings.kubeflow.pvc.claim:
         raise InputError("kubeflow.pvc.claim must name a PersistentVolumeClaim; got none.")
     for name, machine in settings.vertex.machines.items():
-        if machine.accelerator_count is not None and machine.accelerator_type is None:
+        counted = machine.accelerator_count is not None or "accelerator_count" in machine.parameters
+        if counted and machine.accelerator_type is None and "accelerator_type" not in machine.parameters:
             raise InputError(f"vertex.machines.{name} must have an accelerator_type with its accelerator_count.")
     _check_variables(settings)
 

@@ -30,6 +30,9 @@ VERTEX_CPUS, VERTEX_MEMORY = 96, "624G"
 """The largest step that Vertex AI Pipelines runs:
 https://cloud.google.com/vertex-ai/docs/pipelines/machine-types"""
 
+MACHINE_KEYS = ("cpu_limit", "memory_limit", "accelerator_type", "accelerator_count")
+"""What a machine's parameters can be."""
+
 
 def cpus(quantity: str) -> float:
     """Return the number of processors that a quantity says, such as 0.5 for `500m`."""
@@ -161,6 +164,9 @@ network = _matching(
 api_endpoint = _matching(r"[a-z0-9][-a-z0-9.]*(:[0-9]{1,5})?", "a host, without a scheme, with a port where needed")
 machine_name = _matching(r"[a-z][a-z0-9_-]*", "a size or a component's name")
 accelerator = _matching(r"[A-Z][A-Z0-9_]+", "an accelerator of Vertex AI, such as 'NVIDIA_TESLA_T4'")
+parameter_name = _matching(
+    r"[a-z][a-z0-9_]*", "a parameter's name: lowercase letters, digits and '_', a letter first", 128
+)
 _label_name_part = _matching(_LABEL_TEXT, "", 63)
 _prefix = _matching(_SUBDOMAIN, "")
 _variable = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -216,6 +222,15 @@ def machine_names(name: str, values: Iterable[str]) -> None:
     """Sizes and components' names."""
     for key in values:
         machine_name(f"A key of {name}", key)
+
+
+def machine_parameters(name: str, values: Mapping[str, str]) -> None:
+    """Keys of a machine, each with the name of a pipeline's parameter; no name twice."""
+    for key, value in values.items():
+        one_of(*MACHINE_KEYS)(f"A key of {name}", key)
+        parameter_name(f"{name}.{key}", value)
+    if len({*values.values()}) < len(values):
+        raise InputError(f"{name} must name each parameter once; got {', '.join(map(repr, values.values()))}.")
 
 
 def google_labels(name: str, values: Mapping[str, str]) -> None:

@@ -45,43 +45,44 @@ def submit(
     settings: SettingsFile = None,
 ) -> None:
     """Submit a pipeline. Exit codes: 0 done, 1 error, 2 wrong usage, 3 (with --wait) halted by the decision."""
-    from kfp_hallmark import compiling, submission
     from kfp_hallmark import settings as known
+    from kfp_hallmark import submission
 
     scheduled = cron is not None or every is not None
     if scheduled and wait:
         raise InputError("--wait must be without --cron and --every: a schedule has no end.")
     interval = None if every is None else _duration(every)
     loaded = known.load(settings)
-    parameters = gather(compiling.find_pipeline(pipeline), params, given)
     labels = dict(split("--label", text) for text in label or [])
     caching = False if no_cache else None
     console = Console(highlight=False)
-    if scheduled:
-        schedule = submission.schedule(
-            pipeline,
+    with submission.compiled(pipeline, platform, loaded) as path:
+        parameters = gather(path, params, given)
+        if scheduled:
+            schedule = submission.schedule(
+                path,
+                parameters,
+                platform=platform,
+                cron=cron,
+                every=interval,
+                settings=loaded,
+                name=run_name,
+                experiment=experiment,
+                labels=labels,
+                caching=caching,
+            )
+            tell(console, schedule=schedule.name, id=schedule.schedule_id, when=schedule.when, link=schedule.link)
+            return
+        run = submission.submit(
+            path,
             parameters,
             platform=platform,
-            cron=cron,
-            every=interval,
             settings=loaded,
-            name=run_name,
+            run_name=run_name,
             experiment=experiment,
             labels=labels,
             caching=caching,
         )
-        tell(console, schedule=schedule.name, id=schedule.schedule_id, when=schedule.when, link=schedule.link)
-        return
-    run = submission.submit(
-        pipeline,
-        parameters,
-        platform=platform,
-        settings=loaded,
-        run_name=run_name,
-        experiment=experiment,
-        labels=labels,
-        caching=caching,
-    )
     show_run(console, run)
     if wait:
         wait_for(platform, loaded, run.run_id, console)

@@ -111,6 +111,54 @@ class Pipeline:
             if component.HasField("dag"):
                 yield name, task, list(self._below(component, set()))
 
+    def add_parameter(self, step: Step, key: str, name: str, default: str | int | None) -> str:
+        """Give the pipeline a parameter by which a run says what a step gets, and return what stands for its value.
+
+        It is passed down to the step's tasks as KFP's compiler does for `task.set_cpu_limit(parameter)`, which Vertex
+        AI reads: https://github.com/kubeflow/pipelines/pull/11097.
+
+        Args:
+            step: The step.
+            key: What it gets: `cpu_limit`, `memory_limit`, `accelerator_type` or `accelerator_count`.
+            name: The parameter's name.
+            default: Its default; None where each run must give it.
+
+        Raises:
+            InputError: If the pipeline has another parameter of that name.
+        """
+        kind = pb.ParameterType.NUMBER_INTEGER if isinstance(default, int) else pb.ParameterType.STRING
+        wanted = pb.ComponentInputsSpec.ParameterSpec(parameter_type=kind, description=f"The {key} on Vertex AI.")
+        if default is not None:
+            wanted.is_optional = True
+            json_format.ParseDict(default, wanted.default_value)
+        parameters = self.spec.root.input_definitions.parameters
+        if name in parameters and parameters[name] != wanted:
+            raise InputError(
+                f"The parameter {name!r}, which vertex.machines names for the {key} of {step.component}, must be new; "
+                "the pipeline has another of that name, or another machine's has another default."
+            )
+        parameters[name].CopyFrom(wanted)
+        channel = f"pipelinechannel--{name}"
+        value = f"{{{{$.inputs.parameters['{channel}']}}}}"
+        for task in self._pass_down(self.spec.root, name, channel, kind, step.label):
+            task.inputs.parameters[key].runtime_value.constant.string_value = value
+        return value
+
+    def _pass_down(
+        self, within: pb.ComponentSpec, name: str, channel: str, kind: pb.ParameterType.ParameterTypeEnum, label: str
+    ) -> list[pb.PipelineTaskSpec]:
+        """Pass a parameter down to every task that runs a step, and return those tasks."""
+        reached = []
+        for task in within.dag.tasks.values():
+            inner = self.spec.components[task.component_ref.name]
+            below = [task] if inner.executor_label == label else self._pass_down(inner, channel, channel, kind, label)
+            if below:
+                task.inputs.parameters[channel].component_input_parameter = name
+            if below and inner.HasField("dag"):
+                inner.input_definitions.parameters[channel].parameter_type = kind
+            reached += below
+        return reached
+
     def _below(self, component: pb.ComponentSpec, seen: set[str]) -> Iterator[Step]:
         for task in component.dag.tasks.values():
             name = task.component_ref.name

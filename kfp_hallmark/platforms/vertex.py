@@ -14,7 +14,7 @@ from kfp_hallmark.errors import InputError
 from kfp_hallmark.platforms import pipeline as change
 from kfp_hallmark.platforms.pipeline import Container, Pipeline, Step
 from kfp_hallmark.settings import Machine, Settings
-from kfp_hallmark.settings_checks import VERTEX_CPUS, VERTEX_MEMORY, byte_count
+from kfp_hallmark.settings_checks import VERTEX_CPUS, VERTEX_MEMORY, byte_count, vertex_cpu, vertex_memory
 from kfp_hallmark.tracking import VARIABLE as TRACKING_VARIABLE
 
 MAX_RETRY_SECONDS = 3600
@@ -42,7 +42,7 @@ def apply(pipeline: Pipeline, settings: Settings) -> None:
     change.set_retries(pipeline, settings.retries, lambda step: seconds)
     for step in pipeline.steps.values():
         change.refuse_fetched_secrets(step)
-        _set_machine(step, settings)
+        _set_machine(pipeline, step, settings)
         if step.traits:
             change.refuse_overlap(step, step.variables, settings.vertex.secrets)
             change.set_variables(step, _variables(settings), step.variables)
@@ -54,7 +54,7 @@ def _variables(settings: Settings) -> dict[str, str]:
     return tracking | dict(settings.vertex.variables)
 
 
-def _set_machine(step: Step, settings: Settings) -> None:
+def _set_machine(pipeline: Pipeline, step: Step, settings: Settings) -> None:
     machine = _machine(step, settings)
     resources = getattr(settings.resources, step.size)
     resources = replace(
@@ -62,8 +62,14 @@ def _set_machine(step: Step, settings: Settings) -> None:
         cpu_limit=machine.cpu_limit or resources.cpu_limit,
         memory_limit=machine.memory_limit or resources.memory_limit,
     )
-    change.set_resources(step.container, resources, requests=False)
     target = step.container.resources
+    for key, check in (("cpu_limit", vertex_cpu), ("memory_limit", vertex_memory)):
+        name = machine.parameters.get(key)
+        if name and not (getattr(target, key) or getattr(target, f"resource_{key}")):
+            default = getattr(resources, key)
+            check(f"The default of the parameter {name!r}", default)
+            setattr(target, f"resource_{key}", pipeline.add_parameter(step, key, name, default))
+    change.set_resources(step.container, resources, requests=False)
     for what, got, most, unit in (
         ("processors", target.cpu_limit, VERTEX_CPUS, ""),
         ("memory", target.memory_limit, byte_count(VERTEX_MEMORY) / 10**9, " GB"),
@@ -72,11 +78,23 @@ def _set_machine(step: Step, settings: Settings) -> None:
             raise InputError(
                 f"The {what} of {step.component} must be at most {most:g}{unit} on Vertex AI; got {got:g}."
             )
-    if machine.accelerator_type and not target.HasField("accelerator"):
-        accelerator = target.accelerator
-        accelerator.type = accelerator.resource_type = machine.accelerator_type
-        accelerator.count = machine.accelerator_count or 1
-        accelerator.resource_count = str(accelerator.count)
+    if not target.HasField("accelerator"):
+        _set_accelerator(pipeline, step, machine)
+
+
+def _set_accelerator(pipeline: Pipeline, step: Step, machine: Machine) -> None:
+    kind, number = (machine.parameters.get(key) for key in ("accelerator_type", "accelerator_count"))
+    if not (machine.accelerator_type or kind):
+        return
+    accelerator, count = step.container.resources.accelerator, machine.accelerator_count or 1
+    if kind:
+        accelerator.resource_type = pipeline.add_parameter(step, "accelerator_type", kind, machine.accelerator_type)
+    else:
+        accelerator.type = accelerator.resource_type = str(machine.accelerator_type)
+    if number:
+        accelerator.resource_count = pipeline.add_parameter(step, "accelerator_count", number, count)
+    else:
+        accelerator.count, accelerator.resource_count = count, str(count)
 
 
 def _machine(step: Step, settings: Settings) -> Machine:
@@ -84,7 +102,9 @@ def _machine(step: Step, settings: Settings) -> Machine:
     machine = Machine()
     for name in (step.size, step.component):
         if given := settings.vertex.machines.get(name):
-            machine = replace(machine, **{key: value for key, value in vars(given).items() if value is not None})
+            own = {key: value for key, value in vars(given).items() if value is not None}
+            left = {key: parameter for key, parameter in machine.parameters.items() if key not in own}
+            machine = replace(machine, **own | {"parameters": left | dict(given.parameters)})
     return machine
 
 

@@ -24,7 +24,7 @@ from kfp_hallmark.submission.service import (
     UncertainError,
     runs_command,
 )
-from kfp_hallmark.submission.submitting import PLATFORMS, schedule, service, submit
+from kfp_hallmark.submission.submitting import PLATFORMS, compiled, schedule, service, submit
 
 __all__ = [
     "CANCELLED",
@@ -39,6 +39,7 @@ __all__ = [
     "Service",
     "TransientError",
     "UncertainError",
+    "compiled",
     "follow",
     "runs_command",
     "schedule",

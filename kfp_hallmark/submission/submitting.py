@@ -80,7 +80,7 @@ def submit(
     settings = settings or load()
     found = service(platform, settings)
     _refuse_relative_paths(parameters)
-    with _compiled(pipeline, platform, settings) as path:
+    with compiled(pipeline, platform, settings) as path:
         return found.submit(path, parameters, run_name=run_name, experiment=experiment, labels=labels, caching=caching)
 
 
@@ -120,7 +120,7 @@ def schedule(
     settings = settings or load()
     found = service(platform, settings)
     _refuse_relative_paths(parameters)
-    with _compiled(pipeline, platform, settings) as path:
+    with compiled(pipeline, platform, settings) as path:
         return found.schedule(
             path,
             parameters,
@@ -143,8 +143,17 @@ def _refuse_relative_paths(parameters: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _compiled(pipeline: Pipeline, platform: str, settings: Settings) -> Iterator[Path]:
-    """Yield the path of a pipeline's YAML: its own, or a temporary file."""
+def compiled(pipeline: Pipeline, platform: str, settings: Settings) -> Iterator[Path]:
+    """Yield the path of a pipeline's YAML for a platform: its own, or a temporary file.
+
+    Args:
+        pipeline: As for `submit`.
+        platform: `kubeflow` or `vertex`.
+        settings: The platform's settings.
+
+    Raises:
+        InputError: If there is no such pipeline, or it cannot be compiled for the platform.
+    """
     import kfp_hallmark.pipelines as pipelines
     from kfp_hallmark import compiling
 

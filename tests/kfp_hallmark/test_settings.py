@@ -201,6 +201,19 @@ def test_variables_of_other_things_are_left_alone(load):
         ("[vertex.machines.large]\naccelerator_type = 't4'", r"large\.accelerator_type must be an accelerator"),
         ("[vertex.machines.large]\naccelerator_count = 1", r"machines\.large must have an accelerator_type"),
         (
+            "[vertex.machines.large.parameters]\ncpu = 'a'",
+            r"A key of .*parameters must be one of cpu_limit, memory_limit",
+        ),
+        ("[vertex.machines.large.parameters]\ncpu_limit = 'A'", r"parameters\.cpu_limit must be a parameter's name"),
+        (
+            "[vertex.machines.large.parameters]\ncpu_limit = 'a'\nmemory_limit = 'a'",
+            r"parameters must name each parameter once; got 'a', 'a'",
+        ),
+        (
+            "[vertex.machines.large.parameters]\naccelerator_count = 'n'",
+            r"machines\.large must have an accelerator_type with its accelerator_count",
+        ),
+        (
             "[vertex.variables]\nA='x'\n[vertex.secrets]\nA = 'projects/p/secrets/s/versions/1'",
             "variable A must be in one",
         ),

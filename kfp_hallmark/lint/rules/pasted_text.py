@@ -24,7 +24,10 @@ def pasted_text(spec: Spec) -> Iterator[Problem]:
     The placeholder is replaced in the JSON that the step reads, without escaping, and so it is by kfp's local runners.
     """
     for task in spec.tasks:
-        for path, value in task.constants.items():
+        declared = task.component.get("inputDefinitions", {}).get("parameters", {})
+        # KFP tells a task's resources by inputs that its component has not, and the step does not read.
+        read = {path: value for path, value in task.constants.items() if path[-1] in declared}
+        for path, value in read.items():
             for _, text in strings(value):
                 yield from (Problem(path, name) for name in _INPUT.findall(text) if _is_text(spec, task, name))
 

@@ -107,6 +107,17 @@ def test_a_pipeline_of_ours_and_one_of_the_users_are_compiled_first(hallmark, ku
     assert "@sha256:" in json.dumps([run.pipeline_spec for run in kubeflow.runs.values()])
 
 
+def test_a_parameter_that_the_settings_give_the_pipeline_is_known(hallmark, folder):
+    settings = '[vertex]\nproject = "acme-ml"\nlocation = "europe-west4"\n[vertex.machines.train_model.parameters]\n'
+    (folder / "hallmark.toml").write_text(settings + 'cpu_limit = "train_cpu"\n')
+    given = ("governed_training", "--platform", "vertex", *GIVEN)
+    code, _, errors = hallmark("submit", *given, "--set", "train_cpu=16")
+    assert (code, "vertex.pipeline_root" in errors) == (2, True), errors
+    code, _, errors = hallmark("submit", *given, "--set", "train_gpu=16")
+    assert "must be one that the pipeline has; got 'train_gpu'" in errors
+    assert "'train_cpu'" in errors
+
+
 def test_no_cache_reuses_no_step(hallmark, kubeflow):
     assert hallmark("submit", SPEC, "--platform", "kubeflow", *GIVEN, "--no-cache")[0] == 0
     (run,) = kubeflow.runs.values()

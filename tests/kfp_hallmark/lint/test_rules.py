@@ -107,6 +107,10 @@ def break_output(documents):
     documents[0]["root"]["dag"]["outputs"] = {"parameters": {"said": {"valueFromParameter": output}}}
 
 
+def break_parameter(documents):
+    del documents[0]["root"]["inputDefinitions"]["parameters"]["text"]
+
+
 @pytest.mark.parametrize(
     ("spoil", "detail"),
     [
@@ -115,6 +119,7 @@ def break_output(documents):
         (break_executor, "there is no executor 'exec-gone'"),
         (break_producer, "there is no task 'gone'"),
         (break_output, "there is no task 'gone'"),
+        (break_parameter, "there is no input 'text'"),
     ],
 )
 def test_dangling_reference(spoil, detail, compiled, details):
@@ -122,6 +127,18 @@ def test_dangling_reference(spoil, detail, compiled, details):
     spoil(documents)
     for backend in lint.BACKENDS:
         assert details("HM001", documents, backend=backend) == [detail]
+
+
+def test_an_input_that_kfp_does_not_pass_on_is_found(compiled, details):
+    @dsl.pipeline
+    def within(processors: str = "2"):
+        with dsl.ExitHandler(say(text="end")):
+            say(text="a").set_cpu_limit(processors)
+
+    for backend in lint.BACKENDS:
+        assert details("HM001", compiled(within), backend=backend) == [
+            "there is no input 'pipelinechannel--processors'"
+        ]
 
 
 @dsl.pipeline
@@ -315,6 +332,14 @@ def test_pasted_text(compiled, details):
 
     pasted = ["pipelinechannel--name", "pipelinechannel--name", "pipelinechannel--tell-text"]
     assert details("HM120", compiled(pasting)) == pasted
+
+
+def test_resources_by_parameter_are_no_pasted_text(compiled, details):
+    @dsl.pipeline
+    def sized(processors: str):
+        say(text="a").set_cpu_limit(processors)
+
+    assert details("HM120", compiled(sized)) == []
 
 
 def test_unknown_field_from_the_cache_key(compiled, details):

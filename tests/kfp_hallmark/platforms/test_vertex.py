@@ -3,8 +3,21 @@
 import pytest
 from kfp import dsl, kubernetes
 
-from kfp_hallmark import components
+from kfp_hallmark import components, lint
+from kfp_hallmark.component import component
 from kfp_hallmark.errors import InputError
+
+
+@component(environment="ml", pure=True, size="large")
+def fit(rows: int):
+    """Fit."""
+    print(rows)
+
+
+@component(environment="release", size="medium")
+def publish_nothing():
+    """Publish."""
+    print("nothing")
 
 
 def test_there_is_one_document(compiled):
@@ -140,6 +153,97 @@ def test_an_accelerator_of_the_author_stays(compiled):
     resources = compiled("vertex", text, own).container("exec-load-dataset").resources
     assert (resources.accelerator.type, resources.accelerator.count) == ("NVIDIA_L4", 4)
     assert resources.resource_cpu_limit == "8"
+
+
+MACHINES = """
+[vertex.machines.large]
+cpu_limit = "8"
+parameters = { cpu_limit = "large_cpu" }
+[vertex.machines.fit]
+memory_limit = "32G"
+[vertex.machines.fit.parameters]
+memory_limit = "fit_memory"
+accelerator_type = "fit_accelerator"
+accelerator_count = "fit_accelerators"
+"""
+
+
+def test_a_run_says_by_parameters_what_a_step_gets_as_kfp_has_it(compiled):
+    @dsl.pipeline(name="own")
+    def own():
+        fit(rows=1)
+
+    @dsl.pipeline(name="own")
+    def theirs(fit_accelerator: str, large_cpu: str = "8", fit_memory: str = "32G", fit_accelerators: int = 1):
+        task = fit(rows=1).set_cpu_limit(large_cpu).set_memory_limit(fit_memory)
+        task.set_accelerator_type(fit_accelerator).set_accelerator_limit(fit_accelerators)
+
+    found, wanted = compiled("vertex", MACHINES, own), compiled("vertex", "", theirs)
+    for parameter in found.spec.root.input_definitions.parameters.values():
+        assert parameter.description.endswith("on Vertex AI.")
+        parameter.description = ""
+    assert found.spec.root == wanted.spec.root
+    assert found.spec.components == wanted.spec.components
+    assert found.container("exec-fit") == wanted.container("exec-fit")
+    assert not compiled("kubeflow", MACHINES, own).spec.root.input_definitions.parameters
+
+
+def test_a_machines_parameter_is_passed_down_to_its_step(compiled, tmp_path):
+    @dsl.pipeline(name="own")
+    def own():
+        with dsl.ExitHandler(publish_nothing()), dsl.ParallelFor([1, 2]) as rows, dsl.If(rows > 1):
+            fit(rows=rows)
+
+    found = compiled("vertex", MACHINES, own)
+    parameters = {"large_cpu", "fit_memory", "fit_accelerator", "fit_accelerators"}
+    assert parameters <= {name.removeprefix("pipelinechannel--") for name in found.task("fit").inputs.parameters}
+    (tmp_path / "own.yaml").write_bytes(found.content)
+    assert "HM001" not in {finding.rule.code for finding in lint.check(lint.read(tmp_path / "own.yaml"))}
+
+
+def test_every_task_of_a_size_takes_one_parameter(compiled):
+    text = '[vertex.machines.small.parameters]\ncpu_limit = "small_cpu"'
+    found = compiled("vertex", text)
+    assert found.spec.root.input_definitions.parameters["small_cpu"].default_value.string_value == "1"
+    for name in ("publish", "append", "publish-2"):
+        assert found.task(name).inputs.parameters["pipelinechannel--small_cpu"].component_input_parameter
+    for name in ("exec-publish", "exec-append"):
+        resources = found.container(name).resources
+        assert resources.resource_cpu_limit == "{{$.inputs.parameters['pipelinechannel--small_cpu']}}"
+        assert not resources.cpu_limit
+
+
+def test_a_components_own_value_goes_over_its_sizes_parameter(compiled):
+    found = compiled("vertex", MACHINES + "[vertex.machines.publish]\n[vertex.machines.append]\n")
+    assert "large_cpu" in found.spec.root.input_definitions.parameters
+    text = MACHINES.replace('memory_limit = "32G"', 'memory_limit = "32G"\ncpu_limit = "16"')
+    found = compiled("vertex", text)
+    assert "large_cpu" not in found.spec.root.input_definitions.parameters
+    assert found.container("exec-fit").resources.resource_cpu_limit == "16"
+
+
+def test_what_the_author_set_takes_no_parameter(compiled):
+    @dsl.pipeline(name="own")
+    def own():
+        fit(rows=1).set_cpu_limit("2").set_accelerator_type("NVIDIA_L4").set_accelerator_limit(1)
+
+    found = compiled("vertex", MACHINES, own)
+    assert set(found.spec.root.input_definitions.parameters) == {"fit_memory"}
+
+
+def test_a_machines_parameter_must_be_new_and_its_default_a_machines(compiled):
+    with pytest.raises(InputError, match=r"'rows', which vertex\.machines names for the cpu_limit of fit, must be new"):
+        compiled("vertex", '[vertex.machines.fit.parameters]\ncpu_limit = "rows"')
+    both = (
+        '[vertex.machines.fit.parameters]\ncpu_limit = "cpu"\n[vertex.machines.publish.parameters]\ncpu_limit = "cpu"'
+    )
+    with pytest.raises(
+        InputError, match=r"'cpu', which vertex\.machines names for the cpu_limit of publish, must be new"
+    ):
+        compiled("vertex", both)
+    text = '[resources.large]\ncpu_limit = "97"\n[vertex.machines.fit.parameters]\ncpu_limit = "cpu"'
+    with pytest.raises(InputError, match="default of the parameter 'cpu' must be at most 96 processors"):
+        compiled("vertex", text)
 
 
 def test_more_than_a_machine_has_is_refused_of_the_author_too(compiled):

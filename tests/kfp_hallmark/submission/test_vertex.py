@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ from kfp import compiler, dsl
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from kfp_hallmark import settings as known
+from kfp_hallmark import submission
 from kfp_hallmark.errors import InputError, MissingInputError, ServiceError
 from kfp_hallmark.settings import Settings
 from kfp_hallmark.submission import TransientError, UncertainError
@@ -622,6 +624,38 @@ def test_credentials_that_have_expired_are_told_at_once(service, fake):
         service.list()
     assert told.value.hint.startswith("Log in with `gcloud auth application-default login`")
     assert fake.calls == []
+
+
+def test_credentials_that_are_not_there_are_told_when_a_run_is_submitted(fake, small, tmp_path):
+    # In a process of its own: Google's client keeps the credentials that it found first.
+    environment = os.environ | {
+        "GOOGLE_APPLICATION_CREDENTIALS": "/nowhere.json",
+        "HALLMARK_VERTEX_PROJECT": PROJECT,
+        "HALLMARK_VERTEX_LOCATION": LOCATION,
+        "HALLMARK_VERTEX_PIPELINE_ROOT": "gs://models/runs",
+        "HALLMARK_VERTEX_API_ENDPOINT": fake.api_endpoint,
+    }
+    program = "from kfp_hallmark.cli.main import main; main()"
+    command = [sys.executable, "-c", program, "submit", small, "--platform", "vertex", "--set", "count=3"]
+    ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("Error: Vertex AI must ")
+    assert "there are no credentials that it takes" in ended.stderr
+    assert "Hint: Log in with `gcloud auth application-default login`" in ended.stderr
+    assert not fake.jobs
+
+
+def test_a_machines_parameter_is_given_with_the_run(settings, fake, locked):
+    machine = known.Machine(parameters={"cpu_limit": "train_cpu"})
+    vertex = replace(settings.vertex, machines={"train_model": machine})
+    settings = replace(settings, vertex=vertex, folder=locked)
+    given = PARAMETERS | {"train_cpu": "16"}
+    run = submission.submit("governed_training", given, platform="vertex", settings=settings)
+    made = job(fake, run)
+    assert json_format.MessageToDict(types.PipelineJob.pb(made).runtime_config)["parameterValues"]["train_cpu"] == "16"
+    deployment = json_format.MessageToDict(spec_of(made).deployment_spec)
+    resources = deployment["executors"]["exec-train-model"]["container"]["resources"]
+    assert resources["resourceCpuLimit"] == "{{$.inputs.parameters['pipelinechannel--train_cpu']}}"
 
 
 def test_a_service_that_stays_away_can_be_asked_later(service, fake, spec):
