@@ -138,10 +138,10 @@ def _slices(slices: Sequence[Slice], task: str, confidence: float) -> Markup:
 def _found(search: Search, task: str, confidence: float) -> Markup:
     loss = "mean absolute error" if task == REGRESSION else "share of wrong predictions"
     note = (
-        f"Of {number(search.searched)} slices of at least {SMALL} rows, by {number(search.columns)} columns one by one "
-        f"and {number(search.paired)} of them in pairs, these were the worst on one half of the rows by their {loss}. "
-        f"What is told of them was measured on the other half; with {confidence:.0%} confidence all intervals hold "
-        "together."
+        f"Of {number(search.searched)} slices of at least {SMALL} rows (columns taken singly: "
+        f"{number(search.columns)}; in pairs: {number(search.paired)}), these were the worst on one half of the rows "
+        f"by their {loss}. What is told of them was measured on the other half; with {confidence:.0%} confidence all "
+        "intervals hold together."
     )
     if not search.slices:
         return section("Slices found", paragraph(note, note=True), "No slice of rows enough was worse than the rest.")
