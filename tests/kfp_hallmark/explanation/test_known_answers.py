@@ -56,6 +56,8 @@ def test_by_predictions_alone(example):
     """Features are independent here, so replacing them by those of all rows gives the same values."""
     tree, printed = example
     orders = [np.array(order) for order in itertools.permutations(range(4))]
-    values, base = permute(tree.predict, ASKED, ROWS, orders)
+    values, base = permute(
+        lambda frame: tree.predict(frame.to_numpy()), pd.DataFrame(ASKED), pd.DataFrame(ROWS), orders
+    )
     assert values == pytest.approx(printed, abs=1e-12)
     assert base == pytest.approx(tree.predict(ROWS).mean())
