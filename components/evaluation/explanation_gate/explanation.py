@@ -35,7 +35,7 @@ GATE = "explanation_gate"
 FORBIDDEN, PROXY, SINGLE, CHAMPION = "forbidden_share", "proxy_share", "single_feature_share", "champion_distance"
 CHECKS = (FORBIDDEN, PROXY, SINGLE, CHAMPION)
 
-MAX_ROWS = 50_000
+MAX_ROWS = 20_000
 """In how many rows proxies are looked for at the most."""
 
 NAMED = 5
