@@ -136,11 +136,11 @@ def test_ray_does_not_fill_the_log(ran):
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
-    """A Python with the component's packages, from uv's cache."""
+    """A Python with the example's lock, from uv's cache."""
     folder = tmp_path_factory.mktemp("machine")
-    packages = re.findall(r'"([a-z-]+==[0-9.]+)"', (EXAMPLES / "lightgbm_ray" / "training.py").read_text())
+    lock = ["--no-deps", "--require-hashes", "--requirement", str(EXAMPLES / "lightgbm_ray" / "requirements.lock")]
     subprocess.run([UV, "venv", "--quiet", "--seed", "--python", "3.11", str(folder / "python")], check=True)
-    subprocess.run([UV, "pip", "install", "--quiet", "--python", str(folder / "python"), *packages], check=True)
+    subprocess.run([UV, "pip", "install", "--quiet", "--python", str(folder / "python"), *lock], check=True)
     return folder / "python" / "bin"
 
 
@@ -272,6 +272,14 @@ def test_a_step_that_is_cancelled_ends_its_job(fake, given, tmp_path):  # noqa: 
     held.set()
     (job,) = fake.custom_jobs.values()
     assert job.state.name == "JOB_STATE_CANCELLED"
+
+
+def test_the_lock_is_of_what_the_component_names():
+    source = (EXAMPLES / "lightgbm_ray" / "training.py").read_text().partition("def train_lightgbm")[0]
+    asked = (EXAMPLES / "lightgbm_ray" / "requirements.in").read_text().splitlines()[1:]
+    assert asked == ["kfp==2.17.0", *re.findall(r'"([a-z-]+==[0-9.]+)"', source)]
+    lock = (EXAMPLES / "lightgbm_ray" / "requirements.lock").read_text()
+    assert set(asked) <= set(re.findall(r"^([a-z-]+==[0-9.]+) ", lock, re.MULTILINE))
 
 
 def test_it_is_fit_for_vertex(tmp_path):
