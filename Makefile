@@ -82,6 +82,7 @@ lock: $(SDK) ## Write the locks from the requirements; UPGRADE=1 takes new versi
 	$(LOCK_ENVIRONMENT) environments/ml/requirements.in --output-file environments/ml/requirements.lock
 	$(LOCK_ENVIRONMENT) environments/release/requirements.in --output-file environments/release/requirements.lock
 	$(LOCK_ENVIRONMENT) environments/serve/requirements.in --constraint environments/ml/requirements.lock --output-file environments/serve/requirements.lock
+	$(LOCK_ENVIRONMENT) examples/lightgbm_ray/requirements.in --output-file examples/lightgbm_ray/requirements.lock
 	$(LOCK_ENVIRONMENT) environments/builder.in --output-file environments/builder.lock
 	$(LOCK_ENVIRONMENT) tests/requirements.in --output-file tests/requirements.lock
 	$(UV) --no-config $(LOCK) pyproject.toml --group dev --output-file requirements-dev.lock

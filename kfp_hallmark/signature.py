@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,18 +63,24 @@ def signature(definitions: Message | dict[str, Any]) -> list[Field]:
     ]
     for name, entry in value.get("parameters", {}).items():
         kind = TYPES[entry["parameterType"]]
-        default = entry.get("defaultValue")
         fields.append(
             Field(
                 name=name,
                 type=kind,
                 artifact=False,
                 required=not entry.get("isOptional", False) and kind != "task final status",
-                default=int(default) if kind == "int" and default is not None else default,
+                default=_default(kind, entry.get("defaultValue")),
                 description=_line(entry),
             )
         )
     return sorted(fields, key=lambda field: (not field.required, not field.artifact, field.name))
+
+
+def _default(kind: str, value: Any) -> Any:
+    """Return a whole number as such, and a mapping in the order of its keys, which a spec does not keep."""
+    if kind == "int" and value is not None:
+        return int(value)
+    return json.loads(json.dumps(value, sort_keys=True))
 
 
 def _line(entry: dict[str, Any]) -> str:

@@ -164,6 +164,7 @@ def network_training(
     sensitive_features: list[str],
     performance_limits: dict,
     fairness_limits: dict,
+    robustness_limits: dict,
     excluded_columns: list[str] = [],
     seed: int = 0,
 ):
@@ -175,6 +176,7 @@ def network_training(
         sensitive_features: Columns whose values are the groups that must be treated alike.
         performance_limits: Limits of performance_gate.
         fairness_limits: Limits of fairness_gate.
+        robustness_limits: Limits of robustness_gate.
         excluded_columns: Columns that are not features.
         seed: Seed of everything random.
     """
@@ -192,13 +194,21 @@ def network_training(
         sensitive_features=sensitive_features,
         limits=fairness_limits,
     )
+    robustness = components.robustness_gate(
+        model=train.outputs["model"],
+        dataset=split.outputs["test"],
+        target=target,
+        limits=robustness_limits,
+        strengths={"missing": [0.1], "noise": [0.1]},
+    )
     components.explain_model(model=train.outputs["model"], dataset=split.outputs["test"], target=target, max_rows=100)
     components.decide_release(
         model=train.outputs["model"],
         dataset_verdict=validate.outputs["verdict"],
         performance_verdict=performance.outputs["verdict"],
         fairness_verdict=fairness.outputs["verdict"],
-        required_gates=["validate_dataset", "performance_gate", "fairness_gate"],
+        robustness_verdict=robustness.outputs["verdict"],
+        required_gates=["validate_dataset", "performance_gate", "fairness_gate", "robustness_gate"],
     )
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.contracts.dataset import read_table
 from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION
+from kfp_hallmark.errors import InputError
 from kfp_hallmark.explanation.shapley import PROBABILITY, TARGET, Attribution, explain_predictions, explain_structure
 from kfp_hallmark.modeling import (
     LoadedModel,
+    as_output,
     feature_frame,
     input_columns,
     meaning_of,
+    origin,
     predict_table,
     read_label,
 )
@@ -52,7 +55,7 @@ class ExplainedRows:
     chosen: ndarray
     meaning: Mapping[str, Any]
     attribution: Attribution
-    function: Any
+    function: Callable[[pandas.DataFrame], ndarray]
 
     @property
     def explained_output(self) -> ndarray:
@@ -133,10 +136,20 @@ def _chosen(outputs: ndarray, meaning: Mapping[str, Any]) -> ndarray:
     return numpy.full(len(outputs), place)
 
 
-def _function(model: LoadedModel, meaning: Mapping[str, Any]) -> Any:
-    import numpy
+def _function(model: LoadedModel, meaning: Mapping[str, Any]) -> Callable[[pandas.DataFrame], ndarray]:
+    """Return data frame to output; where the model fails, an `InputError` says so without a record's values."""
 
-    return lambda frame: as_outputs(numpy.asarray(model.function(frame)), meaning)
+    def function(frame: pandas.DataFrame) -> ndarray:
+        try:
+            said = model.function(frame)
+        except Exception as error:
+            raise InputError(
+                f"The model {model.name!r} must predict rows in which values are exchanged for those of other rows; it "
+                f"failed with {type(error).__name__} {origin(error)}."
+            ) from None
+        return as_outputs(as_output(model, said, len(frame)), meaning)
+
+    return function
 
 
 def output_name(meaning: Mapping[str, Any], target: str) -> str:

@@ -110,22 +110,21 @@ def explain_predictions(
     """
     import numpy
 
-    codec = _Codec(frame)
-    matrix = codec.encode(frame)
     generator = numpy.random.default_rng(seed)
-    background = matrix[generator.permutation(len(matrix))[:BACKGROUND_ROWS]]
-    wanted = matrix[:AGNOSTIC_ROWS]
-    orders = [generator.permutation(matrix.shape[1]) for _ in range(PERMUTATIONS)]
-    values, base = permute(
-        lambda rows: function(codec.decode(rows)), wanted, background, [*orders, *(order[::-1] for order in orders)]
-    )
+    background = frame.iloc[generator.permutation(len(frame))[:BACKGROUND_ROWS]]
+    wanted = frame.iloc[:AGNOSTIC_ROWS]
+    orders = [generator.permutation(frame.shape[1]) for _ in range(PERMUTATIONS)]
+    values, base = permute(function, wanted, background, [*orders, *(order[::-1] for order in orders)])
     method = f"predictions alone, {PERMUTATIONS} permutations of the features, {len(background)} rows for the mean"
     values, base = _choose(values, base, outputs[: len(wanted)], False)
     return Attribution(method, unit, values, base)
 
 
 def permute(
-    function: Callable[[ndarray], ndarray], wanted: ndarray, background: ndarray, orders: Sequence[ndarray]
+    function: Callable[[Any], ndarray],
+    wanted: pandas.DataFrame,
+    background: pandas.DataFrame,
+    orders: Sequence[ndarray],
 ) -> tuple[ndarray, ndarray]:
     """Return SHAP values by replacing, in each order, one feature after another of the background by the row's own.
 
@@ -133,9 +132,9 @@ def permute(
     step at once, so that the model is asked seldom.
 
     Args:
-        function: Matrix to output, shape (rows,) or (rows, classes).
-        wanted: The rows to explain, shape (rows, features).
-        background: The rows that absent features are taken from, shape (background rows, features).
+        function: Data frame to output, shape (rows,) or (rows, classes).
+        wanted: The rows to explain.
+        background: The rows that absent features are taken from, with the same columns.
         orders: Orders of the features over which the contributions are averaged.
 
     Returns:
@@ -144,14 +143,16 @@ def permute(
     import numpy
 
     rows, features = wanted.shape
-    base = function(background).mean(axis=0)
+    base = function(background.copy(deep=False)).mean(axis=0)
     values = numpy.zeros((rows, features, *base.shape))
+    absent = background.iloc[numpy.tile(numpy.arange(len(background)), rows)].reset_index(drop=True)
+    own = numpy.repeat(numpy.arange(rows), len(background))
     for order in orders:
-        mixed = numpy.tile(background, (rows, 1, 1))
+        mixed = absent.copy()
         before = numpy.broadcast_to(base, (rows, *base.shape))
         for feature in order:
-            mixed[:, :, feature] = wanted[:, None, feature]
-            after = function(mixed.reshape(-1, features)).reshape(rows, len(background), *base.shape).mean(axis=1)
+            mixed.isetitem(feature, wanted.iloc[:, feature].take(own).array)
+            after = function(mixed.copy(deep=False)).reshape(rows, len(background), *base.shape).mean(axis=1)
             values[:, feature] += (after - before) / len(orders)
             before = after
     return values, numpy.atleast_1d(base)
@@ -288,41 +289,6 @@ def _without_plots() -> Iterator[None]:
     finally:
         if hidden:
             del sys.modules["matplotlib"]
-
-
-class _Codec:
-    """Turns a data frame into numbers and back; what is no number becomes the position of its value."""
-
-    def __init__(self, frame: pandas.DataFrame) -> None:
-        self.types = frame.dtypes
-        self.known: dict[str, Any] = {
-            name: frame[name].drop_duplicates().reset_index(drop=True)
-            for name in frame.columns
-            if frame[name].dtype.kind not in "biuf"
-        }
-
-    def encode(self, frame: pandas.DataFrame) -> ndarray:
-        import numpy
-        import pandas
-
-        columns = []
-        for name in frame.columns:
-            if name in self.known:
-                columns.append(pandas.Index(self.known[name]).get_indexer(frame[name]).astype(float))
-            else:
-                columns.append(frame[name].to_numpy(dtype=float))
-        return numpy.column_stack(columns)
-
-    def decode(self, matrix: ndarray) -> pandas.DataFrame:
-        import pandas
-
-        columns = {}
-        for index, (name, kind) in enumerate(self.types.items()):
-            if name in self.known:
-                columns[name] = self.known[name].take(matrix[:, index].astype(int)).reset_index(drop=True)
-            else:
-                columns[name] = pandas.Series(matrix[:, index]).astype(kind)
-        return pandas.DataFrame(columns)
 
 
 def require_sizes(max_rows: int, local_explanations: int) -> None:

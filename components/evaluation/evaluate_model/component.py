@@ -33,7 +33,8 @@ def evaluate_model(
         confidence: Confidence level of the intervals, between 0 and 1.
         seed: Seed of the resampling.
         costs: Cost of a decision on one row, such as {"false_positive": 1, "false_negative": 5}; also true_positive and
-            true_negative. Binary only. Default: costs are not measured.
+            true_negative. Of several classes an object for each true class, such as {"bus": {"car": 2, "bicycle": 1},
+            ...}. Default: costs are not measured.
         validation: Data, neither the dataset nor what the model was trained on, on which to choose the threshold that
             costs least; its cost is told of the dataset. The predictions keep the model's own threshold.
         found_slices: How many of the worst slices of one or two columns to search on one half of the rows and tell of

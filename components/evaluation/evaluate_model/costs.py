@@ -1,7 +1,8 @@
-"""What the decisions of a binary classifier cost, and at which threshold they cost least.
+"""What the decisions of a classifier cost, and how they would cost least.
 
-A threshold is chosen on validation data and its cost is told of the test data: chosen on the same rows, it would seem
-cheaper than it is.
+Of two classes, a threshold is chosen on validation data and its cost is told of the test data: chosen on the same rows,
+it would seem cheaper than it is. Of several, each row gets the class whose expected cost by the probabilities is least;
+nothing is chosen on data for that, but it is as good as the probabilities are.
 
 Source: C. Elkan, The Foundations of Cost-Sensitive Learning, IJCAI (2001).
 """
@@ -9,14 +10,16 @@ Source: C. Elkan, The Foundations of Cost-Sensitive Learning, IJCAI (2001).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.contracts.options import read_options
-from kfp_hallmark.contracts.predictions import BINARY, Predictions
-from kfp_hallmark.errors import InputError
+from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, Predictions
+from kfp_hallmark.errors import InputError, nearest
 from kfp_hallmark.measures import Interval, normal_quantile, threshold_counts
+from kfp_hallmark.measures.counting import codes_of
+from kfp_hallmark.modeling import require_classes
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -64,6 +67,72 @@ class Costs:
         of_positive = np.where(predicted, self.true_positive, self.false_negative)
         return np.where(positive, of_positive, np.where(predicted, self.false_positive, self.true_negative))
 
+    def said(self) -> dict[str, float]:
+        """Return each cost by what it is of, in words."""
+        return {name.replace("_", " "): value for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class ClassCosts:
+    """The cost matrix of several classes.
+
+    Attributes:
+        table: True class to predicted class to the cost of a row; a right decision costs 0 unless it is named.
+    """
+
+    table: Mapping[str, Mapping[str, float]]
+
+    def __post_init__(self) -> None:
+        for true, costs in self.table.items():
+            if not isinstance(costs, Mapping):
+                raise InputError(f"costs[{true!r}] must be an object of predicted classes; got {costs!r}.")
+            for predicted, value in costs.items():
+                if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                    raise InputError(f"costs[{true!r}][{predicted!r}] must be a finite number; got {value!r}.")
+
+    def said(self) -> dict[str, float]:
+        """Return each cost by what it is of, in words."""
+        return {
+            f"{true} taken for {predicted}" if true != predicted else f"{true} found": float(value)
+            for true, costs in self.table.items()
+            for predicted, value in costs.items()
+        }
+
+    def matrix(self, classes: Sequence[Any]) -> ndarray:
+        """Return the cost of each true class (row) by predicted class.
+
+        Raises:
+            InputError: If a class is unknown, a wrong decision has no cost, or costs no more than the right one.
+        """
+        import numpy as np
+
+        names = [str(value) for value in classes]
+        for name in [*self.table, *(name for costs in self.table.values() for name in costs)]:
+            if name not in names:
+                raise InputError(f"costs must be of the model's classes; got {name!r}.", nearest(name, names))
+        found = np.zeros((len(names), len(names)))
+        for row, true in enumerate(names):
+            for column, predicted in enumerate(names):
+                if true != predicted and predicted not in self.table.get(true, {}):
+                    raise InputError(
+                        f"costs must hold every wrong decision; missing: {true!r} taken for {predicted!r}."
+                    )
+                found[row, column] = self.table.get(true, {}).get(predicted, 0.0)
+        if (found - found.diagonal()[:, None] + np.eye(len(names)) <= 0).any():
+            raise InputError("costs must be greater for a wrong decision than for the right one; they are not.")
+        return found
+
+
+def read_costs(options: Mapping[str, Any]) -> Costs | ClassCosts | None:
+    """Return the costs of two classes or of several, whose options are objects; None when none are given.
+
+    Raises:
+        InputError: If they are unknown, not whole or cannot be used.
+    """
+    if any(isinstance(value, Mapping) for value in options.values()):
+        return ClassCosts(options)
+    return Costs.read(options)
+
 
 @dataclass(frozen=True)
 class Decided:
@@ -87,12 +156,13 @@ class CostReport:
     Attributes:
         costs: The cost matrix.
         own: By the model's own decisions.
-        chosen: By the threshold that cost least on the validation data; None without validation data.
-        saving: By how much the chosen threshold is cheaper than the model's own decisions, row by row.
+        chosen: By the threshold that cost least on the validation data, or, of several classes, by the least expected
+            cost; None without validation data or, of several classes, without probabilities.
+        saving: By how much that is cheaper than the model's own decisions, row by row.
         curve: Thresholds and mean costs on the test data; empty without scores.
     """
 
-    costs: Costs
+    costs: Costs | ClassCosts
     own: Decided
     chosen: Decided | None
     saving: Decided | None
@@ -100,15 +170,20 @@ class CostReport:
 
 
 def report_costs(
-    predictions: Predictions, costs: Costs, validation: Predictions | None, confidence: float
+    predictions: Predictions, costs: Costs | ClassCosts, validation: Predictions | None, confidence: float
 ) -> CostReport:
     """Return what the decisions on the test data cost, and what those by a threshold chosen on other data do.
 
     Raises:
-        InputError: If the task is not binary, or a threshold is to be chosen for a model without scores.
+        InputError: If the costs do not suit the task, or a threshold is to be chosen where there is none.
     """
+    if isinstance(costs, ClassCosts):
+        return _report_classes(predictions, costs, validation, confidence)
     if predictions.task != BINARY:
-        raise InputError(f"costs must be given for a binary task alone; got a {predictions.task} task.")
+        raise InputError(
+            f"costs of positives and negatives must be given for a binary task; got a {predictions.task} task.",
+            "Of several classes, give an object of predicted classes for each true class.",
+        )
     positive = predictions.positive_label
     own = costs.of_rows(positive, predictions.positive_prediction)
     decided = Decided(predictions.threshold, *_mean(own, confidence))
@@ -123,6 +198,27 @@ def report_costs(
     thresholds, means = cost_curve(predictions, costs)
     kept = slice(None, None, max(1, math.ceil(len(thresholds) / POINTS)))
     return CostReport(costs, decided, chosen, saving, (thresholds[kept].tolist(), means[kept].tolist()))
+
+
+def _report_classes(
+    predictions: Predictions, costs: ClassCosts, validation: Predictions | None, confidence: float
+) -> CostReport:
+    """Return what the decisions among several classes cost, and what those of the least expected cost would."""
+    import numpy as np
+
+    if predictions.task != MULTICLASS:
+        raise InputError(f"costs of each class must be given for a multiclass task; got a {predictions.task} task.")
+    if validation is not None:
+        raise InputError("validation must be left out for several classes: no threshold is chosen on it.")
+    classes = list(predictions.classes)
+    require_classes(predictions.label, classes, "target, for its costs,")
+    matrix, label = costs.matrix(classes), codes_of(predictions.label, classes)
+    own = matrix[label, codes_of(predictions.prediction, classes)]
+    chosen = saving = None
+    if predictions.score is not None:
+        others = matrix[label, (predictions.score @ matrix).argmin(axis=1)]
+        chosen, saving = Decided(None, *_mean(others, confidence)), Decided(None, *_mean(own - others, confidence))
+    return CostReport(costs, Decided(None, *_mean(np.asarray(own), confidence)), chosen, saving, ([], []))
 
 
 def cost_curve(predictions: Predictions, costs: Costs) -> tuple[ndarray, ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from kfp_hallmark.components.evaluation.evaluate_model.costs import CostReport, Costs, report_costs
+from kfp_hallmark.components.evaluation.evaluate_model.costs import CostReport, read_costs, report_costs
 from kfp_hallmark.components.evaluation.evaluate_model.page import evaluation_page
 from kfp_hallmark.components.evaluation.evaluate_model.search import find_slices
 from kfp_hallmark.components.evaluation.evaluate_model.slices import measure_slices
@@ -69,7 +69,7 @@ def evaluate(
         require_column(column, names, "slices")
     if not 0 <= found_slices <= MOST_FOUND:
         raise InputError(f"found_slices must be from 0 to {MOST_FOUND}; got {found_slices}.")
-    matrix = Costs.read(costs)
+    matrix = read_costs(costs)
     if validation is not None and matrix is None:
         raise InputError("costs must be given together with validation; got none.", "They say what to choose by.")
     loaded = load_model(model.path, model.metadata.get("digest"))

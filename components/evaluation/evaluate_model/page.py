@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
-from kfp_hallmark.components.evaluation.evaluate_model.costs import CostReport, Decided
+from kfp_hallmark.components.evaluation.evaluate_model.costs import ClassCosts, CostReport, Decided
 from kfp_hallmark.components.evaluation.evaluate_model.search import FoundSlice, Search
 from kfp_hallmark.components.evaluation.evaluate_model.slices import HEADLINES, Slice
 from kfp_hallmark.contracts.predictions import BINARY, REGRESSION, Predictions
@@ -138,10 +137,10 @@ def _slices(slices: Sequence[Slice], task: str, confidence: float) -> Markup:
 def _found(search: Search, task: str, confidence: float) -> Markup:
     loss = "mean absolute error" if task == REGRESSION else "share of wrong predictions"
     note = (
-        f"Of {number(search.searched)} slices of at least {SMALL} rows, by {number(search.columns)} columns one by one "
-        f"and {number(search.paired)} of them in pairs, these were the worst on one half of the rows by their {loss}. "
-        f"What is told of them was measured on the other half; with {confidence:.0%} confidence all intervals hold "
-        "together."
+        f"Of {number(search.searched)} slices of at least {SMALL} rows (columns taken singly: "
+        f"{number(search.columns)}; in pairs: {number(search.paired)}), these were the worst on one half of the rows "
+        f"by their {loss}. What is told of them was measured on the other half; with {confidence:.0%} confidence all "
+        "intervals hold together."
     )
     if not search.slices:
         return section("Slices found", paragraph(note, note=True), "No slice of rows enough was worse than the rest.")
@@ -205,12 +204,19 @@ def _lift(predictions: Predictions, confidence: float, seed: int) -> Markup:
 
 
 def _costs(decided: CostReport, confidence: float) -> Markup:
-    said = {name.replace("_", " "): number(value) for name, value in asdict(decided.costs).items()}
+    said = {name: number(value) for name, value in decided.costs.said().items()}
+    several = isinstance(decided.costs, ClassCosts)
     rows = [["the model's own", *_decided(decided.own)]]
     if decided.chosen is not None and decided.saving is not None:
-        rows.append(["chosen on the validation data", *_decided(decided.chosen)])
+        rows.append(["least expected cost" if several else "chosen on the validation data", *_decided(decided.chosen)])
         rows.append(["saved by it", None, decided.saving.cost, _span(decided.saving.interval)])
-    parts = [facts(said), table(["Threshold", "Score", "Cost of a row", f"{confidence:.0%} interval"], rows)]
+    head = ["Decision", "Threshold", "Cost of a row", f"{confidence:.0%} interval"]
+    if several:
+        head, rows = [name for name in head if name != "Threshold"], [[row[0], *row[2:]] for row in rows]
+    parts = [facts(said), table(head, rows)]
+    if several and decided.chosen is not None:
+        note = "By the least expected cost, each row gets the class that costs least by the probabilities of all."
+        parts.append(paragraph(note, note=True))
     thresholds, means = decided.curve
     if thresholds:
         chart = lines("Cost by threshold", [("this data", thresholds, means)], "threshold", "cost of a row")

@@ -29,12 +29,14 @@ from kfp_hallmark.explanation.rows import (
     part_rows,
 )
 from kfp_hallmark.explanation.shapley import require_sizes
-from kfp_hallmark.modeling import load_model
+from kfp_hallmark.modeling import in_step, load_model
 from kfp_hallmark.reports import number, write_page
 
 if TYPE_CHECKING:
     import pandas
     from numpy import ndarray
+
+STEP = "explain_model"
 
 MAX_LOGGED = 100
 """How many importances become metrics."""
@@ -65,7 +67,8 @@ def explain(
     loaded = load_model(model.path, model.metadata.get("digest"))
     for column in cohort_columns:
         require_column(column, read_schema(verified(dataset, "dataset")).names, "cohort_columns")
-    rows = explain_rows(loaded, verified(dataset, "dataset"), target, max_rows, seed)
+    with in_step(STEP):
+        rows = explain_rows(loaded, verified(dataset, "dataset"), target, max_rows, seed)
     values, names = rows.attribution.values, list(rows.frame.columns)
     shared = _shared(dataset.path, cohort_columns, rows.places)
     if rows.meaning["task"] == MULTICLASS:
@@ -90,7 +93,8 @@ def explain(
         part_rows=size,
         parts=dict(zip(names, parts.T.tolist(), strict=True)),
     )
-    singles = _singles(rows, local_explanations, local_method, seed)
+    with in_step(STEP):
+        singles = _singles(rows, local_explanations, local_method, seed)
     document = explanation_page(Explained(found, rows, _words(rows, target), singles))
     found.write(importances.path)
     importances.metadata["digest"] = artifact_digest(importances.path)

@@ -33,7 +33,7 @@ def explanation_gate(
             above 0 and at most 1.
         model_name: Registered model whose champion to explain on the same rows. Default: no comparison.
         confidence: Confidence level of the intervals, between 0 and 1.
-        seed: Seed of the sample of 50,000 rows in which proxies are looked for, where there are more.
+        seed: Seed of the sample of 20,000 rows in which proxies are looked for, where there are more.
         tracking_uri: MLflow registry. Default: MLFLOW_TRACKING_URI.
 
     Returns:

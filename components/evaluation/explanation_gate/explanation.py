@@ -21,10 +21,10 @@ from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.importances import Importances
 from kfp_hallmark.contracts.registration import require_model_name
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
-from kfp_hallmark.errors import InputError, IntegrityError, nearest
-from kfp_hallmark.explanation.rows import explain_rows, output_name, part_means, sample
+from kfp_hallmark.errors import HallmarkError, InputError, IntegrityError, nearest
+from kfp_hallmark.explanation.rows import ExplainedRows, explain_rows, output_name, part_means, sample
 from kfp_hallmark.measures import Interval
-from kfp_hallmark.modeling import load_model
+from kfp_hallmark.modeling import load_model, origin
 from kfp_hallmark.reports import number, write_page
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ GATE = "explanation_gate"
 FORBIDDEN, PROXY, SINGLE, CHAMPION = "forbidden_share", "proxy_share", "single_feature_share", "champion_distance"
 CHECKS = (FORBIDDEN, PROXY, SINGLE, CHAMPION)
 
-MAX_ROWS = 50_000
+MAX_ROWS = 20_000
 """In how many rows proxies are looked for at the most."""
 
 NAMED = 5
@@ -268,7 +268,7 @@ def _champion_check(
     found = explained.found
 
     def use(path: str) -> tuple[list[str], ndarray]:
-        rows = explain_rows(load_model(path), dataset, found.target, found.rows, found.seed)
+        rows = _explain(path, dataset, found)
         if output_name(rows.meaning, found.target) != found.explained:
             raise InputError(
                 f"It must predict the same; explained is {output_name(rows.meaning, found.target)}, not "
@@ -287,6 +287,21 @@ def _champion_check(
     )
     compared = replace(found, rows=len(explained.compared[0]) * found.part_rows)
     return _limited(CHAMPION, observed, interval, maximum, confidence, compared, message, scope)
+
+
+def _explain(path: str, dataset: str, found: Importances) -> ExplainedRows:
+    """Explain the champion on the rows of the importances.
+
+    Raises:
+        InputError: If it cannot be explained, for whatever reason: that says nothing of the model that is judged.
+    """
+    champion = load_model(path)
+    try:
+        return explain_rows(champion, dataset, found.target, found.rows, found.seed)
+    except HallmarkError:
+        raise
+    except Exception as error:
+        raise InputError(f"It must be explained; that failed with {type(error).__name__} {origin(error)}.") from None
 
 
 def _scope(model_name: str, answer: Answer) -> dict[str, str]:

@@ -120,13 +120,14 @@ def _told(column: pandas.Series) -> list[_Told]:
 
 
 def groupings_of(column: pandas.Series) -> list[ndarray]:
-    """Return the group of each row, shape (rows,), by value and, of a number with many values, by bin."""
+    """Return the group of each row, shape (rows,), by value and by bin; not by value where each row has its own."""
     import pandas
 
     if not _is_number(column) or column.nunique() <= FEW:
         return [_groups(column)]
-    binned = pandas.qcut(column.rank(), BINS, labels=False, duplicates="drop")
-    return [_groups(column), _groups(binned)]
+    by_value = _groups(column)
+    binned = _groups(pandas.qcut(column.rank(), BINS, labels=False, duplicates="drop"))
+    return [binned] if (by_value == by_value[0]).all() else [by_value, binned]
 
 
 def _groups(column: pandas.Series) -> ndarray:

@@ -11,16 +11,17 @@ from kfp_hallmark.champion import Answer, ask_champion
 from kfp_hallmark.components.evaluation.fairness_gate.disparity import disparity
 from kfp_hallmark.components.evaluation.fairness_gate.growth import can_grow, growth_interval, paired
 from kfp_hallmark.components.evaluation.fairness_gate.page import CHAMPION_CHECK, sentence
-from kfp_hallmark.components.evaluation.fairness_gate.registry import DIFFERENCE, DISPARITIES, Disparity
+from kfp_hallmark.components.evaluation.fairness_gate.registry import DIFFERENCE, DISPARITIES, ROC_AUC, Disparity
 from kfp_hallmark.components.evaluation.fairness_gate.tally import Tally, class_names, tallies
 from kfp_hallmark.contracts.predictions import BINARY, Predictions
 from kfp_hallmark.contracts.registration import require_model_name
 from kfp_hallmark.contracts.verdict import Check, Status
 from kfp_hallmark.errors import InputError, nearest
-from kfp_hallmark.measures import Interval
+from kfp_hallmark.measures import SMALL_CLASS, Interval
 from kfp_hallmark.reports import number
 
 if TYPE_CHECKING:
+    from numpy import ndarray
     from numpy.random import Generator
 
 
@@ -56,7 +57,7 @@ class Terms:
         for name, loss in self.losses.items():
             if name not in known:
                 raise InputError(
-                    f"max_champion_losses must hold differences of rates, scores or errors; got {name!r}.",
+                    f"max_champion_losses must hold differences; got {name!r}.",
                     nearest(name, known),
                 )
             if isinstance(loss, bool) or not isinstance(loss, int | float) or not 0 <= loss < math.inf:
@@ -112,7 +113,7 @@ def _check(
 ) -> Check:
     """Hold the growth of one disparity against what is allowed."""
     model = both[0]
-    known = model.comparable(measure.quantities, terms.min_size)
+    known = _comparable(both, measure, terms.min_size)
     if len(known) < len(measure.quantities):
         message = f"Fewer than two groups of {model.title} are large enough to compare with the champion."
         return Check(CHAMPION_CHECK, Status.INCONCLUSIVE, maximum=loss, scope=scope, message=message)
@@ -137,6 +138,16 @@ def _check(
         scope=scope,
         message=_message(measure, status, values, interval, loss),
     )
+
+
+def _comparable(both: tuple[Tally, Tally], measure: Disparity, min_size: int) -> dict[str, ndarray]:
+    """Return, for each quantity, the groups with rows enough by both models, where they are at least two."""
+    import numpy as np
+
+    least = max(min_size, SMALL_CLASS) if ROC_AUC in measure.quantities else min_size
+    own, others = (each.comparable(measure.quantities, least) for each in both)
+    known = {name: np.intersect1d(places, others[name]) for name, places in own.items() if name in others}
+    return {name: places for name, places in known.items() if len(places) > 1}
 
 
 def _class(tally: Tally, predictions: Predictions) -> Any:

@@ -39,7 +39,7 @@ def fairness_gate(
         seed: Seed of the resampling.
         model_name: Registered model whose champion to compare with on the same rows, by max_champion_losses.
         max_champion_losses: Disparity to how much greater than the champion's it may be, such as
-            {"equalized_odds_difference": 0.02}: differences of rates, scores or errors. Default: no comparison.
+            {"equalized_odds_difference": 0.02}; differences alone. Default: no comparison.
         tracking_uri: MLflow registry. Default: MLFLOW_TRACKING_URI.
 
     Returns:

@@ -7,6 +7,7 @@ the model, H the same of the champion, and a dash for the greatest of all pairs,
 G - H' over the pairs, and each of these is at most G's upper end less the lower end of H', and at most the greatest
 |G| - |H| within the bounds. The lower end is the same with the models swapped.
 Shares get two pseudo-rows, half a row for each pair of outcomes, which is Agresti and Caffo's one of each for either.
+The areas under the curves covary as DeLong, DeLong and Clarke-Pearson (Biometrics 44 (1988)) tell.
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ from kfp_hallmark.components.evaluation.fairness_gate.registry import (
     MEAN_ABSOLUTE_ERROR,
     MEAN_PREDICTION,
     MEAN_SCORE,
+    PRECISION,
+    ROC_AUC,
     SELECTION_RATE,
     TRUE_NEGATIVE_RATE,
     TRUE_POSITIVE_RATE,
     Disparity,
 )
 from kfp_hallmark.contracts.predictions import Predictions
-from kfp_hallmark.measures import Interval
+from kfp_hallmark.measures import METRICS, Interval, influences_of, select
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -47,20 +50,23 @@ SHARES = (
     ERROR_RATE,
 )
 MEANS = (MEAN_SCORE, MEAN_PREDICTION, MEAN_ABSOLUTE_ERROR)
+INFLUENCED = (PRECISION, ROC_AUC)
+"""What is no mean of the same rows: its covariance is the sum of the products of both models' influences."""
 
 
 def can_grow(measure: Disparity) -> bool:
-    """Return whether growth can be judged: of differences of what both models have of the same rows."""
-    return measure.statistic == DIFFERENCE and all(name in (*SHARES, *MEANS) for name in measure.quantities)
+    """Return whether growth can be judged: of differences."""
+    judged = (*SHARES, *MEANS, *INFLUENCED)
+    return measure.statistic == DIFFERENCE and all(name in judged for name in measure.quantities)
 
 
 @dataclass(frozen=True)
 class Paired:
-    """A mean of the same rows by two models, in each of some groups.
+    """What two models come to on the same rows, in each of some groups.
 
     Attributes:
-        means: The model's and the champion's, shape (2, groups).
-        covariances: Of the two means, shape (groups, 2, 2).
+        means: The model's value and the champion's, shape (2, groups).
+        covariances: Of the two, shape (groups, 2, 2).
     """
 
     means: ndarray
@@ -80,6 +86,8 @@ def paired(name: str, model: Predictions, champion: Predictions, codes: ndarray,
     """
     import numpy as np
 
+    if name in INFLUENCED:
+        return _paired_by_influences(name, model, champion, codes, places, of)
     rows = row_mask(name, model, of)
     first, second = (row_values(name, each, of)[rows].astype(float) for each in (model, champion))
     codes, size = codes[rows], int(places.max()) + 1
@@ -96,6 +104,37 @@ def paired(name: str, model: Predictions, champion: Predictions, codes: ndarray,
     moments = np.stack([squares[0], crossed, crossed, squares[1]], axis=1).reshape(-1, 2, 2) / count[:, None, None]
     spread = moments - means.T[:, :, None] * means.T[:, None, :]
     return Paired(means, spread / (count if smooth else count - 1)[:, None, None])
+
+
+def _paired_by_influences(
+    name: str, model: Predictions, champion: Predictions, codes: ndarray, places: ndarray, of: object
+) -> Paired:
+    import numpy as np
+
+    influences = _area_influences if name == ROC_AUC else _precision_influences
+    means, covariances = [], []
+    for place in places.tolist():
+        rows = np.flatnonzero(codes == place)
+        values, found = zip(*(influences(select(each, rows), of) for each in (model, champion)), strict=True)
+        means.append(values)
+        covariances.append(np.array(found) @ np.array(found).T)
+    return Paired(np.array(means).T, np.array(covariances))
+
+
+def _area_influences(predictions: Predictions, of: object) -> tuple[float, ndarray]:
+    found = influences_of(METRICS["roc_auc"], predictions)
+    assert found is not None
+    return found
+
+
+def _precision_influences(predictions: Predictions, of: object) -> tuple[float, ndarray]:
+    """Return the precision with a pseudo-row of each outcome, and each row's influence, these two among them."""
+    import numpy as np
+
+    said = np.append(predictions.prediction == of, [True, True])
+    right = np.append(predictions.label == of, [True, False])
+    value = float(right[said].mean())
+    return value, said * (right - value) / said.sum()
 
 
 def row_mask(name: str, predictions: Predictions, of: object) -> ndarray:

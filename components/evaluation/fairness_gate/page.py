@@ -17,7 +17,7 @@ from kfp_hallmark.components.evaluation.fairness_gate.registry import (
 )
 from kfp_hallmark.components.evaluation.fairness_gate.tally import Tally
 from kfp_hallmark.components.evaluation.fairness_gate.tradeoff import TradeOff
-from kfp_hallmark.contracts.predictions import BINARY, Predictions
+from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, Predictions
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
 from kfp_hallmark.reports import (
     Markup,
@@ -102,7 +102,7 @@ def fairness_page(
         ),
         *([_small_section(small)] if small else []),
         *([_trade_off_section(trade_offs)] if trade_offs else []),
-        section("How to read this", *_reading(judged, confidence)),
+        section("How to read this", *_reading(judged, confidence, predictions)),
         status=verdict.status,
         lead=_lead(verdict.checks),
     )
@@ -225,11 +225,11 @@ def _cell(each: Tally, name: str, place: int, ends: Ends, least: int) -> Markup:
     quantity = each.quantities[name]
     trials, value = int(quantity.trials[place]), float(quantity.values[place])
     few = trials < each.enough(name, least)
-    flag = f" {badge(Status.INCONCLUSIVE)}" if few or each.sizes[place] < least else ""
+    of = f"of {'only ' if few or each.sizes[place] < least else ''}{number(trials)}"
     if not trials or (few and isinstance(quantity, Estimate)):
-        return Markup(f"–{flag}")
+        return Markup(f'– <span class="note">{of}</span>')
     low, high = (_decimal(float(end[place])) for end in ends)
-    return Markup(f'{_decimal(value)} <span class="note">{low} to {high}, of {number(trials)}</span>{flag}')
+    return Markup(f'{_decimal(value)} <span class="note">{low} to {high}, {of}</span>')
 
 
 def _decimal(value: float) -> str:
@@ -252,18 +252,23 @@ def _meaning(measure: Disparity) -> str:
     return f"{'Least' if measure.statistic == GROUP_MIN else 'Greatest'} {name} of a group."
 
 
-def _reading(checks: Sequence[Check], confidence: float) -> list[Markup]:
+def _reading(checks: Sequence[Check], confidence: float, predictions: Predictions) -> list[Markup]:
     names = {check.name for check in checks}
     used = [measure for measure in DISPARITIES if measure.name in names]
     compared = [name for name in KINDS if any(name in measure.quantities for measure in used)]
     return [
         facts({sentence(measure.name): _meaning(measure) for measure in used}),
-        paragraph("Of a group:"),
+        paragraph(
+            "Of a group, where positive is the class that is held against the rest:"
+            if predictions.task == MULTICLASS
+            else "Of a group:"
+        ),
         facts({name: f"{KINDS[name].meaning}." for name in compared}),
         paragraph(
             f"A check fails when its value breaks the limit, warns when only its {confidence:.0%} interval does, and "
             "is inconclusive when too few groups are large enough. The interval of a disparity holds the differences "
-            "of all pairs of groups at once; the intervals in the tables are each for itself, of shares Wilson's. The "
+            "of all pairs of groups at once; the intervals in the tables are each for itself, of shares Wilson's; "
+            "where one is of only so many rows, they are too few to be judged. The "
             "more groups and the fewer rows, the further apart the extremes lie by chance alone.",
             note=True,
         ),

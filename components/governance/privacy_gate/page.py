@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kfp_hallmark.contracts.audit import GENESIS
 from kfp_hallmark.contracts.privacy import Spend, total
 from kfp_hallmark.contracts.verdict import Status, Verdict
 from kfp_hallmark.reports import (
@@ -88,7 +87,10 @@ def _short(digest: str) -> str:
 
 def _reading(spends: Mapping[str, Spend]) -> list[Markup]:
     """Say what the numbers mean, and what to keep."""
-    last = list(spends)[-1] if spends else GENESIS
+    kept = [
+        paragraph(Markup(f"To notice next time that the ledger was cut, keep the hash of its last line: {code(line)}"))
+        for line in list(spends)[-1:]
+    ]
     return [
         paragraph(
             "Whatever anybody does with the models, one row more or less in the data makes no outcome more likely than "
@@ -103,5 +105,5 @@ def _reading(spends: Mapping[str, Spend]) -> list[Markup]:
             "This is about the models. Metrics, explanations and charts made from the data are not covered and can "
             "tell of single people."
         ),
-        paragraph(Markup(f"To notice next time that the ledger was cut, keep the hash of its last line: {code(last)}")),
+        *kept,
     ]

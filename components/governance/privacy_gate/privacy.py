@@ -68,7 +68,7 @@ def _read(path: Path, expected_hash: str | None) -> tuple[dict[str, Spend], str 
     try:
         return read_ledger(path, expected_hash), None
     except (IntegrityError, MissingInputError) as error:
-        return {}, error.message
+        return {}, f"{error.message} {error.hint or ''}".strip()
 
 
 def _model_checks(stated: Mapping[str, Any], limits: Mapping[str, float | None]) -> list[Check]:
@@ -81,9 +81,10 @@ def _model_checks(stated: Mapping[str, Any], limits: Mapping[str, float | None])
         observed, most = said.get(name), limits[f"max_model_{name}"]
         if isinstance(observed, bool) or not isinstance(observed, int | float) or not math.isfinite(observed):
             checks.append(_state(f"model_{name}", f"The model must state its {name}; it does not."))
-        elif most is not None:
-            message = f"{name.capitalize()} of the model is {observed:g}; at most {most:g} is allowed."
-            status = judge(observed, maximum=most)
+        else:
+            status = Status.PASS if most is None else judge(observed, maximum=most)
+            limit = "no limit is set" if most is None else f"at most {most:g} is allowed"
+            message = f"{name.capitalize()} of the model is {observed:g}; {limit}."
             checks.append(Check(f"model_{name}", status, observed, maximum=most, message=message))
     return checks
 
@@ -99,7 +100,11 @@ def _ledger_check(stated: Mapping[str, Any], spends: Mapping[str, Spend], broken
     said = stated.get("privacy")
     if problem is None and isinstance(said, dict):
         problem = _difference(stated, said, spends)
-    return _state("ledger", problem, f"The ledger is unbroken, with {len(spends):,} trainings.")
+    return _state("ledger", problem, f"The ledger is unbroken, with {_trainings(spends)}.")
+
+
+def _trainings(spends: Mapping[str, Spend]) -> str:
+    return f"{len(spends):,} training{'s' * (len(spends) != 1)}"
 
 
 def _difference(stated: Mapping[str, Any], said: Mapping[str, Any], spends: Mapping[str, Spend]) -> str | None:
@@ -123,7 +128,7 @@ def _sum_checks(spends: Mapping[str, Spend], limits: Mapping[str, float | None])
     checks = []
     for name, observed in zip(("epsilon", "delta"), total(list(spends.values())), strict=True):
         most = limits[f"max_{name}"]
-        message = f"{name.capitalize()} of all {len(spends):,} trainings is {observed:g}; at most {most:g} is allowed."
+        message = f"{name.capitalize()} of {_trainings(spends)} is {observed:g}; at most {most:g} is allowed."
         status = judge(observed, maximum=most)
         checks.append(Check(f"total_{name}", status, observed, maximum=most, message=message))
     return checks

@@ -260,7 +260,10 @@ def _features(numbers: Sequence[str], texts: Sequence[str], privacy: Privacy) ->
 
 
 def _bins(cuts: Sequence[numpy.ndarray], limits: numpy.ndarray) -> Any:
-    """Return what finds the bin of each feature, a column for each; a feature without cuts gets one in the middle."""
+    """Return what finds the bin of each feature, a column for each; a feature without cuts gets one in the middle.
+
+    Like `_sum` it has a seed, so that whoever trains the model again as it stands finds that it becomes another.
+    """
     import numpy
     from sklearn.preprocessing import KBinsDiscretizer
 
@@ -269,7 +272,9 @@ def _bins(cuts: Sequence[numpy.ndarray], limits: numpy.ndarray) -> Any:
         for between, (low, high) in zip(cuts, limits, strict=True)
     ]
     counts = [len(each) - 1 for each in edges]
-    found = KBinsDiscretizer(counts, encode="onehot-dense", strategy="uniform", dtype=numpy.float64).fit(limits.T)
+    found = KBinsDiscretizer(
+        counts, encode="onehot-dense", strategy="uniform", dtype=numpy.float64, random_state=0
+    ).fit(limits.T)
     for place, each in enumerate(edges):
         found.bin_edges_[place] = each
     return found
@@ -283,7 +288,7 @@ def _sum(
     from sklearn.linear_model import LogisticRegression
 
     scores = [table if len(between) else table.repeat(2) for table, between in zip(tables, cuts, strict=True)]
-    regression = LogisticRegression()
+    regression = LogisticRegression(random_state=0)
     regression.coef_ = numpy.concatenate(scores)[None, :]
     regression.intercept_ = numpy.array(intercept, dtype=float).reshape(1)
     regression.classes_ = numpy.array(classes)

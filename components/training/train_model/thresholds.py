@@ -244,6 +244,7 @@ def _decide(
     Its score is the logistic function of `SLOPE` times what the probability is above the threshold: at least 0.5 from
     the threshold on. A group is known by all of its features' indicators being 1; who is of no group gets the pooled
     threshold. This is a network of one hidden layer, whose weights are set and not learnt.
+    It has a seed, so that whoever trains the model again as it stands finds that it becomes another.
 
     Args:
         indicators: What the encoder makes of each group, zeros and ones, shape (groups, indicators).
@@ -263,7 +264,7 @@ def _decide(
     features = indicators[0].sum()
     slope = SLOPE if positive == 1 else -SLOPE
     output = numpy.concatenate([[slope], -slope * (numpy.array(own) - pooled)])[:, None]
-    network = MLPClassifier((1 + groups,), activation="relu")
+    network = MLPClassifier((1 + groups,), activation="relu", random_state=0)
     network.coefs_ = [hidden, output]
     network.intercepts_ = [numpy.concatenate([[0.0], numpy.full(groups, 1 - features)]), numpy.array([-slope * pooled])]
     network.n_layers_, network.n_outputs_, network.out_activation_ = 3, 1, "logistic"

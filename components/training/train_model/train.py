@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.components.training.train_model.mitigation import (
@@ -14,7 +15,7 @@ from kfp_hallmark.components.training.train_model.mitigation import (
     read_mitigation,
     require_sensitive,
 )
-from kfp_hallmark.components.training.train_model.privacy import Private, make_private, read_privacy, spend
+from kfp_hallmark.components.training.train_model.privacy import Privacy, Private, make_private, read_privacy, spend
 from kfp_hallmark.components.training.train_model.thresholds import Thresholded
 from kfp_hallmark.contracts.artifacts import Artifact, Metrics, log_metrics, verified
 from kfp_hallmark.contracts.dataset import dataset_lineage
@@ -34,6 +35,25 @@ from kfp_hallmark.training.target import describe_target
 if TYPE_CHECKING:
     import numpy
     import pandas
+
+
+@dataclass(frozen=True)
+class _Data:
+    """What is trained on.
+
+    Attributes:
+        path: The dataset.
+        columns: The features that the estimator learns from.
+        frame: What the model is given, which may be more.
+        label: Labels, shape (rows,).
+        meaning: What the label means.
+    """
+
+    path: str
+    columns: list[Column]
+    frame: pandas.DataFrame
+    label: numpy.ndarray
+    meaning: dict[str, Any]
 
 
 def train(
@@ -66,9 +86,7 @@ def train(
     """
     if not 0 <= seed < 2**32:
         raise InputError(f"seed must be at least 0 and below 2**32; got {seed}.")
-    wanted, private = read_mitigation(mitigation), read_privacy(privacy)
-    if wanted is not None and private is not None:
-        raise InputError("mitigation must be left out with privacy: it looks at the data more often; got both.")
+    wanted, private = _read_methods(mitigation, privacy)
     if private is None:
         made = make_estimator(estimator, estimator_parameters, seed)
     else:
@@ -77,7 +95,7 @@ def train(
     asked = columns if wanted is None else _asked(dataset.path, columns, target, excluded_columns, wanted)
     label = read_label(dataset.path, target)
     meaning = describe_target(made, label, target, positive_class)
-    frame = read_features(dataset.path, asked)
+    data = _Data(dataset.path, columns, read_features(dataset.path, asked), label, meaning)
     store = Store.open(tracking_uri, experiment)
 
     lineage = dataset_lineage(dataset.path)
@@ -94,21 +112,16 @@ def train(
         configuration["privacy"] = {key: value for key, value in privacy.items() if key != "ledger"}
     plan = Experiment(lineage[0], configuration, seed)
     bound = meaning | {"target": target, "datasets": lineage, "experiment_hash": plan.hash}
-    unfitted: Any
-    if private is not None:
-        unfitted = Private(made, private, columns, len(label), meaning)
-        bound["privacy"] = spend(private, lineage, len(label), target, plan.hash)
-    elif wanted is None:
-        unfitted = make_pipeline(accept_labels(made, meaning), columns, frame)
-    else:
-        unfitted = _mitigated(make_pipeline(made, columns, frame), wanted, dataset.path, frame, label, meaning, seed)
-    started = time.time()
-    pipeline = fit(unfitted, frame, label, estimator)
-    values = {"training_seconds": time.time() - started, "rows": len(frame), "features": len(asked)}
-
-    method = "predict_proba" if meaning["task"] != REGRESSION and hasattr(pipeline, "predict_proba") else "predict"
+    unfitted = _unfitted(made, data, wanted, private, seed)
     if private is None:
         bound["seed"] = seed
+    else:
+        bound["privacy"] = spend(private, lineage, len(label), target, plan.hash)
+    started = time.time()
+    pipeline = fit(unfitted, data.frame, label, estimator)
+    values = {"training_seconds": time.time() - started, "rows": len(label), "features": len(asked)}
+
+    method = "predict_proba" if meaning["task"] != REGRESSION and hasattr(pipeline, "predict_proba") else "predict"
     module = type(made).__module__ if private is None else type(pipeline).__module__
     with writing(model.path) as temporary:
         write_folder(temporary, pipeline, asked, method, bound, module)
@@ -128,6 +141,16 @@ def train(
     return digest, plan.hash, run_id
 
 
+def _read_methods(
+    mitigation: Mapping[str, Any], privacy: Mapping[str, Any]
+) -> tuple[Mitigation | None, Privacy | None]:
+    """Return how groups are made alike, and how private the training is to be; at most one of the two."""
+    wanted, private = read_mitigation(mitigation), read_privacy(privacy)
+    if wanted is not None and private is not None:
+        raise InputError("mitigation must be left out with privacy: it looks at the data more often; got both.")
+    return wanted, private
+
+
 def _asked(
     dataset: str, columns: list[Column], target: str, excluded: Sequence[str], mitigation: Mitigation
 ) -> list[Column]:
@@ -138,18 +161,16 @@ def _asked(
     return choose_columns(dataset, target, [name for name in excluded if name not in mitigation.sensitive_features])
 
 
-def _mitigated(
-    pipeline: Any,
-    mitigation: Mitigation,
-    dataset: str,
-    frame: pandas.DataFrame,
-    label: numpy.ndarray,
-    meaning: Mapping[str, Any],
-    seed: int,
-) -> Mitigated | Thresholded:
+def _unfitted(made: Any, data: _Data, mitigation: Mitigation | None, privacy: Privacy | None, seed: int) -> Any:
+    """Return what `fit` makes a pipeline of."""
+    if privacy is not None:
+        return Private(made, privacy, data.columns, len(data.label), data.meaning)
+    if mitigation is None:
+        return make_pipeline(accept_labels(made, data.meaning), data.columns, data.frame)
+    pipeline = make_pipeline(made, data.columns, data.frame)
     if mitigation.method == THRESHOLD_OPTIMIZER:
-        return Thresholded(pipeline, mitigation, frame, label, hash_rows(dataset), meaning, seed)
-    return Mitigated(pipeline, mitigation, read_groups(dataset, mitigation.sensitive_features), meaning)
+        return Thresholded(pipeline, mitigation, data.frame, data.label, hash_rows(data.path), data.meaning, seed)
+    return Mitigated(pipeline, mitigation, read_groups(data.path, mitigation.sensitive_features), data.meaning)
 
 
 def _tags(plan: Experiment, digest: str) -> dict[str, str]:

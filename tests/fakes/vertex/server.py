@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from fakes.vertex import web
 from fakes.vertex.endpoints import Endpoints
 from fakes.vertex.errors import Refusal, require
+from fakes.vertex.jobs import Jobs
 from fakes.vertex.metadata import Metadata
 from fakes.vertex.models import Models
 from fakes.vertex.operations import Operations
@@ -46,7 +47,7 @@ class Fault:
         self.refusal, self.times, self.after = refusal, times, after
 
 
-class Service(Operations, Models, Endpoints, Pipelines, Metadata):
+class Service(Operations, Models, Endpoints, Pipelines, Jobs, Metadata):
     """The state of a project in a location, and every method, by its name: `upload_model` for UploadModel.
 
     Attributes:

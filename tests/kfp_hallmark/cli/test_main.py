@@ -161,6 +161,6 @@ class TestAudit:
 
 def test_the_example_parameters_are_the_pipelines(hallmark):
     shown = hallmark("show", "governed_training").stdout
-    for path in EXAMPLE.parent.glob("*.yaml"):
-        for name in yaml.safe_load(path.read_text()):
+    for example in ("released", "halted"):
+        for name in yaml.safe_load((EXAMPLE.parent / f"{example}.yaml").read_text()):
             assert name in shown

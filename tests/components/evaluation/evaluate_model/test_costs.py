@@ -6,11 +6,19 @@ from kfp import dsl
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.svm import LinearSVC
 
-from kfp_hallmark.components.evaluation.evaluate_model.costs import Costs, cheapest_threshold, cost_curve, report_costs
+from kfp_hallmark.components.evaluation.evaluate_model.costs import (
+    ClassCosts,
+    Costs,
+    cheapest_threshold,
+    cost_curve,
+    read_costs,
+    report_costs,
+)
 from kfp_hallmark.components.evaluation.evaluate_model.evaluate import evaluate
-from kfp_hallmark.contracts.predictions import BINARY, Predictions
+from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, Predictions
 from kfp_hallmark.errors import InputError
 
+DIGEST = "sha256:" + "1" * 64
 COSTS = Costs(false_positive=1.0, false_negative=5.0)
 
 
@@ -192,5 +200,88 @@ def test_what_has_no_threshold_to_choose_is_refused(cost_run, model_folder, cust
 
 def test_costs_of_numbers_are_refused(cost_run, model_folder, customers):
     numbers = model_folder(customers[["noise"]].assign(bought=customers["noise"] * 2), LinearRegression())
-    with pytest.raises(InputError, match=r"costs must be given for a binary task alone; got a regression task\."):
+    with pytest.raises(InputError, match=r"must be given for a binary task; got a regression task\."):
         cost_run(*numbers)
+
+
+CLASSES = ("bicycle", "bus", "car")
+MATRIX = {
+    "bicycle": {"bus": 1, "car": 3},
+    "bus": {"bicycle": 2, "car": 1},
+    "car": {"bicycle": 10, "bus": 4, "car": -1},
+}
+
+
+def among(label, score, score_given=True):
+    names, score = np.array(CLASSES), np.asarray(score, dtype=float)
+    said = names[score.argmax(axis=1)]
+    kept = score if score_given else None
+    return Predictions(MULTICLASS, "y", names[np.asarray(label)], said, kept, CLASSES, None, None, DIGEST, DIGEST)
+
+
+def test_costs_of_several_classes_by_hand():
+    """By the expected costs the first row is a bus, though a bicycle is likeliest; the others stay."""
+    score = [[0.6, 0.2, 0.2], [0.1, 0.4, 0.5], [0.8, 0.2, 0.0]]
+    expected = np.array(score) @ [[0, 1, 3], [2, 0, 1], [10, 4, -1]]
+    assert expected.round(6).tolist() == [[2.4, 1.4, 1.8], [5.8, 2.1, 0.2], [0.4, 0.8, 2.6]]
+    found = report_costs(among([2, 2, 1], score), ClassCosts(MATRIX), None, 0.95)
+    assert found.own.cost == pytest.approx((10 - 1 + 2) / 3)
+    assert found.chosen.cost == pytest.approx((4 - 1 + 2) / 3)
+    assert found.saving.cost == pytest.approx(6 / 3)
+    assert found.saving.interval == pytest.approx((2 - 1.959964 * 2, 2 + 1.959964 * 2))
+    assert report_costs(among([2, 2, 1], score, False), ClassCosts(MATRIX), None, 0.95).chosen is None
+
+
+def test_the_least_expected_cost_saves_and_its_interval_holds_the_truth():
+    """Of probabilities that are true; what is saved has no bias, for nothing was chosen on the rows."""
+    random, costs = np.random.default_rng(0), ClassCosts(MATRIX)
+
+    def drawn_among(rows):
+        score = random.dirichlet([1, 1, 1], rows)
+        return among((random.random((rows, 1)) > score.cumsum(axis=1)).sum(axis=1).clip(0, 2), score)
+
+    truth = report_costs(drawn_among(400_000), costs, None, 0.95)
+    assert truth.saving.cost > 0.5
+    hits = 0
+    for _ in range(1000):
+        low, high = report_costs(drawn_among(400), costs, None, 0.95).saving.interval
+        hits += low <= truth.saving.cost <= high
+    assert 0.93 <= hits / 1000 <= 0.97
+
+
+def test_costs_of_several_classes_are_reported(cost_run, model_folder, customers):
+    towns = customers.assign(bought=customers["home town"].fillna("Bonn")).drop(columns="home town")
+    towns["hint"] = (towns["bought"] == "Ulm") + np.random.default_rng(0).normal(0, 0.5, len(towns))
+    costs = {
+        true: {said: 5 if true == "Ulm" else 1 for said in ("Bonn", "Köln", "Ulm") if said != true}
+        for true in ("Bonn", "Köln", "Ulm")
+    }
+    metrics, html = cost_run(*model_folder(towns, LogisticRegression()), costs=costs)
+    assert metrics["saving"] == pytest.approx(metrics["cost"] - metrics["chosen_cost"])
+    assert "Ulm taken for Bonn" in html and "least expected cost" in html
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"bus": 3}, "costs['bus'] must be an object of predicted classes; got 3."),
+        ({"bus": {"bicycle": "2", "car": 1}}, "costs['bus']['bicycle'] must be a finite number; got '2'."),
+        ({"bus": {"bicycle": 2}}, "costs must hold every wrong decision; missing: 'bus' taken for 'car'."),
+        ({"bus": {"bicycle": 2, "carr": 1}}, "costs must be of the model's classes; got 'carr'."),
+        ({"bus": {"bicycle": 2, "car": 0}}, "costs must be greater for a wrong decision than for the right one"),
+    ],
+)
+def test_costs_of_several_classes_that_cannot_be_used_are_refused(change, message):
+    with pytest.raises(InputError) as caught:
+        report_costs(among([0, 1, 2], np.eye(3)), read_costs(MATRIX | change), None, 0.95)
+    assert message in caught.value.message
+
+
+def test_costs_that_do_not_suit_the_task_are_refused():
+    three, two = among([0, 1, 2], np.eye(3)), scored([0, 1], [0.2, 0.9])
+    with pytest.raises(InputError, match="must be given for a binary task; got a multiclass task"):
+        report_costs(three, COSTS, None, 0.95)
+    with pytest.raises(InputError, match="must be given for a multiclass task; got a binary task"):
+        report_costs(two, ClassCosts(MATRIX), None, 0.95)
+    with pytest.raises(InputError, match="validation must be left out for several classes"):
+        report_costs(three, ClassCosts(MATRIX), three, 0.95)

@@ -196,7 +196,10 @@ def test_all_orders_give_the_exact_values():
         return rows[:, 0] * rows[:, 1] + numpy.exp(rows[:, 2] / 3) * rows[:, 0]
 
     values, base = permute(
-        function, wanted, background, [numpy.array(order) for order in itertools.permutations(range(3))]
+        lambda frame: function(frame.to_numpy()),
+        pandas.DataFrame(wanted),
+        pandas.DataFrame(background),
+        [numpy.array(order) for order in itertools.permutations(range(3))],
     )
     assert base == pytest.approx(function(background).mean())
     assert values == pytest.approx(shapley(function, wanted, background))
@@ -394,3 +397,32 @@ def test_of_a_long_name_a_single_prediction_shows_the_end(run, model_folder, cus
     customers = customers.rename(columns={"age [years]": "measurement in the sensor number 17"})
     result = run(*model_folder(customers, LogisticRegression()))
     assert re.search(r">…[ a-z]* 17: (middle|low|high)<", result.html)
+
+
+def test_a_model_that_changes_its_input_is_explained_as_any_other(customers):
+    """Rows that a model was given are not used again."""
+
+    def changing(frame):
+        frame["age [years]"] = frame["age [years]"].fillna(50)
+        said = frame["age [years]"].to_numpy() / 10
+        frame["age [years]"] = -1.0
+        return said
+
+    found = explain_predictions(changing, customers.drop(columns="bought"), numpy.zeros(400, int), TARGET, 0)
+    ages = customers["age [years]"].fillna(50).to_numpy()[:AGNOSTIC_ROWS] / 10
+    assert found.base + found.values.sum(axis=1) == pytest.approx(ages)
+    assert (found.values[:, 1:] == 0).all()
+
+
+def test_the_columns_types_are_kept_where_values_are_exchanged(customers):
+    frame = customers.drop(columns="bought").assign(
+        owner=numpy.resize([True, False], 400), code=numpy.arange(400, dtype="int32") % 5
+    )
+    seen = []
+
+    def noting(mixed):
+        seen.append(mixed.dtypes.equals(frame.dtypes))
+        return numpy.zeros(len(mixed))
+
+    explain_predictions(noting, frame, numpy.zeros(400, int), TARGET, 0)
+    assert all(seen)

@@ -1,5 +1,6 @@
 import re
 
+import cloudpickle
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +15,13 @@ FORBIDDEN = {"max_forbidden_share": 0.1}
 PROXY = {"max_proxy_share": 0.1}
 SINGLE = {"max_single_feature_share": 0.6}
 CHAMPION = {"max_champion_distance": 0.2}
+
+
+class Broken:
+    """A model that fails when it is asked."""
+
+    def predict_proba(self, frame):
+        raise RuntimeError(f"cannot use {frame.iloc[0, 0]}")
 
 
 def spread(weights, rows=1000, seed=0):
@@ -297,3 +305,13 @@ def test_a_champion_that_says_something_else_is_inconclusive(judge, explained, c
     result = judge(made.path, made.data, CHAMPION, **address)
     assert result.status == "inconclusive"
     assert "It must predict the same; explained is bought = nein, not bought = yes." in champion_check(result).message
+
+
+def test_a_champion_that_cannot_be_explained_is_inconclusive(judge, explained, customers, registry, tmp_path):
+    champion = explained(customers, LogisticRegression()).model
+    (champion / "model.pkl").write_bytes(cloudpickle.dumps(Broken()))
+    address = registry(champion)
+    made = explained(customers, LogisticRegression(C=2))
+    result = judge(made.path, made.data, CHAMPION, **address)
+    assert result.status == "inconclusive"
+    assert "cannot be applied to these rows." in champion_check(result).message

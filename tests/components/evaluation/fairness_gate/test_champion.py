@@ -142,7 +142,7 @@ def test_without_a_champion_the_gate_passes_and_says_so(against, registry):
         (
             "alike",
             {"demographic_parity_ratio": 0.1},
-            "max_champion_losses must hold differences of rates, scores or errors; got 'demographic_parity_ratio'.",
+            "max_champion_losses must hold differences; got 'demographic_parity_ratio'.",
         ),
         (
             "alike",

@@ -1,9 +1,14 @@
+from dataclasses import replace
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
+from kfp_hallmark.comparison import advantage
 from kfp_hallmark.components.evaluation.fairness_gate.growth import can_grow, growth_interval, paired, row_values
 from kfp_hallmark.components.evaluation.fairness_gate.registry import DISPARITIES
 from kfp_hallmark.contracts.predictions import BINARY, Predictions
+from kfp_hallmark.measures import select
 
 DIGEST = "sha256:" + "1" * 64
 SIZES = np.array([200, 300, 400])
@@ -102,4 +107,56 @@ def test_means_and_their_covariances_are_those_of_numpy():
 def test_differences_of_what_rests_on_the_same_rows_can_grow():
     grown = {measure.name for measure in DISPARITIES if can_grow(measure)}
     assert {"equalized_odds_difference", "mean_absolute_error_difference", "zero_one_loss_difference"} < grown
-    assert not grown & {"demographic_parity_ratio", "precision_score_difference", "roc_auc_score_difference"}
+    assert {"precision_score_difference", "roc_auc_score_difference"} < grown
+    assert not grown & {"demographic_parity_ratio", "precision_score_ratio", "accuracy_score_group_min"}
+
+
+def ranked(random, areas, others, sizes=(400, 500, 600)):
+    """Two scores of the same rows, with given areas under the curves of the groups, whose noise is shared in part."""
+    codes = np.repeat(np.arange(len(sizes)), sizes)
+    label = (random.random(len(codes)) < 0.4).astype(int)
+    shared = random.normal(size=len(codes))
+    made = []
+    for each in (areas, others):
+        shift = np.array([2**0.5 * NormalDist().inv_cdf(area) for area in each])[codes]
+        noise = 0.8 * shared + 0.6 * random.normal(size=len(codes))
+        score = 1 / (1 + np.exp(-(shift * label + noise)))
+        made.append(replace(said(label, (score >= 0.7).astype(int)), score=score))
+    return codes, made
+
+
+@pytest.mark.parametrize(
+    ("areas", "others"),
+    [([0.8, 0.8, 0.8], [0.8, 0.8, 0.8]), ([0.85, 0.8, 0.7], [0.8, 0.8, 0.8]), ([0.8, 0.8, 0.8], [0.9, 0.75, 0.8])],
+)
+def test_the_interval_of_the_growth_of_areas_holds_the_truth(areas, others):
+    random, held = np.random.default_rng(0), 0
+    truth = (max(areas) - min(areas)) - (max(others) - min(others))
+    for _ in range(RUNS):
+        codes, pair = ranked(random, areas, others)
+        low, high = growth_interval([paired("ROC AUC", *pair, codes, np.arange(3), 1)], 300, 0.95, random)
+        held += low <= truth <= high
+    assert held / RUNS >= LEAST
+
+
+@pytest.mark.parametrize("others", [[0.8, 0.8, 0.8], [0.9, 0.75, 0.6]])
+def test_the_interval_of_the_growth_of_precision_holds_the_truth(others):
+    random, held = np.random.default_rng(1), 0
+    codes, pair = ranked(random, [0.85, 0.8, 0.7], others, sizes=(200_000,) * 3)
+    precision = [[each.label[(codes == place) & (each.prediction == 1)].mean() for place in range(3)] for each in pair]
+    truth = np.ptp(precision[0]) - np.ptp(precision[1])
+    for _ in range(RUNS):
+        codes, pair = ranked(random, [0.85, 0.8, 0.7], others)
+        low, high = growth_interval([paired("precision", *pair, codes, np.arange(3), 1)], 300, 0.95, random)
+        held += low <= truth <= high
+    assert held / RUNS >= LEAST
+
+
+def test_areas_covary_as_delong_says():
+    codes, pair = ranked(np.random.default_rng(3), [0.8, 0.7, 0.6], [0.7, 0.7, 0.7])
+    found = paired("ROC AUC", *pair, codes, np.array([0, 2]), 1)
+    for place, group in enumerate((0, 2)):
+        expected = advantage(*(select(each, codes == group) for each in pair), "roc_auc")
+        (first, shared), (_, second) = found.covariances[place]
+        assert found.means[0, place] - found.means[1, place] == pytest.approx(expected.difference)
+        assert (first + second - 2 * shared) ** 0.5 == pytest.approx(expected.error)

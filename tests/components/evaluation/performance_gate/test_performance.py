@@ -1,6 +1,8 @@
 import re
 import subprocess
 import sys
+from collections import Counter
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -216,3 +218,30 @@ def test_an_inverted_label_fails(performance):
     area, correlation = found.verdict.checks
     assert (area.status, correlation.status) == (Status.FAIL, Status.FAIL)
     assert area.interval[1] < 0.5 and correlation.interval[1] < 0
+
+
+def test_a_model_at_its_limits_seldom_passes_and_one_well_within_them_does(performance):
+    """True values at the limits: a fortieth passes, by chance at most 18 of 300 but once in 1,000."""
+    random = np.random.default_rng(12)
+
+    def drawn(rows):
+        label = (random.random(rows) < 0.4).astype(int)
+        return label, 1 / (1 + np.exp(-(1.6 * label - 0.8 + random.normal(0, 1, rows))))
+
+    label, score = drawn(2_000_000)
+    accuracy = float(((score >= 0.5) == label).mean())
+    log_loss = float(-np.log(np.where(label == 1, score, 1 - score)).mean())
+    area = NormalDist().cdf(1.6 / 2**0.5)
+    passed, power = Counter(), 0
+    for _ in range(300):
+        label, score = drawn(800)
+        limits = {"min_accuracy": accuracy, "min_roc_auc": area, "max_log_loss": log_loss}
+        checks = performance(label, score, limits, bootstrap_samples=400).verdict.checks
+        passed.update(check.name for check in checks if check.status is Status.PASS)
+    assert all(1 <= passed[name] <= 18 for name in ("accuracy", "roc_auc", "log_loss"))
+    for _ in range(40):
+        label, score = drawn(800)
+        power += (
+            performance(label, score, {"min_accuracy": accuracy - 0.06, "min_roc_auc": area - 0.06}).status == "pass"
+        )
+    assert power >= 35

@@ -121,6 +121,13 @@ def test_both_sides_of_every_limit(step, limit, check, kept, broken):
     assert (step.check(check).observed, step.check(check).maximum) == (kept, broken)
 
 
+def test_without_a_limit_of_its_own_what_the_model_spent_is_told(step):
+    step.train(1.75)
+    assert step.run() == "pass"
+    assert step.check("model_epsilon").message == "Epsilon of the model is 1.75; no limit is set."
+    assert step.check("ledger").message == "The ledger is unbroken, with 1 training."
+
+
 def test_spends_add_up_over_trainings_whatever_data_they_name(step):
     spend(step.ledger, spent(0.75, 4e-6, dataset=SOURCE, lineage=()))
     spend(step.ledger, spent(1.0, 2e-6, dataset="sha256:" + "9" * 64))
@@ -129,7 +136,7 @@ def test_spends_add_up_over_trainings_whatever_data_they_name(step):
     assert (step.check("total_epsilon").observed, step.check("total_delta").observed) == (2.0, 7e-6)
     step.train(0.001)
     assert step.run(max_epsilon=2.0, max_delta=9e-6) == "fail"
-    assert step.check("total_epsilon").message == "Epsilon of all 4 trainings is 2.001; at most 2 is allowed."
+    assert step.check("total_epsilon").message == "Epsilon of 4 trainings is 2.001; at most 2 is allowed."
 
 
 def test_a_model_without_privacy_fails(step):
@@ -198,6 +205,8 @@ def test_a_lost_ledger_fails(step):
     step.ledger.unlink()
     assert step.run() == "fail"
     assert "The privacy ledger must be a file" in step.check("ledger").message
+    assert "What was spent is not known without it" in step.page
+    assert "keep the hash" not in step.page
     assert not step.ledger.exists()
 
 

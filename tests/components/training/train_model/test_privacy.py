@@ -12,6 +12,7 @@ import scipy.stats
 import sklearn.metrics
 from interpret.privacy import DPExplainableBoostingClassifier
 from kfp import dsl
+from sklearn.base import clone
 
 from kfp_hallmark.components.training.train_model.privacy import ESTIMATOR, Private, make_private, read_privacy
 from kfp_hallmark.components.training.train_model.train import train
@@ -102,6 +103,15 @@ def test_the_folder_needs_scikit_learn_alone_and_says_what_was_spent(outcome, le
     assert (spent.epsilon, spent.delta) == (1.0, 1e-6)
     assert trained.model.metadata["framework"] == "sklearn"
     assert "interpret" not in (trained.path / "requirements.txt").read_text()
+
+
+def test_trained_again_as_it_stands_it_is_another_and_no_open_seed_hides_that(outcome, census):
+    model = load_model(outcome()[0].path)
+    found = model.estimator.get_params()
+    assert all(isinstance(found[name], int) for name in found if name.endswith("random_state"))
+    rows, label = census[:ROWS].drop(columns="employed").astype(float), census["employed"][:ROWS]
+    again = clone(model.estimator).fit(rows, label)
+    assert (again.predict(rows) != model.estimator.predict(rows)).mean() > 0.002
 
 
 def test_what_the_folder_holds_beside_the_tables_is_public(run, census, ledger):

@@ -8,6 +8,7 @@ import pandas
 import pytest
 import sklearn.metrics
 from fairlearn.postprocessing import ThresholdOptimizer
+from sklearn.base import clone
 from sklearn.linear_model import LinearRegression
 
 from kfp_hallmark.components.training.train_model.mitigation import CONSTRAINTS, OBJECTIVES, Mitigation
@@ -212,6 +213,15 @@ def test_the_folder_needs_no_fairlearn_and_no_hallmark_and_holds_no_row(outcome)
     assert b"kfp_hallmark" not in (trained.path / "model.pkl").read_bytes()
     assert len(content) < 100_000
     assert pickle.loads((trained.path / "model.pkl").read_bytes())["estimator"].n_layers_ == 3
+
+
+def test_trained_again_as_it_stands_it_is_another_and_no_open_seed_hides_that(outcome, census):
+    model = load_model(outcome(asked())[0].path)
+    found = model.estimator.get_params()
+    assert all(isinstance(found[name], int) for name in found if name.endswith("random_state"))
+    rows, label = census[:ROWS].drop(columns="employed").astype(float), census["employed"][:ROWS]
+    again = clone(model.estimator).fit(rows, label)
+    assert (again.predict(rows) != model.estimator.predict(rows)).mean() > 0.01
 
 
 @pytest.mark.parametrize("constraint", ["demographic_parity", "equalized_odds"])
