@@ -459,16 +459,24 @@ def predict_table(model: LoadedModel, table: pyarrow.Table, columns: Sequence[Co
 
     parts = []
     for start in range(0, table.num_rows, BATCH_ROWS):
-        batch = feature_frame(table.slice(start, BATCH_ROWS), columns)
-        try:
-            part = model.function(batch)
-        except Exception as error:
-            raise InputError(
-                f"The model {model.name!r} must predict every row; it failed on rows {start:,} to "
-                f"{start + len(batch) - 1:,} with {type(error).__name__} {origin(error)}."
-            ) from None
-        parts.append(as_output(model, part, len(batch)))
+        parts.append(predict_frame(model, feature_frame(table.slice(start, BATCH_ROWS), columns), start))
     return numpy.concatenate(parts)
+
+
+def predict_frame(model: LoadedModel, frame: pandas.DataFrame, start: int = 0) -> numpy.ndarray:
+    """Return a model's raw output for rows that stand at a place of theirs, shape (rows,) or (rows, classes).
+
+    Raises:
+        InputError: If the model fails, naming the rows.
+    """
+    try:
+        values = model.function(frame)
+    except Exception as error:
+        raise InputError(
+            f"The model {model.name!r} must predict every row; it failed on rows {start:,} to "
+            f"{start + len(frame) - 1:,} with {type(error).__name__} {origin(error)}."
+        ) from None
+    return as_output(model, values, len(frame))
 
 
 def as_output(model: LoadedModel, values: Any, rows: int) -> numpy.ndarray:
