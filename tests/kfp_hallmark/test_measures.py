@@ -369,9 +369,37 @@ def test_multiclass_intervals():
 
 
 def test_an_interval_of_an_undefined_metric_is_none():
-    found = measures.bootstrap_intervals(binary([1, 1], [0.1, 0.9]), ["roc_auc", "balanced_accuracy", "recall"])
+    given = binary([1] * 20, [0.1, 0.9] * 10)
+    found = measures.bootstrap_intervals(given, ["roc_auc", "balanced_accuracy", "recall"])
     assert found["roc_auc"] is found["balanced_accuracy"] is None
     assert found["recall"] is not None
+
+
+def test_fewer_than_twenty_rows_have_no_interval_of_counts():
+    names = ["accuracy", "precision", "recall", "f1"]
+    few, enough = binary([0, 1] * 9 + [1], [0.1, 0.9] * 9 + [0.9]), binary([0, 1] * 10, [0.1, 0.9] * 10)
+    assert set(measures.bootstrap_intervals(few, names).values()) == {None}
+    assert all(low < 1 for low, _ in measures.bootstrap_intervals(enough, names).values())
+
+
+def test_scores_that_are_surely_right_may_have_lost_on_rows_that_were_not_seen():
+    """Of 40 rows without a loss, Wilson's interval lets a share of z^2 / (40 + z^2) lose 1, or -log(eps), each."""
+    found = measures.bootstrap_intervals(
+        binary([0, 1, 1, 1] * 10, [0.0, 1.0, 1.0, 1.0] * 10), ["brier_score", "log_loss", "expected_calibration_error"]
+    )
+    share = 1.959963984540054**2 / (40 + 1.959963984540054**2)
+    assert found["brier_score"] == pytest.approx((0.0, share))
+    assert found["expected_calibration_error"] == pytest.approx((0.0, share))
+    assert found["log_loss"] == pytest.approx((0.0, -share * math.log(np.finfo(float).eps)))
+
+
+def test_a_median_of_almost_nothing_has_an_interval():
+    """Half of the errors are of rounding, the others 1: on the log scale the interval would be beyond all numbers."""
+    error = np.where(np.arange(1000) < 502, 1e-13, 1.0)
+    given = regression(np.zeros(1000), error)
+    low, high = measures.bootstrap_intervals(given, ["median_absolute_error"])["median_absolute_error"]
+    assert low == 0.0
+    assert 0.1 < high < 1.0
 
 
 @pytest.mark.parametrize(
@@ -490,8 +518,7 @@ def test_every_interval_is_finite_and_ordered(rows, seed):
     for name, interval in measures.bootstrap_intervals(predictions, list(values), samples=100, seed=seed).items():
         ranked = name in ("roc_auc", "average_precision")
         least = min(sum(label), len(label) - sum(label)) if ranked else len(label)
-        too_few = measures.METRICS[name].of_counts is None and least < 20
-        assert (interval is None) == (values[name] is None or too_few)
+        assert (interval is None) == (values[name] is None or least < 20)
         if interval is not None:
             assert math.isfinite(interval[0]) and interval[0] <= interval[1] < math.inf
 
