@@ -30,7 +30,6 @@ def card(judged_model):
         return Card(
             model=artifact_digest(model),
             origin=lineage(model),
-            metadata={},
             inputs=tuple(inputs),
             predictions=Predictions(BINARY, "y", [0, 1], [0, 1], None, (0, 1), 1, 0.5, artifact_digest(model), DATA),
             metrics=tuple(metrics),
