@@ -145,6 +145,22 @@ def test_disparity_falls_on_people_it_was_not_trained_on(outcome, census, constr
     assert sklearn.metrics.accuracy_score(alike.label, alike.prediction) > 0.68
 
 
+def test_another_threshold_of_the_score_can_undo_it(outcome, census):
+    given = {"estimator": "sklearn.ensemble.HistGradientBoostingClassifier"}
+    (_, before), (_, alike) = outcome({}, **given), outcome(asked(), **given)
+
+    def at(predictions, threshold):
+        found = fairlearn.metrics.demographic_parity_difference(
+            y_true=predictions.positive_label,
+            y_pred=predictions.score >= threshold,
+            sensitive_features=census["DIS"][ROWS:],
+        )
+        return float(found)
+
+    assert at(alike, 0.5) == disparity("demographic_parity", alike, census) < 0.02
+    assert at(alike, 0.35) > 0.25 > at(before, 0.35)
+
+
 def test_several_features_make_groups_of_their_combinations(outcome, census):
     features = ("SEX", "DIS")
     before = disparity("demographic_parity", outcome({})[1], census, features)
