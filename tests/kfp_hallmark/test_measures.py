@@ -413,6 +413,8 @@ def test_a_median_of_almost_nothing_has_an_interval():
         (0.8, (0.7, 0.9), {"maximum": 0.89}, "warn"),
         (0.8, (0.7, 0.9), {"maximum": 0.79}, "fail"),
         (0.8, None, {"maximum": 0.9}, "inconclusive"),
+        (0.8, (0.7, math.nan), {"maximum": 0.9}, "inconclusive"),
+        (0.8, (0.7, math.inf), {"maximum": 0.9}, "warn"),
         (0.95, None, {"maximum": 0.9}, "fail"),
         (None, None, {"maximum": 0.9}, "inconclusive"),
     ],
