@@ -125,6 +125,15 @@ def test_where_it_draws_no_other_threshold_comes_nearer_to_what_it_draws_on_aver
         assert far(own) <= min(far(other) for other in [-1, *others]) + 1e-12
 
 
+@pytest.mark.parametrize("low", [0.25, 0.6, 0.9])
+def test_a_threshold_lies_between_scores_in_single_precision_that_are_neighbours(low):
+    low = numpy.float32(low)
+    high = numpy.nextafter(low, numpy.float32(1))
+    score, truth = numpy.tile(numpy.array([high, low]), 20), numpy.tile([1, 0], 20)
+    found = thresholds(score, truth, numpy.repeat([0, 1], 20), Mitigation("", "equalized_odds", ()))
+    assert all(float(low) < own < float(high) for own in found)
+
+
 def test_a_curve_worked_by_hand():
     curve = Curve.of(numpy.array([0.9, 0.6, 0.6, 0.2]), numpy.array([1, 1, 0, 0]))
     assert curve.threshold == pytest.approx([2, 0.75, 0.4, -1])
