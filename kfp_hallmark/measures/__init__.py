@@ -13,9 +13,10 @@ Two kinds of metric, two kinds of interval:
   the interval from shrinking to a point when no error was seen.
 - **Everything else** (areas under curves, losses, errors, R²): the normal interval from each row's influence on the
   metric (the infinitesimal jackknife), on the logit scale for what lies between 0 and 1, the log scale for what is
-  positive. For ROC AUC this is DeLong's variance, which comes out too small when a class has few rows; below
-  `SMALL_CLASS` of them, Hanley and McNeil's stands in where it is greater. For a mean it is the textbook standard
-  error. A loss of 0 in all rows takes Wilson's interval of the share of rows that have any.
+  positive, and for R² and D² the log scale of the unexplained share. For ROC AUC this is DeLong's variance, which comes
+  out too small when a class has few rows; below `SMALL_CLASS` of them, Hanley and McNeil's stands in where it is
+  greater. For a mean it is the textbook standard error. A loss of 0 in all rows takes Wilson's interval of the share of
+  rows that have any.
 
 Fewer than `LEAST_ROWS`, of each class for what ranks rows, give no interval: it would be too short.
 
@@ -46,6 +47,7 @@ from kfp_hallmark.measures.registry import (
     LOG,
     LOGIT,
     METRICS,
+    REST,
     SMALL_CLASS,
     Metric,
     enough_rows,
@@ -65,6 +67,7 @@ __all__ = [
     "LOG",
     "LOGIT",
     "METRICS",
+    "REST",
     "SMALL_CLASS",
     "Interval",
     "JointCounts",

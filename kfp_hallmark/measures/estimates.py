@@ -20,6 +20,7 @@ from kfp_hallmark.measures.registry import (
     LOG,
     LOGIT,
     NO_LOSS,
+    REST,
     Metric,
     enough_rows,
     fewest_rows,
@@ -109,6 +110,9 @@ def _normal_interval(metric: Metric, predictions: Predictions, confidence: float
         return 1 / (1 + math.exp(reach - centre)), 1 / (1 + math.exp(-reach - centre))
     if metric.scale == LOG and value > 0 and reach < FAR * value:
         return value * math.exp(-reach / value), value * math.exp(reach / value)
+    rest = 1 - value
+    if metric.scale == REST and rest > 0 and reach < FAR * rest:
+        return 1 - rest * math.exp(reach / rest), 1 - rest * math.exp(-reach / rest)
     bias = metric.bias(predictions) if metric.bias is not None else 0.0
     least = 0.0 if bias or metric.scale == LOG else -math.inf
     return max(least, value - bias - reach), value + reach

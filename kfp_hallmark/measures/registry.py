@@ -15,7 +15,8 @@ from kfp_hallmark.measures.intervals import normal_quantile
 if TYPE_CHECKING:
     from numpy import ndarray
 
-IDENTITY, LOG, LOGIT = "identity", "log", "logit"
+IDENTITY, LOG, LOGIT, REST = "identity", "log", "logit", "rest"
+"""Scales on which an interval is symmetric; `rest` is the logarithm of what the value lacks to 1."""
 NO_LOSS = 2.0**-52
 """The log loss of a row that is surely right; log loss takes probabilities that much off 0 and 1."""
 LEAST_ROWS = 20
@@ -37,7 +38,7 @@ class Metric:
         greater_is_better: Whether a greater value is better.
         tasks: The tasks it is defined for.
         needs_score: Whether it needs probabilities.
-        scale: The scale on which an interval from influences is symmetric: `identity`, `log` or `logit`.
+        scale: The scale on which an interval from influences is symmetric: `identity`, `log`, `logit` or `rest`.
         of_counts: Confusion counts, shape (..., classes, classes), true class by predicted class, to values of shape
             (...); NaN where undefined. Binary: the positive class is the second.
         influences: Predictions to the value and each row's influence on it, shape (rows,); the sum of their squares is
@@ -409,7 +410,7 @@ METRICS: dict[str, Metric] = {
             bias=_calibration_bias,
             greatest=1.0,
         ),
-        Metric("r2", True, (REGRESSION,), influences=_r2),
+        Metric("r2", True, (REGRESSION,), scale=REST, influences=_r2),
         Metric("mean_absolute_error", False, (REGRESSION,), scale=LOG, influences=_mean_absolute_error),
         Metric("root_mean_squared_error", False, (REGRESSION,), scale=LOG, influences=_root_mean_squared_error),
         Metric("median_absolute_error", False, (REGRESSION,), scale=LOG, influences=_median_absolute_error),
@@ -420,7 +421,7 @@ METRICS: dict[str, Metric] = {
             scale=LOG,
             influences=_mean_absolute_percentage_error,
         ),
-        Metric("d2_absolute_error_score", True, (REGRESSION,), influences=_d2_absolute_error_score),
+        Metric("d2_absolute_error_score", True, (REGRESSION,), scale=REST, influences=_d2_absolute_error_score),
     )
 }
 """Every metric by its name, in the order in which reports show them."""

@@ -533,6 +533,29 @@ def test_the_interval_of_a_loss_is_that_of_a_mean_on_the_log_scale():
     assert found["mean_absolute_error"] == pytest.approx((3 * math.exp(-reach), 3 * math.exp(reach)))
 
 
+def test_the_interval_of_r2_is_that_of_the_unexplained_share_on_the_log_scale():
+    label, prediction = np.array([0.0, 1.0, 4.0, 2.0] * 5), np.array([1.0, 1.5, 3.0, 2.0] * 5)
+    # Squared errors 1, 1/4, 1, 0 and squared distances from the mean of 7/4: 49/16, 9/16, 81/16, 1/16.
+    errors, spread = np.array([1, 0.25, 1, 0] * 5), np.array([49, 9, 81, 1] * 5) / 16
+    rest = errors.sum() / spread.sum()
+    reach = 1.959963984540054 * np.sqrt(((rest * spread - errors) ** 2).sum()) / spread.sum() / rest
+    found = measures.bootstrap_intervals(regression(label, prediction), ["r2"])["r2"]
+    assert found == pytest.approx((1 - rest * math.exp(reach), 1 - rest * math.exp(-reach)))
+    assert measures.bootstrap_intervals(regression(label, label), ["r2"])["r2"] == (1.0, 1.0)
+
+
+def test_the_interval_of_r2_misses_as_often_on_either_side():
+    """On the plain scale the lower end is above the truth in 5 % of these datasets."""
+    random, above, below = np.random.default_rng(3), 0, 0
+    for _ in range(2000):
+        prediction = math.sqrt(0.9) * random.normal(size=200)
+        given = regression(prediction + math.sqrt(0.1) * random.normal(size=200), prediction)
+        low, high = measures.bootstrap_intervals(given, ["r2"])["r2"]
+        above, below = above + (low > 0.9), below + (high < 0.9)
+    assert 0.015 < above / 2000 < 0.039
+    assert 0.015 < below / 2000 < 0.039
+
+
 def test_a_perfect_area_has_the_interval_of_the_smaller_class():
     label, score = [1] * 25 + [0] * 40, [0.9] * 25 + [0.1] * 40
     found = measures.bootstrap_intervals(binary(label, score), ["roc_auc"])["roc_auc"]
