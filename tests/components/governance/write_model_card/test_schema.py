@@ -72,6 +72,14 @@ def test_an_empty_card_keeps_the_schema(card, version):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+def test_odd_words_keep_the_schema(card, statement, version):
+    odd = "</style><img src=x onerror=alert(1)> \"' &amp; [a](javascript:b) \u202e " + "long" * 2000
+    said = {name: odd if isinstance(text, str) else text * 2 for name, text in statement.items()}
+    groups = [Group(odd, odd, 5, (Measured("accuracy", 0.0, (0.0, 0.5)),))]
+    assert problem(bill_of_materials(card(said, groups=groups, inputs=[Column(odd, "any")])), version) is None
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 def test_the_schema_would_notice(card, version):
     document = bill_of_materials(card({}))
     document["metadata"]["component"]["modelCard"]["considerations"]["user"] = ["x"]
