@@ -33,6 +33,9 @@ FIELDS = {
 }
 """Every field with its form and what it says; all must be said, and one that is not is named in the card."""
 
+MAX_VERSION = 1024
+"""How many characters CycloneDX allows a version."""
+
 
 @dataclass(frozen=True)
 class Statement:
@@ -97,6 +100,8 @@ def _checked(name: str, value: Mapping[str, Any]) -> Any:
     if form in checks:
         if not checks[form](said):
             raise InputError(f"The field {name!r} of the statement must be {form}; got {_described(said)}.")
+        if name == "version" and len(said) > MAX_VERSION:
+            raise InputError(f"The version must have at most {MAX_VERSION:,} characters; it has {len(said):,}.")
         return said
     parts = PARTS[form]
     if not isinstance(said, list) or not all(isinstance(entry, dict) for entry in said):

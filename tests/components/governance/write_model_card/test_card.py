@@ -178,6 +178,7 @@ def test_changed_evidence_is_refused(written, tmp_path):
         ("owner: !!bool x", r"statement_uri must be a YAML file; '.*' cannot be read as one\."),
         ({"intended_use": "x"}, r"The field 'intended_use' of the statement must be a list of texts; got str\."),
         ({"version": 3}, r"The field 'version' of the statement must be text; got int\."),
+        ({"version": "3" * 1025}, r"The version must have at most 1,024 characters; it has 1,025\."),
         ({"groups_at_risk": ["x"]}, r"must be a list of mappings of group, benefits, harms, mitigation\."),
         ({"groups_at_risk": [{"harm": "x"}]}, r"entry of 'groups_at_risk' .* got 'harm'\.\nHint: Did you mean 'harms'"),
         ({"groups_at_risk": [{"harms": "x"}]}, r"Every entry of 'groups_at_risk' must have the field 'group'; one has"),
