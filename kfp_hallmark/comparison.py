@@ -14,7 +14,8 @@ Three kinds of metric, three paired intervals:
   question with a margin. Its error is at most 3 % where 2.5 % is meant, and McNemar's exact test is weaker.
 - **Other functions of the confusion counts** (balanced accuracy, precision, F1): the percentile bootstrap of the joint
   counts, label by one prediction by the other; where too few resamples lie beyond its ends, the normal interval.
-- **Everything else**: the normal interval from the difference of the rows' influences; DeLong's for ROC AUC.
+- **Everything else**: the normal interval from the difference of the rows' influences; DeLong's for ROC AUC. Of two
+  different models without any error seen it is as long as Wilson's of the smaller class, for their influences are 0.
 
 Sources: D. Bonett, R. Price, Journal of Educational and Behavioral Statistics 37 (2012); M. Fagerland, S. Lydersen,
 P. Laake, Statistics in Medicine 33 (2014), on tests of paired proportions; D. Schuirmann, Journal of Pharmacokinetics
@@ -33,17 +34,20 @@ from kfp_hallmark.contracts.predictions import Predictions
 from kfp_hallmark.contracts.verdict import Status
 from kfp_hallmark.errors import InputError, nearest
 from kfp_hallmark.measures import (
+    LOGIT,
     Interval,
+    JointCounts,
     Metric,
     enough_rows,
+    fewest_rows,
     influences_of,
     joint_counts,
     normal_quantile,
     percentile_interval,
     require_metric,
     require_resampling,
-    resample,
     value_of,
+    wilson_interval,
 )
 
 if TYPE_CHECKING:
@@ -185,43 +189,62 @@ def _of_influences(
         return None
     error = math.sqrt(float(((first[1] - second[1]) ** 2).sum()))
     difference, reach = sign * (first[0] - second[0]), normal_quantile(confidence) * error
+    if metric.scale == LOGIT and first[0] == second[0] in (0.0, 1.0) and not _alike(challenger, champion):
+        reach = _unseen(challenger, confidence)
+        error = reach / normal_quantile(confidence)
     return Advantage(difference, (difference - reach, difference + reach), error, len(challenger.label))
 
 
-def _of_shares(joint: ndarray, classes: slice, difference: float, confidence: float) -> Advantage:
+def _alike(challenger: Predictions, champion: Predictions) -> bool:
+    """Return whether both gave the same scores."""
+    import numpy as np
+
+    return np.array_equal(np.asarray(challenger.score), np.asarray(champion.score))
+
+
+def _unseen(predictions: Predictions, confidence: float) -> float:
+    """Return how far an area without an error seen may be from 1: as Wilson's interval of the smaller class says."""
+    fewest = fewest_rows(predictions)
+    interval = wilson_interval(fewest, fewest, confidence)
+    assert interval is not None
+    return 1 - interval[0]
+
+
+def _of_shares(joint: JointCounts, classes: slice, difference: float, confidence: float) -> Advantage:
     """Bonett and Price's interval: one row more that each model alone gets right, and so two more in all."""
     import numpy as np
 
-    by_first = np.diagonal(joint.sum(axis=2))[classes].sum()
-    by_second = np.diagonal(joint.sum(axis=1))[classes].sum()
-    by_both = np.einsum("iii->i", joint)[classes].sum()
-    rows = float(joint[classes].sum()) + 2
+    true, first, second = joint.cells
+    counted = np.where(np.isin(true, np.arange(joint.classes)[classes]), joint.rows, 0)
+    by_first, by_second = counted[first == true].sum(), counted[second == true].sum()
+    by_both = counted[(first == true) & (second == true)].sum()
+    rows = float(counted.sum()) + 2
     gain, loss = (by_first - by_both + 1) / rows, (by_second - by_both + 1) / rows
     error = math.sqrt((gain + loss - (gain - loss) ** 2) / rows)
     reach = normal_quantile(confidence) * error
     interval = max(-1.0, gain - loss - reach), min(1.0, gain - loss + reach)
-    return Advantage(difference, _around(interval, difference), error, int(joint.sum()))
+    return Advantage(difference, _around(interval, difference), error, int(joint.rows.sum()))
 
 
 def _of_counts(
-    metric: Metric, joint: ndarray, difference: float, sign: float, samples: int, confidence: float, seed: int
+    metric: Metric, joint: JointCounts, difference: float, sign: float, samples: int, confidence: float, seed: int
 ) -> Advantage | None:
     import numpy as np
 
     of_counts = metric.of_counts
     assert of_counts is not None
 
-    def differences(drawn: ndarray) -> ndarray:
-        return sign * (of_counts(drawn.sum(axis=-1)) - of_counts(drawn.sum(axis=-2)))
+    def differences(first: ndarray, second: ndarray) -> ndarray:
+        return sign * (of_counts(first) - of_counts(second))
 
-    (resampled,) = resample(joint, [differences], samples, seed)
+    resampled = joint.resample(differences, samples, seed)
     interval, error = percentile_interval(resampled, confidence), float(np.nanstd(resampled))
-    if interval is None:
+    if interval is None or not error:
         return None
     if samples * (1 - confidence) / 2 < LEAST_TAIL:
         reach = normal_quantile(confidence) * error
         interval = difference - reach, difference + reach
-    return Advantage(difference, _around(interval, difference), error, int(joint.sum()))
+    return Advantage(difference, _around(interval, difference), error, int(joint.rows.sum()))
 
 
 def _around(interval: Interval, difference: float) -> Interval:

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import io
 import json
+import math
 import os
 import pickle
 import tempfile
@@ -374,8 +375,9 @@ def read_label(path: str | Path, target: str) -> numpy.ndarray:
     """Return the label column of a dataset, shape (rows,).
 
     Raises:
-        InputError: If it is absent or holds a missing value.
+        InputError: If it is absent or holds a value that is missing or infinite.
     """
+    import numpy
     import pyarrow
     import pyarrow.compute
 
@@ -392,7 +394,10 @@ def read_label(path: str | Path, target: str) -> numpy.ndarray:
         )
     if not len(values):
         raise InputError("The dataset must hold at least one row; got none.")
-    return values.to_numpy()
+    label = values.to_numpy()
+    if label.dtype.kind == "f" and not numpy.isfinite(label).all():
+        raise InputError(f"target must have a finite number in every row; the column {target!r} has infinite ones.")
+    return label
 
 
 def predict(model: LoadedModel, dataset: str | Path, target: str) -> Predictions:
@@ -459,16 +464,24 @@ def predict_table(model: LoadedModel, table: pyarrow.Table, columns: Sequence[Co
 
     parts = []
     for start in range(0, table.num_rows, BATCH_ROWS):
-        batch = feature_frame(table.slice(start, BATCH_ROWS), columns)
-        try:
-            part = model.function(batch)
-        except Exception as error:
-            raise InputError(
-                f"The model {model.name!r} must predict every row; it failed on rows {start:,} to "
-                f"{start + len(batch) - 1:,} with {type(error).__name__} {origin(error)}."
-            ) from None
-        parts.append(as_output(model, part, len(batch)))
+        parts.append(predict_frame(model, feature_frame(table.slice(start, BATCH_ROWS), columns), start))
     return numpy.concatenate(parts)
+
+
+def predict_frame(model: LoadedModel, frame: pandas.DataFrame, start: int = 0) -> numpy.ndarray:
+    """Return a model's raw output for rows that stand at a place of theirs, shape (rows,) or (rows, classes).
+
+    Raises:
+        InputError: If the model fails, naming the rows.
+    """
+    try:
+        values = model.function(frame)
+    except Exception as error:
+        raise InputError(
+            f"The model {model.name!r} must predict every row; it failed on rows {start:,} to "
+            f"{start + len(frame) - 1:,} with {type(error).__name__} {origin(error)}."
+        ) from None
+    return as_output(model, values, len(frame))
 
 
 def as_output(model: LoadedModel, values: Any, rows: int) -> numpy.ndarray:
@@ -542,9 +555,15 @@ def _stated_meaning(model: LoadedModel) -> dict[str, Any]:
         problem = "task, one of binary, multiclass and regression, and, for a classifier, at least two classes"
     elif meaning["task"] == BINARY and (len(classes) > 2 or meaning.get("positive_class") not in classes):
         problem = "two classes and one of them as positive_class for a binary model"
+    elif meaning["task"] == BINARY and not _is_finite(meaning.get("threshold", THRESHOLD)):
+        problem = "a finite number as threshold"
     else:
         return meaning
     raise InputError(f"The model {model.name!r} must name {problem}, under metadata.hallmark in its MLmodel file.")
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _classification(classes: Sequence[Any]) -> dict[str, Any]:

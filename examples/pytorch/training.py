@@ -90,6 +90,8 @@ set_model(Network())
     table = pyarrow.parquet.read_table(dataset.path)
     frame = table.to_pandas()
     classes = sorted(frame[target].unique().tolist())
+    if len(classes) != 2:
+        raise ValueError(f"target must have two classes; {target!r} has {len(classes)}.")
     names = [name for name in frame.columns if name != target and name not in excluded_columns]
     features = []
     for name in names:

@@ -16,8 +16,8 @@ A ledger is never made by a training: a lost one would begin anew with nothing s
 
 from __future__ import annotations
 
-import math
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
@@ -72,8 +72,12 @@ class Spend:
         spend = cls(**values | {"lineage": tuple(values["lineage"])})
         if not all(map(is_digest, (spend.dataset, spend.experiment_hash, *spend.lineage))):
             raise ValueError("a digest is none")
-        if not (_is_number(spend.epsilon) and spend.epsilon > 0 and _is_number(spend.delta) and 0 < spend.delta < 1):
+        if not (is_number(spend.epsilon) and spend.epsilon > 0 and is_number(spend.delta) and 0 < spend.delta < 1):
             raise ValueError("epsilon or delta is none")
+        if not (is_number(spend.rows) and spend.rows > 0):
+            raise ValueError("the number of rows is none")
+        if not all(isinstance(text, str) for text in (spend.target, spend.mechanism, spend.library)):
+            raise ValueError("target, mechanism or library is no text")
         return spend
 
     @property
@@ -82,8 +86,9 @@ class Spend:
         return {"event": EVENT, **asdict(self), "lineage": list(self.lineage)}
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def is_number(value: object) -> bool:
+    """Return whether a JSON value is a number that is finite as a double."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def ledger_path(given: str | None) -> Path:
@@ -129,18 +134,19 @@ def read_ledger(path: Path, expected_hash: str | None = None) -> dict[str, Spend
         MissingInputError: If there is no ledger, or it cannot be read.
         IntegrityError: If it was changed, holds something else, or no line has the expected hash.
     """
-    if not path.is_file():
-        raise MissingInputError(
-            f"The privacy ledger must be a file; got {str(path)!r}.",
-            "Was it lost? What was spent is not known without it. For people nobody has trained on, make an empty one.",
-        )
     try:
+        if not path.is_file():
+            raise MissingInputError(
+                f"The privacy ledger must be a file; got {str(path)!r}.",
+                "Was it lost? What was spent is not known without it. For people nobody has trained on, make an empty "
+                "one.",
+            )
         lines = audit.records(path)
         found = {line["hash"]: Spend.of(line["record"]) for line in lines}
+    except (IntegrityError, MissingInputError):
+        raise
     except OSError as error:
         raise MissingInputError(f"The privacy ledger {str(path)!r} must be readable; {error.strerror}.") from error
-    except IntegrityError:
-        raise
     except (TypeError, ValueError, KeyError) as error:
         raise IntegrityError(f"The privacy ledger {str(path)!r} must hold spends alone; {error}.") from error
     if expected_hash not in (None, audit.GENESIS, *found):

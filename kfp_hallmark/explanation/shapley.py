@@ -34,6 +34,10 @@ FORESTS = ("RandomForest", "ExtraTrees", "DecisionTree")
 """Those of them whose output is a mean, not a sum of margins."""
 
 LOG_ODDS, PROBABILITY, TARGET, LINEAR = "log-odds", "probability", "units of the target", "linear predictor"
+LOG_TARGET = "the logarithm of the target"
+
+CHECKED_ROWS = 20
+"""In how many rows values are held against the output that they must add up to."""
 
 BACKGROUND_ROWS = 25
 """How many rows stand for the data when a model is explained by its predictions alone."""
@@ -237,7 +241,6 @@ def _widths(part: Any, columns: int) -> list[int] | None:
 def _explain_trees(estimator: Any, matrix: ndarray) -> tuple[str, str, ndarray, ndarray] | None:
     import numpy
 
-    classes = getattr(estimator, "classes_", None)
     name = type(estimator).__name__
     if name == "GradientBoostingClassifier" and len(estimator.classes_) > 2:
         return None
@@ -246,24 +249,55 @@ def _explain_trees(estimator: Any, matrix: ndarray) -> tuple[str, str, ndarray, 
         return None
     with _without_plots():
         import shap
-    explainer = shap.TreeExplainer(estimator)
+    try:
+        explainer = shap.TreeExplainer(estimator)
+    except Exception:
+        # SHAP does not know every kind of booster and start; its errors for these are of many classes.
+        return None
     # SHAP leaves the trees of other packages to these, whose own values are in single precision.
     values = tree_values(explainer.model, matrix) if type(estimator).__module__.startswith("sklearn") else None
     if values is None:
         values = numpy.asarray(explainer.shap_values(matrix))
     elif values.shape[2] == 1:
         values = values[:, :, 0]
-    unit = TARGET if classes is None else PROBABILITY if name.startswith(FORESTS) else LOG_ODDS
-    return "the structure of the trees, exactly", unit, values, numpy.atleast_1d(explainer.expected_value)
+    base = numpy.atleast_1d(explainer.expected_value)
+    unit = _unit_of(estimator, matrix[:CHECKED_ROWS], base + values[:CHECKED_ROWS].sum(axis=1))
+    return None if unit is None else ("the structure of the trees, exactly", unit, values, base)
 
 
-def _explain_linear(estimator: Any, matrix: ndarray) -> tuple[str, str, ndarray, ndarray]:
+def _unit_of(estimator: Any, matrix: ndarray, output: ndarray) -> str | None:
+    """Return what the sums of the values and their base measure; None when the output does not follow from them."""
+    import numpy
+    from scipy.special import expit, softmax
+
+    if not hasattr(estimator, "classes_"):
+        known = {TARGET: output, LOG_TARGET: numpy.exp(output)}
+        said = estimator.predict(matrix)
+    elif type(estimator).__name__.startswith(FORESTS):
+        known, said = {PROBABILITY: output}, estimator.predict_proba(matrix)
+    else:
+        said = estimator.predict_proba(matrix)
+        known = {LOG_ODDS: expit(output) if output.ndim == 1 else softmax(output, axis=1)}
+        said = said[:, 1] if output.ndim == 1 else said
+    scale = abs(said).max()
+    return next(
+        (unit for unit, sums in known.items() if numpy.allclose(sums, said, rtol=1e-3, atol=1e-4 * scale)), None
+    )
+
+
+def _explain_linear(estimator: Any, matrix: ndarray) -> tuple[str, str, ndarray, ndarray] | None:
     import numpy
 
     weights = numpy.atleast_2d(estimator.coef_)
     mean = matrix.mean(axis=0)
     base = weights @ mean + numpy.atleast_1d(estimator.intercept_)
     values = (matrix - mean)[:, :, None] * weights.T[None]
+    if hasattr(estimator, "decision_function"):
+        said = estimator.decision_function(matrix[:CHECKED_ROWS])
+        sums = base + values[:CHECKED_ROWS].sum(axis=1)
+        if said.size != sums.size or not numpy.allclose(sums, said.reshape(sums.shape)):
+            # A support vector machine of several classes has weights of each pair of them.
+            return None
     unit = LOG_ODDS if type(estimator).__name__.startswith("LogisticRegression") else LINEAR
     return "the coefficients, exactly", unit, values[:, :, 0] if len(weights) == 1 else values, base
 

@@ -13,9 +13,12 @@ Two kinds of metric, two kinds of interval:
   the interval from shrinking to a point when no error was seen.
 - **Everything else** (areas under curves, losses, errors, R²): the normal interval from each row's influence on the
   metric (the infinitesimal jackknife), on the logit scale for what lies between 0 and 1, the log scale for what is
-  positive. For ROC AUC this is DeLong's variance, which comes out too small when a class has few rows; below
-  `SMALL_CLASS` of them, Hanley and McNeil's stands in where it is greater. For a mean it is the textbook standard
-  error. Fewer than `LEAST_ROWS`, of each class for what ranks rows, give no interval: it would be too short.
+  positive, and for R² and D² the log scale of the unexplained share. For ROC AUC this is DeLong's variance, which comes
+  out too small when a class has few rows; below `SMALL_CLASS` of them, Hanley and McNeil's stands in where it is
+  greater. For a mean it is the textbook standard error. A loss of 0 in all rows takes Wilson's interval of the share of
+  rows that have any.
+
+Fewer than `LEAST_ROWS`, of each class for what ranks rows, give no interval: it would be too short.
 
 Two models on the same rows are compared in pairs by the same means; see `kfp_hallmark.comparison`.
 
@@ -25,7 +28,7 @@ Academic Radiology 9 (2002), on the area 1.
 """
 
 from kfp_hallmark.measures.areas import grouped_areas
-from kfp_hallmark.measures.counting import joint_counts, resample, select
+from kfp_hallmark.measures.counting import JointCounts, joint_counts, resample, select
 from kfp_hallmark.measures.curves import Lift, calibration_curve, confusion_matrix, lift_table, roc_curve
 from kfp_hallmark.measures.estimates import bootstrap_intervals, standard_error
 from kfp_hallmark.measures.intervals import (
@@ -44,9 +47,11 @@ from kfp_hallmark.measures.registry import (
     LOG,
     LOGIT,
     METRICS,
+    REST,
     SMALL_CLASS,
     Metric,
     enough_rows,
+    fewest_rows,
     influences_of,
     measure,
     metrics_for,
@@ -62,14 +67,17 @@ __all__ = [
     "LOG",
     "LOGIT",
     "METRICS",
+    "REST",
     "SMALL_CLASS",
     "Interval",
+    "JointCounts",
     "Lift",
     "Metric",
     "bootstrap_intervals",
     "calibration_curve",
     "confusion_matrix",
     "enough_rows",
+    "fewest_rows",
     "grouped_areas",
     "influences_of",
     "joint_counts",

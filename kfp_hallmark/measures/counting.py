@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.contracts.predictions import BINARY, Predictions
@@ -63,11 +63,73 @@ def confusion_counts(predictions: Predictions) -> ndarray:
     return crossed(len(classes), codes_of(predictions.label, classes), codes_of(predictions.prediction, classes))
 
 
-def joint_counts(first: Predictions, second: Predictions) -> ndarray:
+@dataclass(frozen=True)
+class JointCounts:
+    """How often each true class met each prediction of two models; what never occurred is left out.
+
+    Attributes:
+        classes: The number of classes.
+        cells: True class, the first's prediction and the second's, as codes, shape (3, cells).
+        rows: The rows of each cell, shape (cells,).
+    """
+
+    classes: int
+    cells: ndarray
+    rows: ndarray
+
+    def resample(self, statistic: Callable[[ndarray, ndarray], ndarray], samples: int, seed: int) -> ndarray:
+        """Return a statistic of resampled counts, shape (samples,).
+
+        One pseudo-row is added a true class, each wrong prediction of it falling on the next class.
+
+        Args:
+            statistic: The confusion counts of both models, each of shape (samples, classes, classes), to its values.
+            samples: Number of resamples.
+            seed: Seed of the resampling.
+        """
+        import numpy as np
+
+        places, shares = self._smoothed()
+        true, *said = np.unravel_index(places, (self.classes,) * 3)
+        generator, rows = np.random.default_rng(seed), int(self.rows.sum())
+        at_once = max(1, BLOCK // max(self.classes**2, len(places)))
+        blocks = []
+        for start in range(0, samples, at_once):
+            drawn = generator.multinomial(rows, shares, size=min(at_once, samples - start))
+            offset = np.arange(len(drawn))[:, None] * self.classes**2
+            shape, size = (len(drawn), self.classes, self.classes), len(drawn) * self.classes**2
+            both = [
+                np.bincount((offset + true * self.classes + each).ravel(), drawn.ravel(), size).reshape(shape)
+                for each in said
+            ]
+            blocks.append(statistic(*both))
+        return np.concatenate(blocks)
+
+    def _smoothed(self) -> tuple[ndarray, ndarray]:
+        """Return the places of all cells that can be drawn, rising, and the share of each."""
+        import numpy as np
+
+        count = self.classes
+        true = np.unique(self.cells[0])
+        wrong, wrongs = (true + 1) % count, count - 1
+        cells = np.concatenate(
+            [self.cells, *([true, first, second] for first in (true, wrong) for second in (true, wrong))], axis=1
+        )
+        pseudo = np.repeat([1, wrongs, wrongs, wrongs**2], len(true)) / count**2
+        places = np.ravel_multi_index(cells, (count,) * 3)
+        found, place = np.unique(places, return_inverse=True)
+        rows = np.bincount(place, np.concatenate([self.rows, pseudo]), len(found))
+        return found, rows / rows.sum()
+
+
+def joint_counts(first: Predictions, second: Predictions) -> JointCounts:
     """Return the counts of true class by the first's prediction by the second's."""
+    import numpy as np
+
     classes = classes_of(first)
-    values = (first.label, first.prediction, second.prediction)
-    return crossed(len(classes), *(codes_of(value, classes) for value in values))
+    cells = np.array([codes_of(value, classes) for value in (first.label, first.prediction, second.prediction)])
+    places, rows = np.unique(np.ravel_multi_index(cells, (len(classes),) * 3), return_counts=True)
+    return JointCounts(len(classes), np.array(np.unravel_index(places, (len(classes),) * 3)), rows)
 
 
 def resample(

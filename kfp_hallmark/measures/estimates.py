@@ -15,10 +15,25 @@ from kfp_hallmark.measures.intervals import (
     require_resampling,
     wilson_interval,
 )
-from kfp_hallmark.measures.registry import LOG, LOGIT, Metric, enough_rows, influences_of, require_metric, value_of
+from kfp_hallmark.measures.registry import (
+    LEAST_ROWS,
+    LOG,
+    LOGIT,
+    NO_LOSS,
+    REST,
+    Metric,
+    enough_rows,
+    fewest_rows,
+    influences_of,
+    require_metric,
+    value_of,
+)
 
 if TYPE_CHECKING:
     from numpy import ndarray
+
+FAR = 10.0
+"""Up to how many times its value an interval that is symmetric on the log scale reaches; a mean's reaches less."""
 
 
 def bootstrap_intervals(
@@ -52,7 +67,7 @@ def bootstrap_intervals(
         metric.name: _normal_interval(metric, predictions, confidence) for metric in metrics if metric.of_counts is None
     }
     counted = [metric for metric in metrics if metric.of_counts and value_of(metric, predictions) is not None]
-    if counted:
+    if counted and len(predictions.label) >= LEAST_ROWS:
         statistics = [metric.of_counts for metric in counted if metric.of_counts]
         resampled = resample(confusion_counts(predictions), statistics, samples, seed)
         found |= {
@@ -84,16 +99,23 @@ def _normal_interval(metric: Metric, predictions: Predictions, confidence: float
     if found is None:
         return None
     value, reach = found[0], normal_quantile(confidence) * found[1]
+    if metric.greatest is not None and value <= NO_LOSS:
+        losing = wilson_interval(0, len(predictions.label), confidence)
+        return None if losing is None else (0.0, losing[1] * metric.greatest)
     if metric.scale == LOGIT and not 0 < value < 1:
-        fewest = min(confusion_counts(predictions).sum(axis=1))
+        fewest = fewest_rows(predictions)
         return wilson_interval(round(value) * fewest, fewest, confidence)
     if metric.scale == LOGIT:
         centre, reach = math.log(value / (1 - value)), reach / (value * (1 - value))
         return 1 / (1 + math.exp(reach - centre)), 1 / (1 + math.exp(-reach - centre))
-    if metric.scale == LOG and value > 0:
+    if metric.scale == LOG and value > 0 and reach < FAR * value:
         return value * math.exp(-reach / value), value * math.exp(reach / value)
+    rest = 1 - value
+    if metric.scale == REST and rest > 0 and reach < FAR * rest:
+        return 1 - rest * math.exp(reach / rest), 1 - rest * math.exp(-reach / rest)
     bias = metric.bias(predictions) if metric.bias is not None else 0.0
-    return (max(0.0, value - bias - reach) if bias else value - reach), value + reach
+    least = 0.0 if bias or metric.scale == LOG else -math.inf
+    return max(least, value - bias - reach), value + reach
 
 
 def _standard_error(metric: Metric, predictions: Predictions) -> tuple[float, float] | None:

@@ -20,12 +20,12 @@ def judge_interval(
 ) -> Status:
     """Return what `judge` says of a value that breaks its limits.
 
-    Of one that keeps them: `warn` when its interval does not, and `inconclusive` without an interval.
+    Of one that keeps them: `warn` when its interval does not, and `inconclusive` without an interval or an end of it.
     """
     status = judge(observed, minimum=minimum, maximum=maximum)
     if status is not Status.PASS:
         return status
-    if interval is None:
+    if interval is None or any(map(math.isnan, interval)):
         return Status.INCONCLUSIVE
     ends = [judge(end, minimum=minimum, maximum=maximum) for end in interval]
     return Status.PASS if set(ends) == {Status.PASS} else Status.WARN

@@ -15,7 +15,10 @@ from kfp_hallmark.measures.intervals import normal_quantile
 if TYPE_CHECKING:
     from numpy import ndarray
 
-IDENTITY, LOG, LOGIT = "identity", "log", "logit"
+IDENTITY, LOG, LOGIT, REST = "identity", "log", "logit", "rest"
+"""Scales on which an interval is symmetric; `rest` is the logarithm of what the value lacks to 1."""
+NO_LOSS = 2.0**-52
+"""The log loss of a row that is surely right; log loss takes probabilities that much off 0 and 1."""
 LEAST_ROWS = 20
 """The fewest rows, of each class for a metric that ranks rows, behind an interval from influences."""
 SMALL_CLASS = 100
@@ -35,7 +38,7 @@ class Metric:
         greater_is_better: Whether a greater value is better.
         tasks: The tasks it is defined for.
         needs_score: Whether it needs probabilities.
-        scale: The scale on which an interval from influences is symmetric: `identity`, `log` or `logit`.
+        scale: The scale on which an interval from influences is symmetric: `identity`, `log`, `logit` or `rest`.
         of_counts: Confusion counts, shape (..., classes, classes), true class by predicted class, to values of shape
             (...); NaN where undefined. Binary: the positive class is the second.
         influences: Predictions to the value and each row's influence on it, shape (rows,); the sum of their squares is
@@ -44,6 +47,7 @@ class Metric:
         bias: Predictions to how much the value exceeds the truth at most, on average; the interval reaches as much
             lower. Differences of such a metric are not to be trusted, so it is none to compare by.
         right_of: Of a metric that is the share of rows that are predicted rightly: the true classes of these rows.
+        greatest: Of a mean of losses: the greatest that a row can have.
     """
 
     name: str
@@ -56,6 +60,7 @@ class Metric:
     least_variance: Callable[[float, ndarray], float] | None = None
     bias: Callable[[Predictions], float] | None = None
     right_of: slice | None = None
+    greatest: float | None = None
 
 
 def metrics_for(task: str) -> list[Metric]:
@@ -114,8 +119,12 @@ def influences_of(metric: Metric, predictions: Predictions) -> tuple[float, ndar
 
 def enough_rows(metric: Metric, predictions: Predictions) -> bool:
     """Return whether there are rows enough for an interval from influences."""
-    rows = min(confusion_counts(predictions).sum(axis=1)) if metric.scale == LOGIT else len(predictions.label)
-    return bool(rows >= LEAST_ROWS)
+    return (fewest_rows(predictions) if metric.scale == LOGIT else len(predictions.label)) >= LEAST_ROWS
+
+
+def fewest_rows(predictions: Predictions) -> int:
+    """Return the rows of the rarest class."""
+    return int(min(confusion_counts(predictions).sum(axis=1)))
 
 
 def _accuracy(counts: ndarray) -> ndarray:
@@ -275,8 +284,7 @@ def _log_loss(predictions: Predictions) -> tuple[float, ndarray]:
     else:
         codes = codes_of(predictions.label, predictions.classes)
         right = np.where(codes >= 0, score[np.arange(len(score)), codes], 0.0)
-    least = np.finfo(float).eps
-    return _mean(-np.log(right.clip(least, 1 - least)))
+    return _mean(-np.log(right.clip(NO_LOSS, 1 - NO_LOSS)))
 
 
 def _brier_score(predictions: Predictions) -> tuple[float, ndarray]:
@@ -391,8 +399,8 @@ METRICS: dict[str, Metric] = {
         Metric("f1", True, (BINARY,), of_counts=_f1),
         Metric("f1_macro", True, (MULTICLASS,), of_counts=_f1_macro),
         Metric("matthews_corrcoef", True, CLASSIFICATION, of_counts=_matthews_corrcoef),
-        Metric("log_loss", False, CLASSIFICATION, needs_score=True, scale=LOG, influences=_log_loss),
-        Metric("brier_score", False, (BINARY,), needs_score=True, scale=LOG, influences=_brier_score),
+        Metric("log_loss", False, CLASSIFICATION, True, LOG, influences=_log_loss, greatest=-math.log(NO_LOSS)),
+        Metric("brier_score", False, (BINARY,), True, LOG, influences=_brier_score, greatest=1.0),
         Metric(
             "expected_calibration_error",
             False,
@@ -400,8 +408,9 @@ METRICS: dict[str, Metric] = {
             needs_score=True,
             influences=_expected_calibration_error,
             bias=_calibration_bias,
+            greatest=1.0,
         ),
-        Metric("r2", True, (REGRESSION,), influences=_r2),
+        Metric("r2", True, (REGRESSION,), scale=REST, influences=_r2),
         Metric("mean_absolute_error", False, (REGRESSION,), scale=LOG, influences=_mean_absolute_error),
         Metric("root_mean_squared_error", False, (REGRESSION,), scale=LOG, influences=_root_mean_squared_error),
         Metric("median_absolute_error", False, (REGRESSION,), scale=LOG, influences=_median_absolute_error),
@@ -412,7 +421,7 @@ METRICS: dict[str, Metric] = {
             scale=LOG,
             influences=_mean_absolute_percentage_error,
         ),
-        Metric("d2_absolute_error_score", True, (REGRESSION,), influences=_d2_absolute_error_score),
+        Metric("d2_absolute_error_score", True, (REGRESSION,), scale=REST, influences=_d2_absolute_error_score),
     )
 }
 """Every metric by its name, in the order in which reports show them."""

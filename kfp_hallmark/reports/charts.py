@@ -123,7 +123,7 @@ def intervals(
             body.append(f'<text class="soft" x="{LABEL + 6}" y="{y + 4}">n/a</text>')
             continue
         right = place(value)
-        if span and span[0] is not None and span[1] is not None:
+        if span and span[0] is not None and span[1] is not None and not math.isnan(span[0] + span[1]):
             right = max(right, place(span[1]))
             body.append(
                 f'<line class="whisker {status}" x1="{place(span[0]):.1f}" x2="{place(span[1]):.1f}" '

@@ -19,7 +19,7 @@ EXAMPLES = (
     "xgboost.XGBClassifier",
     "lightgbm.LGBMClassifier",
 )
-PRIVATE = "interpret.privacy."
+LIBRARY, PRIVATE = "interpret.", "interpret.privacy."
 """Where the estimators are that are private only if they are given what is public of the data, and no seed."""
 
 
@@ -38,11 +38,10 @@ def make_estimator(path: str, parameters: Mapping[str, Any], seed: int) -> Any:
         InputError: If there is no such class, it is not an estimator, or it does not take the parameters.
     """
     if path.startswith(PRIVATE):
-        raise InputError(
-            f"estimator must be trained with train_model's privacy, or be another; got {path!r}.",
-            "Every other training, such as one of a search, would spend privacy that nobody counts.",
-        )
+        raise _uncounted(path)
     found = _import(path)
+    if found.__module__.startswith(LIBRARY) and found.__name__.startswith("DP"):
+        raise _uncounted(path)
     # An estimator may keep the order, which is no part of the experiment.
     parameters = json.loads(canonical(dict(parameters)))
     try:
@@ -65,6 +64,13 @@ def make_estimator(path: str, parameters: Mapping[str, Any], seed: int) -> Any:
         except ValueError as error:
             raise InputError(f"estimator_parameters must suit {path!r}; {error}") from None
     return estimator
+
+
+def _uncounted(path: str) -> InputError:
+    return InputError(
+        f"estimator must be trained with train_model's privacy, or be another; got {path!r}.",
+        "Every other training, such as one of a search, would spend privacy that nobody counts.",
+    )
 
 
 def accept_labels(estimator: Any, meaning: Mapping[str, Any]) -> Any:

@@ -243,6 +243,46 @@ def test_every_interval_holds_what_was_seen(cells, name):
         assert found.error > 0
 
 
+def test_two_models_without_an_error_seen_are_not_known_to_be_as_good():
+    """Their influences are 0; Wilson's interval of 25 hits of 25 reaches from n / (n + z^2)."""
+    label = np.repeat([0, 1], [40, 25])
+    first, second = scores(label, 0.2 + 0.5 * label), scores(label, 0.1 + 0.6 * label)
+    reach = 1 - 25 / (25 + 1.959963984540054**2)
+    for name in ("roc_auc", "average_precision"):
+        found = advantage(first, second, name)
+        assert found.interval == pytest.approx((-reach, reach))
+        assert Question.NON_INFERIORITY.answer(found.interval, 0.1) is Status.INCONCLUSIVE
+        assert advantage(first, first, name).interval == (0.0, 0.0)
+
+
+def test_predictions_that_cannot_differ_are_not_compared():
+    """Of positives alone every precision is 1."""
+    label = np.ones(30, dtype=int)
+    first, second = (says(BINARY, label, said, None, (0, 1)) for said in (label, np.repeat([0, 1], 15)))
+    assert advantage(first, second, "precision") is None
+
+
+def test_counts_of_many_classes_are_compared_without_a_table_of_all_combinations():
+    """A table of 700 classes, true by two predictions, would take 2.7 gigabytes, and each resample as many draws."""
+    import tracemalloc
+
+    random = np.random.default_rng(4)
+    label = random.integers(700, size=3000)
+    first, second = (
+        np.where(random.random(3000) < share, label, random.integers(700, size=3000)) for share in (0.8, 0.7)
+    )
+    given = [says(MULTICLASS, label, each, None, tuple(range(700))) for each in (first, second)]
+    tracemalloc.start()
+    found = advantage(*given, "balanced_accuracy", samples=100)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.difference == pytest.approx(
+        reference.balanced_accuracy_score(label, first) - reference.balanced_accuracy_score(label, second)
+    )
+    assert found.interval[0] < found.difference < found.interval[1]
+    assert peak < 5e8
+
+
 # How often the intervals and the answers are right, by simulation with fixed seeds.
 
 

@@ -594,3 +594,17 @@ def test_mlflow_agrees_with_the_direct_path(tmp_path):
     reference = mlflow.pyfunc.load_model(str(path)).predict(frame)
     assert load_model(path).function(frame) == pytest.approx(reference)
     assert json.loads(mlflow.models.Model.load(path).signature.to_dict()["inputs"])[0]["name"] == "x 0"
+
+
+def test_an_infinite_label_is_refused(tmp_path):
+    frame, label = features()
+    data = write_data(tmp_path / "data.parquet", frame, numpy.where(label == 1, numpy.inf, 0.5))
+    with pytest.raises(InputError, match="target must have a finite number in every row; the column 'label' has"):
+        read_label(data, "label")
+
+
+@pytest.mark.parametrize("threshold", [float("nan"), float("inf"), None, "0.5", True])
+def test_a_threshold_that_is_no_number_is_refused(tmp_path, threshold):
+    metadata = {"task": "binary", "classes": [0, 1], "positive_class": 1, "threshold": threshold}
+    with pytest.raises(InputError, match="must name a finite number as threshold"):
+        predict(answering(numpy.array([0.2, 0.8]), metadata), data_of(tmp_path, [0, 1]), "label")

@@ -132,7 +132,7 @@ def _columns(dataset: str | Path, target: str) -> dict[str, _Column]:
             continue
         values = read_table(dataset, [name])[name]
         parts = divide(values)
-        codes = np.zeros(len(values), dtype=int)
+        codes = np.zeros(len(values), dtype=np.uint8)
         for code, (_, rows) in enumerate(parts):
             codes[rows] = code
         found[name] = _Column([part for part, _ in parts], codes)

@@ -156,6 +156,9 @@ def _limited(
     scope: Mapping[str, str] | None = None,
 ) -> Check:
     """Return the check of a share by its interval; the message is what the share is of."""
+    if not any(found.importances.values()):
+        message = f"Nothing moves the predictions of {number(found.rows)} explained rows, so no feature has a share."
+        return Check(name, Status.INCONCLUSIVE, maximum=maximum, samples=found.rows, scope=scope or {}, message=message)
     if interval is not None:
         interval = min(interval[0], observed), max(interval[1], observed)
     status = _status(interval, maximum)
@@ -274,6 +277,8 @@ def _champion_check(
                 f"It must predict the same; explained is {output_name(rows.meaning, found.target)}, not "
                 f"{found.explained}."
             )
+        if not rows.attribution.values.any():
+            raise InputError("It must rest on something; nothing moves its predictions of these rows.")
         return list(rows.frame.columns), part_means(rows.attribution.values, found.part_rows)
 
     answer, other = consult_champion(found.model, model_name, tracking_uri, use)

@@ -216,6 +216,8 @@ def _check(
     known = each.comparable(measure.quantities, min_size)
     compared = [each.quantities[name].of(places) for name, places in known.items()]
     observed = disparity(compared, measure.statistic) if compared else None
+    if observed is not None and not math.isfinite(observed):
+        observed = None
     interval = None
     if observed is not None:
         interval = disparity_interval(compared, measure.statistic, samples, confidence, generator)
@@ -245,6 +247,8 @@ def _message(
     known: Mapping[str, ndarray],
 ) -> str:
     """Say which groups lie furthest apart, and what follows."""
+    import numpy as np
+
     unknown = [name for name in measure.quantities if name not in known]
     feature = each.groups.feature
     too_few = (
@@ -252,6 +256,8 @@ def _message(
     )
     if not known:
         return too_few
+    if not all(np.isfinite(each.quantities[name].of(places).values).all() for name, places in known.items()):
+        return f"The {_listed(list(known))} of some group of {feature} is beyond what numbers can hold."
     if observed is None or interval is None:
         return f"The {_listed(list(known))}{_of_class(each)} is 0 in all groups of {feature}, so there is no ratio."
     beyond = "below the minimum" if measure.at_least else "above the maximum"

@@ -20,7 +20,7 @@ TIMES = " × "
 MAX_NUMBERS = 20
 """A feature of numbers or times with more values than this measures something; it does not name groups."""
 MAX_GROUPS = 1000
-"""A feature of text with more values than this identifies rows; it does not name groups."""
+"""A feature of text, or a combination of features, with more values identifies rows; it does not name groups."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,23 @@ def group_by(column: pyarrow.ChunkedArray, feature: str) -> Groups:
 
 
 def intersect(groups: Sequence[Groups]) -> Groups:
-    """Return the groups that the combinations of several features make; combinations without a row are left out."""
+    """Return the groups that the combinations of several features make; combinations without a row are left out.
+
+    Raises:
+        InputError: If there are more than rows can be told apart by.
+    """
     import numpy as np
 
     codes = groups[0].codes
     for other in groups[1:]:
         codes = codes * len(other.names) + other.codes
     found, codes = _renumbered(codes, math.prod(len(each.names) for each in groups))
+    if len(found) > MAX_GROUPS:
+        features = " and ".join(repr(each.feature) for each in groups)
+        raise InputError(
+            f"The combinations of {features} must be at most {MAX_GROUPS:,} groups; got {len(found):,}.",
+            "Bin them into fewer groups, or set intersection to false.",
+        )
     places = zip(*np.unravel_index(found, [len(each.names) for each in groups]), strict=True)
     parts = [list(zip(groups, combination, strict=True)) for combination in places]
     return Groups(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from kfp_hallmark.measures import IDENTITY, LOG, LOGIT, normal_quantile, wilson_interval
+from kfp_hallmark.measures import IDENTITY, LOG, LOGIT, REST, normal_quantile, wilson_interval
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -159,7 +159,7 @@ class Estimate:
         values: Shape (groups,).
         variances: Shape (groups,).
         trials: The rows behind it, shape (groups,).
-        scale: The scale on which the interval of a group is symmetric: `identity`, `log` or `logit`.
+        scale: The scale on which the interval of a group is symmetric: `identity`, `log`, `logit` or `rest`.
     """
 
     values: ndarray
@@ -179,6 +179,10 @@ class Estimate:
         if self.scale == LOG:
             factor = np.exp(np.divide(reach, values, out=np.zeros(len(values)), where=values > 0))
             return values / factor, values * factor
+        if self.scale == REST:
+            rest = 1 - values
+            factor = np.exp(np.divide(reach, rest, out=np.zeros(len(values)), where=rest > 0))
+            return 1 - rest * factor, 1 - rest / factor
         if self.scale != LOGIT:
             return values - reach, values + reach
         low, high = Rate(values.round() * self.trials, self.trials).ends(confidence)

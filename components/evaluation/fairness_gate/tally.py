@@ -35,7 +35,7 @@ from kfp_hallmark.components.evaluation.fairness_gate.registry import (
     TRUE_POSITIVE_RATE,
 )
 from kfp_hallmark.contracts.predictions import BINARY, REGRESSION, Predictions
-from kfp_hallmark.measures import IDENTITY, LEAST_ROWS, LOG, LOGIT, grouped_areas
+from kfp_hallmark.measures import IDENTITY, LEAST_ROWS, LOG, LOGIT, REST, grouped_areas
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -254,7 +254,7 @@ def _r2(predictions: Predictions, groups: Groups) -> Estimate:
     unexplained = np.divide(np.bincount(codes, squares, size), total, out=np.zeros(size), where=known)
     influence = unexplained[codes] * spread - squares
     variances = np.divide(np.bincount(codes, influence**2, size), total**2, out=np.zeros(size), where=known)
-    return Estimate(1 - unexplained, variances, np.where(known, rows, 0))
+    return Estimate(1 - unexplained, variances, np.where(known, rows, 0), REST)
 
 
 ESTIMATES: Mapping[str, Compute] = {

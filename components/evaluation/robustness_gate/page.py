@@ -177,7 +177,8 @@ def _flip_section(verdict: Verdict, flips: Flips) -> Markup:
         "share of the rows",
         dots=True,
     )
-    parts = [figure(chart, "Share of the rows in which some one number, moved by so much, flips the decision.")]
+    caption = "Share of the rows in which some one number, moved by so much, flips the decision."
+    parts = [figure(chart, caption)] if flips.smallest else [paragraph("The model takes no number that can move.")]
     last = sizes[-1]
     parts += _share_bars(
         {name: float((found <= last).mean()) for name, found in flips.smallest.items()},

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.contracts.dataset import require_column
@@ -19,6 +21,8 @@ NUMBER, CATEGORY, OTHER = "number", "category", "other"
 VARIANTS = 4
 """In how many ways a text is misspelt."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
+MOST_CODE = 2**24
+"""The greatest code that is made up; all whole numbers up to it are floats of 32 bits, too."""
 COMMONEST = 10
 """How many values of a category a search tries, the commonest first."""
 
@@ -129,8 +133,15 @@ def _array(values: Any, kind: pyarrow.DataType) -> pyarrow.Array:
     found = np.asarray(values, dtype=float)
     if types.is_integer(kind):
         ends = np.iinfo(kind.to_pandas_dtype())
-        found = found.clip(float(ends.min), np.nextafter(float(ends.max), 0))
+        found = found.clip(float(ends.min), _greatest(ends.max))
     return pyarrow.array(found, mask=np.isnan(found)).cast(kind, safe=False)
+
+
+def _greatest(value: int) -> float:
+    """Return the greatest float that is not above a whole number."""
+    import numpy as np
+
+    return float(value) if int(float(value)) <= value else float(np.nextafter(float(value), 0))
 
 
 def miss(table: pyarrow.Table, feature: Feature, strength: float, generator: Generator) -> pyarrow.Table:
@@ -185,18 +196,40 @@ def typo(text: str, generator: Generator) -> str:
 
 
 def estrange(table: pyarrow.Table, feature: Feature, strength: float, generator: Generator) -> pyarrow.Table:
-    """Return a table in which a share of a category's values is one that no row has."""
+    """Return a table in which a share of a category's values is one that no row has, if its type has any such."""
     column = table[feature.name].to_pylist()
-    known = [value for value in set(column) if not _is_missing(value)]
-    unseen: Any = "unseen" if feature.text else max(known) + 1
-    while unseen in known:
-        unseen += "_"
+    known = {value for value in column if not _is_missing(value)}
+    unseen = _unseen_text(known) if feature.text else _unseen_number(known, table.schema.field(feature.name).type)
+    if unseen is None:
+        return table
     chosen = generator.random(len(column)) < strength
     values = [
         unseen if change and not _is_missing(value) else value
         for value, change in zip(column, chosen.tolist(), strict=True)
     ]
     return with_values(table, {feature.name: values})
+
+
+def _unseen_text(known: Set[str]) -> str:
+    text = "unseen"
+    while text in known:
+        text += "_"
+    return text
+
+
+def _unseen_number(known: Set[float], kind: pyarrow.DataType) -> float | None:
+    """Return a number of the type that no row has, above all others if there is one; None where rows have all."""
+    import numpy as np
+    from pyarrow import types
+
+    least, most = 0, MOST_CODE
+    if types.is_integer(kind):
+        ends = np.iinfo(kind.to_pandas_dtype())
+        least, most = int(ends.min), min(int(ends.max), most)
+    above = math.floor(max((value for value in known if math.isfinite(value)), default=-1)) + 1
+    if above <= most:
+        return above
+    return next((value for value in chain(range(most + 1), range(least, 0)) if value not in known), None)
 
 
 def _is_number(feature: Feature) -> bool:

@@ -103,6 +103,8 @@ def retrain(
         )
     frame = feature_frame(read_table(training, [each.name for each in columns]), columns)
     label = read_label(training, clean.target)
+    if clean.task == REGRESSION and not clean.label.astype(float).var():
+        raise InputError(f"The target {clean.target!r} must vary in the tested rows to tell a spread; it does not.")
     if clean.task != REGRESSION:
         require_classes(label, clean.classes, "The target of training")
     rows = feature_frame(tested, columns)

@@ -427,12 +427,19 @@ def _failed(name: str, settings: _Settings, message: str) -> Check:
     return Check(f"{name}_rate", Status.FAIL, maximum=settings.limits[name], message=message)
 
 
+def _kept(name: str, settings: _Settings, message: str) -> Check:
+    """Return the check of a limit that no feature can break."""
+    return Check(f"{name}_rate", Status.PASS, observed=0.0, maximum=settings.limits[name], message=message)
+
+
 def _flip_check(searched: Searched, features: Sequence[Feature], settings: _Settings, found: Robustness) -> Check:
     sizes = settings.strengths[FLIP]
     flips, failure = _try("in the search of flips", lambda: search_flips(searched, features, sizes))
     if flips is None:
         return _failed(FLIP, settings, failure)
     found.flips = flips
+    if not flips.smallest:
+        return _kept(FLIP, settings, "The model takes no number that can move.")
     what = f"in which one number moves by at most {number(sizes[-1])} of its standard deviations"
     return _rate_check(FLIP, int(flips.rows_within(sizes[-1]).sum()), searched.rows, sizes[-1], what, settings)
 
@@ -441,6 +448,8 @@ def _evasion_check(searched: Searched, features: Sequence[Feature], settings: _S
     import numpy as np
 
     sizes = settings.strengths[EVASION]
+    if not features:
+        return _kept(EVASION, settings, "The model takes no feature that an adversary can change.")
     right = searched.of(np.flatnonzero(searched.right()))
     generator = np.random.default_rng(settings.seed)
     evaded, failure = _try("in the search of evasions", lambda: search_evasions(right, features, sizes, generator))

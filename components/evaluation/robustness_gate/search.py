@@ -95,7 +95,8 @@ class Flips:
 
     Attributes:
         sizes: The sizes tried, in standard deviations of the feature, rising.
-        smallest: Feature of numbers to the least size that flips each row, infinite where none does; shape (rows,).
+        smallest: Feature of numbers that are not all equal to the least size that flips each row, infinite where none
+            does; shape (rows,).
         exchanged: Category to whether another of its values flips each row; shape (rows,).
     """
 
@@ -112,7 +113,8 @@ class Flips:
 
 def search_flips(searched: Searched, features: Sequence[Feature], sizes: Sequence[float]) -> Flips:
     """Return which decisions flip when one feature changes; the module says how it is searched."""
-    smallest = {each.name: _smallest(searched, each, sizes) for each in features if each.kind == NUMBER}
+    moving = [each for each in features if each.kind == NUMBER and each.spread]
+    smallest = {each.name: _smallest(searched, each, sizes) for each in moving}
     exchanged = {each.name: _exchanged(searched, each) for each in features if each.kind == CATEGORY}
     return Flips(sizes, smallest, exchanged)
 

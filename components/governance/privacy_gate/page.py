@@ -102,8 +102,8 @@ def _reading(spends: Mapping[str, Spend]) -> list[Markup]:
             "counts."
         ),
         paragraph(
-            "This is about the models. Metrics, explanations and charts made from the data are not covered and can "
-            "tell of single people."
+            "This is about the models' parameters. Metrics, explanations and charts made from the data, and the "
+            "digests of the data that a model folder states, are not covered and can tell of single people."
         ),
         *kept,
     ]

@@ -11,7 +11,7 @@ from kfp_hallmark.components.governance.privacy_gate.page import privacy_page
 from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.digest import artifact_digest, is_digest
 from kfp_hallmark.contracts.model import model_metadata
-from kfp_hallmark.contracts.privacy import Spend, ledger_path, read_ledger, total
+from kfp_hallmark.contracts.privacy import Spend, is_number, ledger_path, read_ledger, total
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict, judge
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
 from kfp_hallmark.reports import write_page
@@ -79,7 +79,7 @@ def _model_checks(stated: Mapping[str, Any], limits: Mapping[str, float | None])
     checks = []
     for name in ("epsilon", "delta"):
         observed, most = said.get(name), limits[f"max_model_{name}"]
-        if isinstance(observed, bool) or not isinstance(observed, int | float) or not math.isfinite(observed):
+        if not is_number(observed):
             checks.append(_state(f"model_{name}", f"The model must state its {name}; it does not."))
         else:
             status = Status.PASS if most is None else judge(observed, maximum=most)

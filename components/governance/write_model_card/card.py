@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,9 @@ from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.dataset import read_schema, read_table, require_column
 from kfp_hallmark.contracts.decision import Decision
 from kfp_hallmark.contracts.digest import artifact_digest, file_digest
-from kfp_hallmark.contracts.documents import now, read_json, write_json, writing
-from kfp_hallmark.contracts.model import Lineage, lineage, model_metadata, read_model_file
+from kfp_hallmark.contracts.documents import now, write_json, writing
+from kfp_hallmark.contracts.importances import Importances
+from kfp_hallmark.contracts.model import Lineage, lineage, read_model_file
 from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION, Predictions, read_predictions
 from kfp_hallmark.contracts.verdict import Verdict
 from kfp_hallmark.errors import InputError, IntegrityError
@@ -26,7 +27,6 @@ from kfp_hallmark.reports import write_page
 if TYPE_CHECKING:
     from numpy import ndarray
 
-IMPORTANCES = "hallmark/importances/v1"
 GROUP_METRICS = {
     BINARY: ("accuracy", "precision", "recall"),
     MULTICLASS: ("accuracy", "balanced_accuracy", "f1_macro"),
@@ -77,7 +77,6 @@ class Card:
     Attributes:
         model: The model's digest.
         origin: What the model says that it was made from.
-        metadata: What it says of itself besides.
         inputs: The columns that it takes.
         predictions: What it said of the data it was measured on.
         metrics: Its metrics on them.
@@ -86,14 +85,13 @@ class Card:
         confidence: Confidence level of the intervals.
         decision: Whether it may be released; None when nothing was decided.
         verdicts: What its gates found.
-        importances: Feature to mean absolute SHAP value, the greatest first, with what they are of; None when absent.
+        importances: How much each feature moves its predictions; None when absent.
         statement: What a person said.
         created: When the card was written, ISO 8601 in UTC.
     """
 
     model: str
     origin: Lineage
-    metadata: Mapping[str, Any]
     inputs: tuple[Column, ...]
     predictions: Predictions
     metrics: tuple[Measured, ...]
@@ -102,7 +100,7 @@ class Card:
     confidence: float
     decision: Decision | None
     verdicts: tuple[Verdict, ...]
-    importances: Mapping[str, Any] | None
+    importances: Importances | None
     statement: Statement
     created: str
 
@@ -150,13 +148,12 @@ def write_card(
         Group(
             column, value, len(rows), measured(rows, GROUP_METRICS[given.task]) if len(rows) >= min_group_size else ()
         )
-        for column in group_columns
+        for column in dict.fromkeys(group_columns)
         for value, rows in _groups(dataset.path, column)
     ]
     told = Card(
         model=digest,
         origin=lineage(model.path),
-        metadata=model_metadata(model.path),
         inputs=signature_of(read_model_file(model.path)),
         predictions=given,
         metrics=measured(None, [metric.name for metric in metrics_for(given.task)]),
@@ -201,11 +198,11 @@ def _verdicts(decision: Artifact | None, decided: Decision | None) -> tuple[Verd
     return tuple(found)
 
 
-def _importances(importances: Artifact | None, digest: str) -> Mapping[str, Any] | None:
+def _importances(importances: Artifact | None, digest: str) -> Importances | None:
     if importances is None:
         return None
-    found = read_json(verified(importances, "importances"), IMPORTANCES)
-    _require_model(str(found.get("model")), digest, "importances")
+    found = Importances.read(verified(importances, "importances"))
+    _require_model(found.model, digest, "importances")
     return found
 
 
@@ -233,4 +230,4 @@ def _groups(dataset: str, column: str) -> list[tuple[str, ndarray]]:
 
 
 def _text(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)

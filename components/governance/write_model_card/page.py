@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from kfp_hallmark.components.governance.write_model_card.statement import FIELDS
+from kfp_hallmark.components.governance.write_model_card.statement import FIELDS, PARTS
 from kfp_hallmark.contracts.predictions import REGRESSION
 from kfp_hallmark.contracts.verdict import Check, Status
 from kfp_hallmark.reports import Markup, badge, bars, code, facts, number, page, paragraph, section, table
@@ -138,7 +138,7 @@ def _said(card: Card, *names: str) -> list[Part]:
         elif isinstance(said[0], str):
             parts += [Text(f"{title}:"), Bullets(said)]
         else:
-            columns = list(dict.fromkeys(part for entry in said for part in entry))
+            columns = [part for part in PARTS[FIELDS[name][0]] if any(part in entry for entry in said)]
             rows = [[entry.get(column, NOT_SAID) for column in columns] for entry in said]
             parts += [Text(f"{title}:"), Table([column.capitalize() for column in columns], rows)]
     return parts
@@ -194,13 +194,13 @@ def _short_interval(measured: Measured) -> str:
 def _explanation(card: Card) -> list[Part]:
     if card.importances is None:
         return [Text("The model was not explained.")]
-    found = dict(card.importances["importances"])
-    shown = list(found.items())[:SHOWN]
-    rest = len(found) - len(shown)
+    found = card.importances
+    shown = list(found.importances.items())[:SHOWN]
+    rest = len(found.importances) - len(shown)
     parts: list[Part] = [
         Text(
-            f"Mean absolute SHAP values for {card.importances['explained']}, in {card.importances['unit']}, of "
-            f"{number(card.importances['rows'])} rows, by {card.importances['method']}."
+            f"Mean absolute SHAP values for {found.explained}, in {found.unit}, of {number(found.rows)} rows, by "
+            f"{found.method}."
         ),
         Bars(["Feature", "Importance"], shown),
     ]

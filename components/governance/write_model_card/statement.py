@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from unicodedata import category
 
 from kfp_hallmark.errors import InputError, MissingInputError, nearest
 
@@ -31,6 +32,9 @@ FIELDS = {
     "groups_at_risk": (GROUPS, "who may be harmed, and what is done against it"),
 }
 """Every field with its form and what it says; all must be said, and one that is not is named in the card."""
+
+MAX_VERSION = 1024
+"""How many characters CycloneDX allows a version."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +71,18 @@ def read_statement(uri: str | None) -> Statement:
 
     try:
         with fsspec.open(uri, "rb") as file:
-            value = yaml.safe_load(file.read().decode("utf-8"))
+            content = file.read().decode("utf-8")
+        value = yaml.safe_load(content)
     except FileNotFoundError as error:
         raise MissingInputError(f"statement_uri must be a YAML file; got {uri!r}.") from error
-    except (OSError, RecursionError, ValueError, ImportError, yaml.YAMLError) as error:
+    except (OSError, RecursionError, ValueError, ImportError, AttributeError, KeyError, yaml.YAMLError) as error:
         raise InputError(f"statement_uri must be a YAML file; {uri!r} cannot be read as one.") from error
     if not isinstance(value, dict):
         raise InputError(f"The statement must be a YAML mapping; got {type(value).__name__}.")
+    names = [key.value for key, _ in yaml.compose(content, yaml.SafeLoader).value]
     for name in value:
+        if names.count(name) > 1:
+            raise InputError(f"The statement must hold each field once; it holds {name!r} more often.")
         if name not in FIELDS:
             raise InputError(f"The statement must hold known fields; got {name!r}.", nearest(name, [*FIELDS]))
     return Statement({name: said for name in FIELDS if (said := _checked(name, value))})
@@ -91,7 +99,9 @@ def _checked(name: str, value: Mapping[str, Any]) -> Any:
     }
     if form in checks:
         if not checks[form](said):
-            raise InputError(f"The field {name!r} of the statement must be {form}; got {type(said).__name__}.")
+            raise InputError(f"The field {name!r} of the statement must be {form}; got {_described(said)}.")
+        if name == "version" and len(said) > MAX_VERSION:
+            raise InputError(f"The version must have at most {MAX_VERSION:,} characters; it has {len(said):,}.")
         return said
     parts = PARTS[form]
     if not isinstance(said, list) or not all(isinstance(entry, dict) for entry in said):
@@ -101,11 +111,24 @@ def _checked(name: str, value: Mapping[str, Any]) -> Any:
             if part not in parts:
                 raise InputError(f"An entry of {name!r} must hold known fields; got {part!r}.", nearest(part, [*parts]))
             if not _is_text(text):
-                raise InputError(f"The field {part!r} of an entry of {name!r} must be text; got {type(text).__name__}.")
+                raise InputError(f"The field {part!r} of an entry of {name!r} must be text; got {_described(text)}.")
         if parts[0] not in entry:
             raise InputError(f"Every entry of {name!r} must have the field {parts[0]!r}; one has not.")
     return said
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
+    return isinstance(value, str) and bool(value.strip()) and not _has_controls(value)
+
+
+def _has_controls(text: str) -> bool:
+    """Return whether a text has characters that no page shows: control characters and halves of others."""
+    return any(category(character) in ("Cc", "Cs") and character not in "\t\r\n" for character in text)
+
+
+def _described(value: Any) -> str:
+    """Return what is there in place of a text or of a list of texts."""
+    if isinstance(value, str) and not _is_text(value):
+        return "control characters" if _has_controls(value) else "a blank text"
+    wrong = [entry for entry in value if not _is_text(entry)] if isinstance(value, list) else []
+    return f"a list with {_described(wrong[0])}" if wrong else type(value).__name__

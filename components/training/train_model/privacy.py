@@ -2,8 +2,9 @@
 
 An explainable boosting machine adds up one table of scores a feature. DP-EBM learns the tables from noisy histograms
 and noisy sums of residuals alone. Nothing else of the data goes into the model: what prepares the features is made from
-the bounds and categories that are given and must be public, and never looks at a row. The noise comes from the
-operating system's entropy and is never seeded: who knows the seed can take the noise away again.
+the bounds and categories that are given and must be public, and never looks at a row. The noise comes from C++'s
+`std::random_device`, which is the processor's or the operating system's, and is never seeded: who knows the seed can
+take the noise away again.
 
 The guarantee is for one row added or removed, with the number of rows taken as public.
 
@@ -13,14 +14,13 @@ Explainable Boosting, ICML (2021).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.contracts.predictions import BINARY
-from kfp_hallmark.contracts.privacy import Spend, ledger_path, read_ledger
+from kfp_hallmark.contracts.privacy import Spend, is_number, ledger_path, read_ledger
 from kfp_hallmark.contracts.privacy import spend as write_spend
 from kfp_hallmark.errors import InputError, nearest
 from kfp_hallmark.modeling import Column
@@ -76,9 +76,9 @@ def read_privacy(given: Mapping[str, Any]) -> Privacy | None:
         if key not in KEYS:
             raise InputError(f"privacy must hold known settings; got {key!r}.", nearest(key, list(KEYS)))
     epsilon, delta = given.get("epsilon"), given.get("delta")
-    if not _is_number(epsilon) or not MIN_EPSILON <= epsilon <= MAX_EPSILON:
+    if not is_number(epsilon) or not MIN_EPSILON <= epsilon <= MAX_EPSILON:
         raise InputError(f"privacy's epsilon must be from {MIN_EPSILON} to {MAX_EPSILON:g}; got {epsilon!r}.")
-    if not _is_number(delta) or not 0 < delta < 1:
+    if not is_number(delta) or not 0 < delta < 1:
         raise InputError(f"privacy's delta must be above 0 and below 1; got {delta!r}.")
     bounds = {name: _bounds(name, value) for name, value in _mapping("bounds", given).items()}
     categories = {name: _categories(name, value) for name, value in _mapping("categories", given).items()}
@@ -92,10 +92,6 @@ def read_privacy(given: Mapping[str, Any]) -> Privacy | None:
     return Privacy(float(epsilon), float(delta), bounds, categories, path)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _mapping(key: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
     value = given.get(key, {})
     if not isinstance(value, dict):
@@ -104,13 +100,13 @@ def _mapping(key: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _bounds(name: str, value: Any) -> tuple[float, float]:
-    if not isinstance(value, list) or len(value) != 2 or not all(map(_is_number, value)) or not value[0] < value[1]:
+    if not isinstance(value, list) or len(value) != 2 or not all(map(is_number, value)) or not value[0] < value[1]:
         raise InputError(f"privacy's bounds of {name!r} must be two numbers, the lesser first; got {value!r}.")
     return float(value[0]), float(value[1])
 
 
 def _categories(name: str, value: Any) -> tuple[Any, ...]:
-    alike = isinstance(value, list) and (all(map(_is_number, value)) or all(isinstance(entry, str) for entry in value))
+    alike = isinstance(value, list) and (all(map(is_number, value)) or all(isinstance(entry, str) for entry in value))
     if not alike or not value or len(set(value)) < len(value):
         raise InputError(
             f"privacy's categories of {name!r} must be a list of different texts, or of different numbers; "
@@ -134,11 +130,11 @@ def make_private(estimator: str, parameters: Mapping[str, Any], privacy: Privacy
                 f"estimator_parameters must be {', '.join(known)} with privacy; got {name!r}.", nearest(name, known)
             )
         least = 3 if name == "max_bins" else 1
-        if name in WHOLE and not (_is_number(value) and value == int(value) and least <= value <= 10_000):
+        if name in WHOLE and not (is_number(value) and value == int(value) and least <= value <= 10_000):
             raise InputError(
                 f"estimator_parameters' {name} must be a whole number from {least} to 10,000; got {value!r}."
             )
-        if name in SHARES and not (_is_number(value) and 0 < value < 1):
+        if name in SHARES and not (is_number(value) and 0 < value < 1):
             raise InputError(f"estimator_parameters' {name} must be above 0 and below 1; got {value!r}.")
     from interpret.privacy import DPExplainableBoostingClassifier
 
@@ -179,9 +175,10 @@ class Private:
         fit(self, made_up, self._labels(), ESTIMATOR)
 
     def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import get_tags
+        """Return the tags of no classifier, so that a failure does not tell how many rows a class has."""
+        from sklearn.utils import InputTags, Tags, TargetTags
 
-        return get_tags(self.estimator)
+        return Tags(estimator_type=None, target_tags=TargetTags(required=True), input_tags=InputTags())
 
     def _limits(self) -> numpy.ndarray:
         import numpy

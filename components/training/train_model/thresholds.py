@@ -152,6 +152,7 @@ def thresholds(
     """
     from fairlearn.postprocessing import ThresholdOptimizer
 
+    score = score.astype(float)  # between two neighbours in single precision there is no threshold
     optimizer = ThresholdOptimizer(
         estimator=_scores(),
         constraints=mitigation.constraint,

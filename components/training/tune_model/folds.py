@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from kfp_hallmark.contracts.dataset import read_schema, read_table, require_column
 from kfp_hallmark.contracts.predictions import REGRESSION
 from kfp_hallmark.errors import InputError
+from kfp_hallmark.training.features import hash_rows
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -71,15 +72,8 @@ def read_keys(path: str, group_column: str | None, time_column: str | None) -> K
         latest = numpy.full(groups.max() + 1, times.min())
         numpy.maximum.at(latest, groups, times)
         times = latest[groups]
-    rows = _rows(path) if groups is None and times is None else None
+    rows = hash_rows(path) if groups is None and times is None else None
     return Keys(rows, groups, times)
-
-
-def _rows(path: str) -> ndarray:
-    """Return a hash of each row, all columns of it: `split_dataset` keeps equal rows together by one too."""
-    import pandas
-
-    return pandas.util.hash_pandas_object(read_table(path).to_pandas(), index=False).to_numpy()
 
 
 def _groups(path: str, column: str) -> ndarray:

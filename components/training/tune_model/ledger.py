@@ -25,8 +25,6 @@ STATUSES = {COMPLETE: "FINISHED", PRUNED: "KILLED", FAILED: "FAILED"}
 
 MAX_VALUE = 6000
 """How many characters of a parameter's value MLflow keeps."""
-MAX_PROBLEM = 500
-"""How many characters of why a trial failed are kept."""
 
 
 @dataclass
@@ -88,7 +86,9 @@ class Ledger:
 
     def _read(self) -> None:
         for run in tracking.runs_with_tag(self.client, self.experiment_id, tracking.PARENT_TAG, self.run_id):
-            trial = Trial.from_text(run.data.tags[TRIAL_TAG])
+            trial = Trial.from_text(run.data.tags.get(TRIAL_TAG, ""))
+            if trial is None:
+                continue
             if run.info.status == "RUNNING":
                 self._describe(run.info.run_id, trial)
             self.trials[trial.search, trial.place] = trial
@@ -116,7 +116,7 @@ class Ledger:
         params = [Param(name, str(value)[:MAX_VALUE]) for name, value in trial.parameters.items()]
         self.client.log_batch(run_id, metrics=metrics, params=params)
         if trial.problem:
-            self.client.set_tag(run_id, "hallmark.problem", trial.problem[:MAX_PROBLEM])
+            self.client.set_tag(run_id, "hallmark.problem", trial.problem)
         self.client.set_terminated(run_id, STATUSES[trial.state])
 
     def end(self, values: Mapping[str, float], tags: Mapping[str, str]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kfp_hallmark.components.training.tune_model.trial import COMPLETE, PRUNED, Trial
+from kfp_hallmark.components.training.tune_model.trial import COMPLETE, FAILED, MAX_PROBLEM, MAX_TEXT, PRUNED, Trial
 from kfp_hallmark.contracts.options import read_options
 from kfp_hallmark.errors import InputError, nearest
 from kfp_hallmark.training.estimators import make_estimator
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 MAX_PARAMETERS = 50
-"""How many parameters a search space holds at most; a trial of more would not fit into a tag of MLflow's."""
+"""How many parameters a search space holds at most."""
 
 FORMS = ("float", "int", "choice")
 SAMPLERS = ("tpe", "random")
@@ -128,6 +129,23 @@ def require_suits(space: Space, estimator: str, fixed: Mapping[str, Any]) -> Non
                 make_estimator(estimator, {**fixed, name: value}, 0)
             except InputError as error:
                 raise InputError(f"search_space[{name!r}] must suit {estimator!r}; {error.message}") from None
+
+
+def require_short(space: Space, folds: int) -> None:
+    """Raise `InputError` unless the longest trial of a space fits into MLflow's tag, from which a search goes on."""
+    values = {
+        name: max(values.choices, key=lambda choice: len(json.dumps(choice)))
+        if isinstance(values, Choice)
+        else -1 / 3e99
+        for name, values in space.items()
+    }
+    text = Trial(0, 0, values, FAILED, (-1 / 3e99,) * folds, problem='"' * MAX_PROBLEM).to_text()
+    if len(text) > MAX_TEXT:
+        raise InputError(
+            f"A trial must fit into a tag of MLflow's of {MAX_TEXT:,} characters; with this search_space and these "
+            f"folds one may have {len(text):,}.",
+            "Give shorter choices, fewer parameters or fewer folds.",
+        )
 
 
 def propose(

@@ -10,6 +10,11 @@ from typing import Any
 
 COMPLETE, PRUNED, FAILED = "complete", "pruned", "failed"
 
+MAX_TEXT = 8000
+"""How many characters a trial has at most as text, for it to fit into a tag of MLflow's."""
+MAX_PROBLEM = 500
+"""How many characters of why a trial failed are kept."""
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -45,13 +50,16 @@ class Trial:
 
     def to_text(self) -> str:
         """Return it as JSON that `from_text` reads, to the last digit."""
-        return json.dumps(asdict(self))
+        return json.dumps(asdict(self), ensure_ascii=False)
 
     @classmethod
-    def from_text(cls, text: str) -> Trial:
-        """Return what `to_text` wrote."""
-        value = json.loads(text)
-        return cls(**value | {"scores": tuple(value["scores"])})
+    def from_text(cls, text: str) -> Trial | None:
+        """Return what `to_text` wrote, or None if that is not it, as when somebody changed it."""
+        try:
+            value = json.loads(text)
+            return cls(**value | {"scores": tuple(value["scores"])})
+        except (KeyError, TypeError, ValueError):
+            return None
 
 
 def best_of(trials: Iterable[Trial], greater: bool) -> Trial:

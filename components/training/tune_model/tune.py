@@ -11,7 +11,13 @@ from kfp_hallmark.components.training.tune_model.ledger import Ledger
 from kfp_hallmark.components.training.tune_model.page import Found, search_page
 from kfp_hallmark.components.training.tune_model.pool import Submit, cores, workers
 from kfp_hallmark.components.training.tune_model.search import Budget, Search, result_of
-from kfp_hallmark.components.training.tune_model.space import PRUNERS, SAMPLERS, read_space, require_suits
+from kfp_hallmark.components.training.tune_model.space import (
+    PRUNERS,
+    SAMPLERS,
+    read_space,
+    require_short,
+    require_suits,
+)
 from kfp_hallmark.components.training.tune_model.trial import Trial, best_of
 from kfp_hallmark.components.training.tune_model.work import Task, Work
 from kfp_hallmark.contracts.artifacts import Artifact, Metrics, log_metrics, verified
@@ -136,6 +142,7 @@ def _plan(path: str, request: Request) -> Work:
     made = make_estimator(request.estimator, request.estimator_parameters, request.seed)
     space = read_space(request.search_space)
     require_suits(space, request.estimator, request.estimator_parameters)
+    require_short(space, request.folds)
     columns = tuple(choose_columns(path, request.target, request.excluded_columns))
     label = read_label(path, request.target)
     meaning = describe_target(made, label, request.target, request.positive_class)

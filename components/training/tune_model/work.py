@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.components.training.tune_model.folds import Folds
 from kfp_hallmark.components.training.tune_model.space import Space, is_pruned
-from kfp_hallmark.components.training.tune_model.trial import FAILED, PRUNED, Trial
+from kfp_hallmark.components.training.tune_model.trial import FAILED, MAX_PROBLEM, PRUNED, Trial
 from kfp_hallmark.contracts.predictions import REGRESSION, Predictions
 from kfp_hallmark.errors import HallmarkError, InputError
 from kfp_hallmark.measures import METRICS, measure
-from kfp_hallmark.modeling import Column, LoadedModel, interpret, read_label
+from kfp_hallmark.modeling import Column, LoadedModel, interpret, predict_frame, read_label
 from kfp_hallmark.training.estimators import accept_labels, make_estimator
 from kfp_hallmark.training.features import make_pipeline, read_features
 from kfp_hallmark.training.fitting import fit
@@ -96,7 +96,7 @@ class Work:
                     trial = replace(trial, state=PRUNED)
                     break
         except HallmarkError as error:
-            trial = replace(trial, state=FAILED, problem=error.message)
+            trial = replace(trial, state=FAILED, problem=error.message[:MAX_PROBLEM])
         return replace(trial, seconds=round(time.monotonic() - started, 3))
 
     def _score(self, parameters: Mapping[str, Any], folds: Folds, number: int) -> float:
@@ -111,16 +111,15 @@ class Work:
         return float(value)
 
     def _predict(self, pipeline: Any, rows: ndarray) -> Predictions:
-        import numpy
         from threadpoolctl import threadpool_limits
 
-        meaning, frame = self.meaning, self.frame[rows]
-        function = pipeline.predict
+        meaning, function = self.meaning, pipeline.predict
         if meaning["task"] != REGRESSION and hasattr(pipeline, "predict_proba"):
             function = pipeline.predict_proba
+        model = LoadedModel(self.estimator, "", function)
         with threadpool_limits(1):
-            output = numpy.asarray(function(frame))
-        prediction, score = interpret(LoadedModel(self.estimator, "", function), output, meaning)
+            output = predict_frame(model, self.frame[rows])
+        prediction, score = interpret(model, output, meaning)
         return Predictions(
             task=meaning["task"],
             target=self.target,

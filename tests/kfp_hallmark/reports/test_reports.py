@@ -137,3 +137,12 @@ def test_what_is_counted_has_whole_ticks():
     assert ticks([0, 12]) == ["0", "5", "10", "15"]
     assert ticks([0, 1, 2]) == ["0", "1", "2"]
     assert ticks([0.0, 12.0]) == ["0", "2.5", "5", "7.5", "10", "12.5"]
+
+
+@pytest.mark.parametrize("ends", [(0.0, math.nan), (math.nan, math.nan), (-math.inf, math.inf), (0.0, math.inf)])
+def test_an_interval_without_finite_ends_draws_no_nan(ends):
+    drawn = intervals(
+        "title", [("beyond", 5e198, ends, "fail"), ("known", 0.2, (0.1, 0.3), "")], item_limits=[1.0, 0.3]
+    )
+    assert "nan" not in drawn and "inf" not in drawn
+    assert "beyond" in drawn and 'class="whisker "' in drawn

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kfp_hallmark.components.evaluation.evaluate_model import search as search_module
 from kfp_hallmark.components.evaluation.evaluate_model.search import FoundSlice, find_slices
 from kfp_hallmark.contracts.predictions import BINARY, REGRESSION, Predictions
 
@@ -130,3 +131,9 @@ def test_the_same_seed_finds_the_same(table):
 @pytest.mark.parametrize(("interval", "shown"), [((1e-9, 0.2), True), ((0.0, 0.2), False), (None, False)])
 def test_a_slice_is_shown_to_be_worse_by_its_whole_interval(interval, shown):
     assert FoundSlice((("c", "a"),), 200, 0.3, 0.2, interval, 0.2).confirmed is shown
+
+
+def test_many_columns_take_a_byte_a_value(table):
+    """Of 300 columns of a million rows, eight would be 2.4 gigabytes."""
+    path, frame = table(3000)
+    assert {column.codes.nbytes for column in search_module._columns(path, "label").values()} == {len(frame)}

@@ -123,9 +123,13 @@ def test_too_few_rows_are_inconclusive(judge, stated, rows):
     assert "The rows are too few" in few.checks["proxy_share", "sex"].message
 
 
-def test_a_model_that_rests_on_nothing_keeps_every_limit(judge, stated, rows):
-    limits = {"max_forbidden_share": 0, "max_proxy_share": 0, "max_single_feature_share": 0}
-    assert judge(*stated(rows, spread([0, 0, 0, 0])), limits, forbidden_features=["sex"]).status == "pass"
+def test_shares_of_nothing_are_inconclusive(judge, stated, rows):
+    """A model whose predictions nothing moves in these rows may rest on anything in others."""
+    limits = {"max_forbidden_share": 0, "max_proxy_share": 0, "max_single_feature_share": 1}
+    result = judge(*stated(rows, spread([0, 0, 0, 0])), limits, forbidden_features=["sex"])
+    assert {(check.status, check.observed) for check in result.verdict.checks} == {("inconclusive", None)}
+    assert "Nothing moves the predictions of 1,000 explained rows, so no feature has a share." in result.report
+    assert judge(*stated(rows, spread([0, 0, 0])), FORBIDDEN, forbidden_features=["sex"]).status == "pass"
 
 
 def test_the_limits_are_seldom_broken_by_chance(judge, stated, rows):
@@ -305,6 +309,14 @@ def test_a_champion_that_says_something_else_is_inconclusive(judge, explained, c
     result = judge(made.path, made.data, CHAMPION, **address)
     assert result.status == "inconclusive"
     assert "It must predict the same; explained is bought = nein, not bought = yes." in champion_check(result).message
+
+
+def test_a_champion_that_rests_on_nothing_is_inconclusive(judge, explained, customers, registry):
+    address = registry(explained(customers, HistGradientBoostingClassifier(max_iter=5, min_samples_leaf=500)).model)
+    made = explained(customers, LogisticRegression())
+    result = judge(made.path, made.data, CHAMPION, **address)
+    assert result.status == "inconclusive"
+    assert "nothing moves its predictions of these rows." in champion_check(result).message
 
 
 def test_a_champion_that_cannot_be_explained_is_inconclusive(judge, explained, customers, registry, tmp_path):

@@ -376,6 +376,21 @@ def test_regression_is_judged(fairness):
     assert "is predicted as a number" in found.report
 
 
+def test_numbers_beyond_what_can_be_squared_are_inconclusive(fairness):
+    random = np.random.default_rng(0)
+    label, said = random.normal(size=(2, 100)) * 1e200
+    limits = {"max_mean_squared_error_group_max": 1.0, "min_r2_score_group_min": 0.0}
+    with np.errstate(all="ignore"):
+        result = fairness({"group": ["a", "b"] * 50}, label, said, ["group"], limits, task=REGRESSION, classes=())
+    checks = {check.name: (check.status, check.observed, check.message) for check in result.verdict.checks}
+    assert checks["mean_squared_error_group_max"] == (
+        "inconclusive",
+        None,
+        "The mean squared error of some group of group is beyond what numbers can hold.",
+    )
+    assert result.status == "inconclusive"
+
+
 def test_each_class_of_several_is_judged_against_the_rest(fairness):
     names = np.repeat(["x", "y"], [300, 300])
     label = np.tile(["p", "q", "r"], 200)

@@ -62,6 +62,15 @@ def test_what_names_no_groups_is_refused(values, message):
     assert "Bin it" in caught.value.hint
 
 
+def test_combinations_that_identify_rows_are_refused():
+    first = group_by(pa.chunked_array([[f"area {n}" for n in range(50)] * 21]), "area")
+    second = group_by(pa.chunked_array([np.repeat(np.arange(20), 50).tolist() + [0] * 50]), "age")
+    assert len(intersect([first, second]).names) == 1000
+    other = group_by(pa.chunked_array([np.repeat(list("abcdefghijklmnopqrstu"), 50).tolist()]), "age")
+    with pytest.raises(InputError, match="combinations of 'area' and 'age' must be at most 1,000 groups; got 1,050"):
+        intersect([first, other])
+
+
 def test_an_intersection_of_more_combinations_than_rows_holds_those_that_rows_have():
     first = group_by(pa.chunked_array([["a", "b", "c", "a"]]), "f")
     second = group_by(pa.chunked_array([[3, 2, 1, 3]]), "s")

@@ -71,12 +71,21 @@ def test_one_positive_row_is_no_pass(performance):
 
 
 def test_a_metric_that_is_undefined_is_inconclusive(performance):
-    found = performance([1, 1, 1, 1], [0.2, 0.7, 0.8, 0.9], {"min_roc_auc": 0.8, "min_recall": 0.1})
+    found = performance([1] * 20, [0.2, 0.7, 0.8, 0.9] * 5, {"min_roc_auc": 0.8, "min_recall": 0.1})
     assert found.status == "inconclusive"
     check = found.verdict.checks[0]
     assert (check.observed, check.interval) == (None, None)
     assert "undefined" in check.message
     assert "Not to be judged: roc auc." in found.report
+
+
+def test_fewer_than_twenty_rows_pass_no_limit(performance):
+    few, enough = ([0, 1] * 9 + [1], [0.1, 0.9] * 9 + [0.9]), ([0, 1] * 10, [0.1, 0.9] * 10)
+    found = performance(*few, {"min_accuracy": 0.5})
+    assert found.status == "inconclusive"
+    assert "of too few rows to say how sure that is: an interval takes 20 rows" in found.verdict.checks[0].message
+    assert performance(*enough, {"min_accuracy": 0.5}).status == "pass"
+    assert performance(*few, {"min_accuracy": 1.1}).status == "fail"
 
 
 def test_multiclass_and_regression_are_judged_too(performance):

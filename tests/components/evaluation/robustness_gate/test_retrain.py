@@ -199,6 +199,15 @@ def test_what_cannot_be_used_raises(retrained, tmp_path, settings, limits, messa
     assert not (tmp_path / "out").exists()
 
 
+def test_a_spread_wants_a_target_that_varies(robustness, save, data, tmp_path):
+    frame, fitted, path = data("regression")
+    folder = save(LinearRegression().fit(fitted[["x", "y"]], fitted["label"]), frame[["x", "y"]], "regression")
+    training = dsl.Dataset(uri=str(path))
+    with pytest.raises(InputError, match="The target 'label' must vary in the tested rows to tell a spread"):
+        robustness(None, frame[["x", "y"]], 1.5, SPREAD, "regression", model=folder, training=training)
+    assert not (tmp_path / "out").exists()
+
+
 def test_changed_data_to_train_on_are_refused(retrained, tmp_path, data):
     changed = dsl.Dataset(uri=str(data()[2]), metadata={"digest": "sha256:" + "0" * 64})
     with pytest.raises(IntegrityError, match="The training must have the digest"):

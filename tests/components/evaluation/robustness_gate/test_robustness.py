@@ -290,6 +290,21 @@ def test_a_limit_that_reaches_no_feature_is_kept(robustness, linear):
     assert result.verdict.checks[0].message == "The model takes no feature that typos can reach."
 
 
+def test_a_search_without_a_feature_that_can_move_says_so(robustness):
+    frame = pd.DataFrame({"town": ["Bonn", "Ulm"] * 100, "constant": 1.0})
+    limits = {"max_flip_rate": 0.01, "max_evasion_rate": 0.01}
+    result = robustness(
+        lambda rows: (rows["town"] == "Ulm") * 0.5 + 0.25, frame, [0, 1] * 100, limits, changeable_features=[]
+    )
+    messages = {check.name: (check.status, check.message) for check in result.verdict.checks}
+    assert messages == {
+        "flip_rate": ("pass", "The model takes no number that can move."),
+        "evasion_rate": ("pass", "The model takes no feature that an adversary can change."),
+    }
+    assert "in which some one number" not in result.report
+    assert "another of the category" in result.report
+
+
 def test_too_few_rows_or_one_class_are_inconclusive(robustness, linear):
     result = robustness(
         linear.score, linear.frame, np.zeros(1000, dtype=int), {"max_noise_drop": 0.5}, metric="roc_auc"

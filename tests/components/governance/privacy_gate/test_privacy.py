@@ -147,10 +147,11 @@ def test_a_model_without_privacy_fails(step):
     assert "The model must be trained with differential privacy; it says of none." in step.page
 
 
-@pytest.mark.parametrize("said", [{"delta": 1e-6}, {"epsilon": True, "delta": 1e-6}, {"epsilon": "1", "delta": 1e-6}])
+@pytest.mark.parametrize("said", [{}, {"epsilon": True}, {"epsilon": "1"}, {"epsilon": 10**400}])
 def test_a_model_that_states_no_epsilon_fails(step, said):
     line = step.train()
-    step.write({"datasets": [DATASET, SOURCE], "experiment_hash": EXPERIMENT, "privacy": said | {"ledger_entry": line}})
+    said = said | {"delta": 1e-6, "ledger_entry": line}
+    step.write({"datasets": [DATASET, SOURCE], "experiment_hash": EXPERIMENT, "privacy": said})
     assert step.run() == "fail"
     assert {"model_epsilon", "ledger"} <= step.failed
 
@@ -215,6 +216,19 @@ def test_a_ledger_of_something_else_fails(step):
     append(step.ledger, {"event": "run_ended"})
     assert step.run() == "fail"
     assert "must hold spends alone; its fields are not those of a spend" in step.check("ledger").message
+
+
+def test_a_ledger_that_cannot_be_reached_fails(step):
+    step.train()
+    assert step.run(ledger=str(step.root / ("x" * 300))) == "fail"
+    assert "must be readable; File name too long" in step.check("ledger").message
+
+
+def test_a_sum_beyond_all_numbers_does_not_pass(step):
+    for _ in range(2):
+        step.train(1.5e308)
+    assert step.run() == "inconclusive"
+    assert step.failed == {"total_epsilon"}
 
 
 def test_a_cut_or_replaced_ledger_is_noticed_by_a_hash_that_was_kept(step):
@@ -301,11 +315,17 @@ def test_trainings_at_once_lose_no_entry(tmp_path):
     [
         {"epsilon": 0},
         {"epsilon": None},
+        {"epsilon": 10**400},
         {"delta": 1},
         {"delta": True},
         {"dataset": "x"},
         {"lineage": ["x"]},
         {"event": "x"},
+        {"rows": "many"},
+        {"rows": 0},
+        {"target": 5},
+        {"mechanism": None},
+        {"library": ["x"]},
     ],
 )
 def test_a_line_that_is_no_spend_is_refused(tmp_path, change):

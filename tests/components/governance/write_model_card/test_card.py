@@ -1,8 +1,12 @@
 import numpy as np
+import pandas
 import pytest
+import yaml
 
-from kfp_hallmark.components.governance.write_model_card.statement import FIELDS
+from kfp_hallmark.components.governance.write_model_card.card import _groups, _verdicts
+from kfp_hallmark.components.governance.write_model_card.statement import FIELDS, read_statement
 from kfp_hallmark.contracts.digest import artifact_digest
+from kfp_hallmark.contracts.importances import Importances
 from kfp_hallmark.contracts.predictions import MULTICLASS, REGRESSION
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
 from kfp_hallmark.measures import bootstrap_intervals, measure
@@ -110,20 +114,29 @@ def test_verdicts_are_those_of_the_decision(written):
 
 
 def test_importances(written, judged_model):
-    importances = {
-        "schema": "hallmark/importances/v1",
-        "model": artifact_digest(judged_model[0]),
-        "explained": "y = 1",
-        "method": "the coefficients, exactly",
-        "unit": "log-odds",
-        "rows": 100,
-        "importances": {f"f{place}": 1 / (place + 1) for place in range(300)},
-    }
-    result = written(importances=importances)
+    values = {f"f{place}": 1 / (place + 1) for place in range(300)}
+    importances = Importances(
+        model=artifact_digest(judged_model[0]),
+        dataset=OTHER,
+        target="y",
+        explained="y = 1",
+        method="the coefficients, exactly",
+        unit="log-odds",
+        rows=100,
+        seed=0,
+        importances=values,
+        cohorts=[],
+        part_rows=50,
+        parts={name: [value, value] for name, value in values.items()},
+    )
+    result = written(importances=importances.to_json())
+    assert "Mean absolute SHAP values for y = 1, in log-odds, of 100 rows, by the coefficients, exactly." in result.page
     assert "| f0 | 1 |" in result.markdown
     assert "280 less important features are not shown." in result.page
     with pytest.raises(IntegrityError, match=r"The importances must be about the model given, sha256:.*; got sha256:9"):
-        written(importances=importances | {"model": OTHER})
+        written(importances=importances.to_json() | {"model": OTHER})
+    with pytest.raises(IntegrityError, match="must be a whole hallmark/importances/v1"):
+        written(importances=importances.to_json() | {"importances": {"f0": "much"}})
 
 
 def test_predictions_of_another_model_are_refused(written, tmp_path):
@@ -142,7 +155,6 @@ def test_a_decision_on_another_model_is_refused(written):
 def test_changed_evidence_is_refused(written, tmp_path):
     from kfp import dsl
 
-    from kfp_hallmark.components.governance.write_model_card.card import _verdicts
     from kfp_hallmark.contracts.decision import Decision
 
     written()
@@ -156,9 +168,17 @@ def test_changed_evidence_is_refused(written, tmp_path):
     [
         ({"limitation": ["x"]}, r"known fields; got 'limitation'\.\nHint: Did you mean 'limitations'\?"),
         ({"owner": ["x"]}, r"The field 'owner' of the statement must be text; got list\."),
-        ({"owner": "  "}, r"The field 'owner' of the statement must be text; got str\."),
+        ({"owner": "  "}, r"The field 'owner' of the statement must be text; got a blank text\."),
+        ({"owner": "a\x00"}, r"The field 'owner' of the statement must be text; got control characters\."),
+        ('owner: "\\ud800"', r"The field 'owner' of the statement must be text; got control characters\."),
+        ({"intended_use": ["x", " "]}, r"must be a list of texts; got a list with a blank text\."),
+        ({"intended_use": ["x", None]}, r"must be a list of texts; got a list with NoneType\."),
+        ("owner: a\nowner: b", r"The statement must hold each field once; it holds 'owner' more often\."),
+        ("owner: !!timestamp x", r"statement_uri must be a YAML file; '.*' cannot be read as one\."),
+        ("owner: !!bool x", r"statement_uri must be a YAML file; '.*' cannot be read as one\."),
         ({"intended_use": "x"}, r"The field 'intended_use' of the statement must be a list of texts; got str\."),
         ({"version": 3}, r"The field 'version' of the statement must be text; got int\."),
+        ({"version": "3" * 1025}, r"The version must have at most 1,024 characters; it has 1,025\."),
         ({"groups_at_risk": ["x"]}, r"must be a list of mappings of group, benefits, harms, mitigation\."),
         ({"groups_at_risk": [{"harm": "x"}]}, r"entry of 'groups_at_risk' .* got 'harm'\.\nHint: Did you mean 'harms'"),
         ({"groups_at_risk": [{"harms": "x"}]}, r"Every entry of 'groups_at_risk' must have the field 'group'; one has"),
@@ -185,9 +205,38 @@ def test_bad_settings(written):
         written(min_group_size=0)
 
 
-def test_a_statement_that_is_not_there(written, tmp_path):
-    from kfp_hallmark.components.governance.write_model_card.statement import read_statement
+TENSOR = '[{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 4]}}]'
 
+
+@pytest.mark.parametrize("document", [{}, {"signature": {"inputs": TENSOR}}, {"metadata": {"hallmark": None}}])
+def test_a_model_that_says_nothing_of_itself(written, statement, judged_model, document):
+    flavors = {"flavors": {"python_function": {"loader_module": "mlflow.pytorch"}}}
+    (judged_model[0] / "MLmodel").write_text(yaml.safe_dump(flavors | document))
+    result = written(statement, decision=False)
+    assert "- **made from**: The model does not say." in result.markdown
+    assert "- **experiment hash**: The model does not say." in result.markdown
+    assert "| Input | Type |" not in result.markdown
+    card = result.bom["metadata"]["component"]["modelCard"]
+    assert card["modelParameters"]["inputs"] == []
+    assert card["modelParameters"]["datasets"] == [{"ref": result.given.dataset}]
+
+
+def test_groups_of_large_numbers_keep_apart(tmp_path):
+    pandas.DataFrame({"code": [12345671.0, 12345672.0, 0.5, 3.0, None]}).to_parquet(tmp_path / "data.parquet")
+    found = [value for value, _ in _groups(str(tmp_path / "data.parquet"), "code")]
+    assert found == ["0.5", "3", "12345671", "12345672", "(missing)"]
+
+
+def test_a_column_that_is_named_twice_is_told_once(written):
+    assert written(group_columns=["town", "town"]).markdown.count("| Bonn |") == 1
+
+
+def test_what_is_at_risk_comes_first(written, statement):
+    statement["groups_at_risk"] = [{"mitigation": "Care", "group": "Women"}, {"group": "Men", "harms": "None"}]
+    assert "| Group | Harms | Mitigation |" in written(statement).markdown
+
+
+def test_a_statement_that_is_not_there(written, tmp_path):
     with pytest.raises(MissingInputError, match=r"statement_uri must be a YAML file; got '.*none\.yaml'"):
         read_statement(str(tmp_path / "none.yaml"))
 

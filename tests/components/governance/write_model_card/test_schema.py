@@ -8,7 +8,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from kfp_hallmark.components.governance.write_model_card.card import Card, Group, Measured
 from kfp_hallmark.components.governance.write_model_card.cyclonedx import bill_of_materials
-from kfp_hallmark.components.governance.write_model_card.statement import Statement
+from kfp_hallmark.components.governance.write_model_card.statement import MAX_VERSION, Statement
 from kfp_hallmark.contracts.decision import Policy, decide
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.model import lineage
@@ -30,7 +30,6 @@ def card(judged_model):
         return Card(
             model=artifact_digest(model),
             origin=lineage(model),
-            metadata={},
             inputs=tuple(inputs),
             predictions=Predictions(BINARY, "y", [0, 1], [0, 1], None, (0, 1), 1, 0.5, artifact_digest(model), DATA),
             metrics=tuple(metrics),
@@ -70,6 +69,15 @@ def test_a_full_card_keeps_the_schema(card, statement, version):
 @pytest.mark.parametrize("version", VERSIONS)
 def test_an_empty_card_keeps_the_schema(card, version):
     assert problem(bill_of_materials(card({})), version) is None
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_odd_words_keep_the_schema(card, statement, version):
+    odd = "</style><img src=x onerror=alert(1)> \"' &amp; [a](javascript:b) \u202e " + "long" * 2000
+    said = {name: odd if isinstance(text, str) else text * 2 for name, text in statement.items()}
+    said["version"] = odd[:MAX_VERSION]
+    groups = [Group(odd, odd, 5, (Measured("accuracy", 0.0, (0.0, 0.5)),))]
+    assert problem(bill_of_materials(card(said, groups=groups, inputs=[Column(odd, "any")])), version) is None
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -10,13 +10,17 @@ import pandas
 import pytest
 import scipy.stats
 import sklearn.metrics
+import yaml
 from interpret.privacy import DPExplainableBoostingClassifier
+from interpret.utils._native import Booster, Native
 from kfp import dsl
+from mlflow.tracking import MlflowClient
 from sklearn.base import clone
 
 from kfp_hallmark.components.training.train_model.privacy import ESTIMATOR, Private, make_private, read_privacy
 from kfp_hallmark.components.training.train_model.train import train
 from kfp_hallmark.contracts.dataset import dataset_lineage
+from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.model import model_metadata
 from kfp_hallmark.contracts.privacy import PATH_VARIABLE, read_ledger
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
@@ -32,6 +36,7 @@ PEOPLE = {
     "categories": {"home, town": ["Bonn", "Köln", "Ulm"], "student": [0.0, 1.0], 'said "yes"': ["a", "b"]},
 }
 QUICK = {"max_rounds": 20}
+LEAVES = 3
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +136,75 @@ def test_what_the_folder_holds_beside_the_tables_is_public(run, census, ledger):
     assert example["data"] == [[0.0, 0.0, 0.0, 0.0]]
 
 
+def differences(first, second, path=""):
+    """Return where two JSON documents differ."""
+    if not isinstance(first, dict) or not isinstance(second, dict):
+        return set() if first == second else {path}
+    return {
+        found
+        for key in first.keys() | second.keys()
+        for found in differences(first.get(key), second.get(key), f"{path}.{key}".lstrip("."))
+    }
+
+
+def test_one_person_more_changes_the_noisy_tables_digests_and_the_number_of_rows_alone(run, people, ledger, store):
+    """docs/privacy.md names these digests: they are no noisy ones, so who knows the other rows can try a value."""
+    folders, runs = [], []
+    for rows in (300, 299):
+        trained = run(people[:rows], estimator=ESTIMATOR, estimator_parameters=QUICK, privacy=asked(ledger))
+        folders.append({file.name: file.read_bytes() for file in trained.path.iterdir()})
+        runs.append(MlflowClient(store).get_run(trained.run_id).data)
+        digests = model_metadata(trained.path)["datasets"]
+        assert digests == [artifact_digest(trained.data)]
+        assert digests[0].removeprefix("sha256:").encode() not in folders[-1]["model.pkl"]
+    files = [
+        {name: yaml.safe_load(content) for name, content in each.items() if name != "model.pkl"} for each in folders
+    ]
+    stated = ("datasets", "experiment_hash", "privacy.ledger_entry")
+    assert differences(*files) - {"MLmodel.model_size_bytes"} == {
+        "MLmodel.model_uuid",
+        *(f"MLmodel.metadata.hallmark.{name}" for name in stated),
+    }
+    assert differences(*(each.params for each in runs)) == set()
+    assert differences(*(each.metrics for each in runs)) == {"rows", "training_seconds"}
+    assert differences(*(each.tags for each in runs)) - {"mlflow.runName"} == {
+        "hallmark.dataset_digest",
+        "hallmark.experiment_hash",
+        "hallmark.model_digest",
+    }
+
+
+def test_a_secret_column_hides_the_data_in_all_digests_and_stands_nowhere(run, people, ledger, store):
+    told = []
+    for secret in ("first secret", "second secret"):
+        given = {"estimator": ESTIMATOR, "estimator_parameters": QUICK, "privacy": asked(ledger)}
+        trained = run(people.assign(secret=secret), **given, excluded_columns=["secret"])
+        said = yaml.safe_load((trained.path / "MLmodel").read_text())
+        told.append({said["model_uuid"], *map(str, said["metadata"]["hallmark"]["datasets"])})
+        told[-1] |= {said["metadata"]["hallmark"]["experiment_hash"]}
+        content = b"".join(file.read_bytes() for file in trained.path.iterdir())
+        content += repr(MlflowClient(store).get_run(trained.run_id).to_dictionary()).encode() + ledger.read_bytes()
+        assert secret.encode() not in content
+    assert not told[0] & told[1]
+
+
+def test_a_training_that_fails_tells_no_number_but_that_of_the_rows(run, people, ledger, monkeypatch):
+    fit = DPExplainableBoostingClassifier.fit
+
+    def fail(self, rows, label):
+        if len(rows) > 2:
+            raise ValueError("the age 41")
+        return fit(self, rows, label)
+
+    monkeypatch.setattr(DPExplainableBoostingClassifier, "fit", fail)
+    with pytest.raises(InputError) as caught:
+        run(people, estimator=ESTIMATOR, estimator_parameters=QUICK, privacy=asked(ledger))
+    assert caught.value.message.startswith(
+        f"The estimator '{ESTIMATOR}' must fit 300 rows; it failed with ValueError in fail (test_privacy.py, line "
+    )
+    assert len(read_ledger(ledger)) == 1
+
+
 def test_the_model_says_what_the_library_says(ledger, monkeypatch):
     kept = []
     fit = DPExplainableBoostingClassifier.fit
@@ -170,6 +244,27 @@ def test_the_library_adds_the_noise_that_gaussian_differential_privacy_asks_for(
         normal = scipy.stats.norm.cdf
         delta = normal(-epsilon / mu + mu / 2) - math.exp(epsilon) * normal(-epsilon / mu - mu / 2)
         assert delta == pytest.approx(0.5e-5, rel=1e-3)
+
+
+@pytest.mark.parametrize(("noise", "wrong"), [(1e30, 700), (-1e30, 300)])
+def test_a_row_moves_a_sum_of_residuals_by_no_more_than_the_noise_is_made_for(ledger, monkeypatch, noise, wrong):
+    """That is 1 times the learning rate; after such noise every row of a class has the greatest residual there is."""
+    sums, get = [], Booster.get_term_update
+
+    def keep(self):
+        sums.append(get(self))
+        return sums[-1].copy()
+
+    def draw(self, rng, stddev, count):
+        return numpy.full(count, noise if count <= LEAVES else 0.0)  # the histogram has more bins than that
+
+    monkeypatch.setattr(Booster, "get_term_update", keep)
+    monkeypatch.setattr(Native, "generate_gaussian_random", draw)
+    model = private(1.0, ledger, 1000, max_rounds=40, learning_rate=0.5, max_leaves=LEAVES)
+    sums.clear()
+    model.fit(pandas.DataFrame({"x": [1.0] * 700 + [9.0] * 300}), numpy.repeat([1, 0], [700, 300]))
+    assert len(sums) == 40
+    assert max(numpy.abs(each).max() for each in sums[1:]) == pytest.approx(0.5 * wrong, rel=1e-6)
 
 
 def test_no_feature_bound_or_type_is_read_from_the_data(ledger):
@@ -416,6 +511,7 @@ def test_on_a_changed_ledger_nothing_is_trained(run, people, ledger, tmp_path):
         run(people, estimator=ESTIMATOR, privacy=asked(ledger))
 
 
-def test_the_estimator_is_not_trained_without_privacy():
+@pytest.mark.parametrize("path", [ESTIMATOR, "interpret.glassbox._ebm._ebm.DPExplainableBoostingClassifier"])
+def test_the_estimator_is_not_trained_without_privacy(path):
     with pytest.raises(InputError, match="estimator must be trained with train_model's privacy, or be another; got"):
-        make_estimator(ESTIMATOR, {}, 0)
+        make_estimator(path, {}, 0)

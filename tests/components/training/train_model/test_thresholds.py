@@ -125,6 +125,15 @@ def test_where_it_draws_no_other_threshold_comes_nearer_to_what_it_draws_on_aver
         assert far(own) <= min(far(other) for other in [-1, *others]) + 1e-12
 
 
+@pytest.mark.parametrize("low", [0.25, 0.6, 0.9])
+def test_a_threshold_lies_between_scores_in_single_precision_that_are_neighbours(low):
+    low = numpy.float32(low)
+    high = numpy.nextafter(low, numpy.float32(1))
+    score, truth = numpy.tile(numpy.array([high, low]), 20), numpy.tile([1, 0], 20)
+    found = thresholds(score, truth, numpy.repeat([0, 1], 20), Mitigation("", "equalized_odds", ()))
+    assert all(float(low) < own < float(high) for own in found)
+
+
 def test_a_curve_worked_by_hand():
     curve = Curve.of(numpy.array([0.9, 0.6, 0.6, 0.2]), numpy.array([1, 1, 0, 0]))
     assert curve.threshold == pytest.approx([2, 0.75, 0.4, -1])
@@ -143,6 +152,22 @@ def test_disparity_falls_on_people_it_was_not_trained_on(outcome, census, constr
     assert before > 0.08
     assert disparity(MEASURES[constraint], alike, census) < most * before
     assert sklearn.metrics.accuracy_score(alike.label, alike.prediction) > 0.68
+
+
+def test_another_threshold_of_the_score_can_undo_it(outcome, census):
+    given = {"estimator": "sklearn.ensemble.HistGradientBoostingClassifier"}
+    (_, before), (_, alike) = outcome({}, **given), outcome(asked(), **given)
+
+    def at(predictions, threshold):
+        found = fairlearn.metrics.demographic_parity_difference(
+            y_true=predictions.positive_label,
+            y_pred=predictions.score >= threshold,
+            sensitive_features=census["DIS"][ROWS:],
+        )
+        return float(found)
+
+    assert at(alike, 0.5) == disparity("demographic_parity", alike, census) < 0.02
+    assert at(alike, 0.35) > 0.25 > at(before, 0.35)
 
 
 def test_several_features_make_groups_of_their_combinations(outcome, census):

@@ -1,3 +1,4 @@
+import shutil
 from types import SimpleNamespace
 
 import numpy
@@ -6,13 +7,26 @@ import pytest
 from kfp import dsl
 
 from kfp_hallmark.components.training.tune_model.tune import Request, tune
+from kfp_hallmark.tracking import client
 
 LOGISTIC = "sklearn.linear_model.LogisticRegression"
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory):
-    return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+def new_store(tmp_path_factory):
+    """Make an MLflow store without runs; to copy one takes no seconds."""
+    empty = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    client(f"sqlite:///{empty}")
+
+    def make(folder):
+        return f"sqlite:///{shutil.copy(empty, folder)}"
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def store(new_store, tmp_path_factory):
+    return new_store(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture

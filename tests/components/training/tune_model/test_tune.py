@@ -132,52 +132,54 @@ def test_the_number_of_processes_changes_nothing(search, shoppers):
     assert first.run_id != second.run_id
 
 
+KILLED = {"estimator": "killer.Killer", "trials": 9, "parallel_trials": 2, "outer_folds": 2}
+
+
 @pytest.fixture
-def killer(tmp_path, shoppers, request_of):
+def killer(tmp_path, shoppers, request_of, new_store, monkeypatch):
     """Search in a process of its own with an estimator that kills."""
     (tmp_path / "killer.py").write_text(KILLER)
     (tmp_path / "search.py").write_text(SEARCH)
     shoppers.to_parquet(tmp_path / "data.parquet", index=False)
+    store = new_store(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
 
-    def run(victim, store, outer_folds=0, last=8):
-        request = request_of(estimator="killer.Killer", trials=9, parallel_trials=2, outer_folds=outer_folds)
-        variables = {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}", "VICTIM": victim}
-        variables["LAST"] = str(last)
+    def run(victim, last):
         command = [sys.executable, str(tmp_path / "search.py"), str(tmp_path / "data.parquet"), store]
-        command += [str(tmp_path / "report.html"), json.dumps(asdict(request))]
-        environment = os.environ | variables | {"FITS": str(tmp_path / f"fits-{Path(store).stem}")}
-        return subprocess.run(command, env=environment, capture_output=True, text=True)
+        command += [str(tmp_path / "report.html"), json.dumps(asdict(request_of(**KILLED)))]
+        variables = {"VICTIM": victim, "LAST": str(last), "FITS": str(tmp_path / "fits")}
+        variables["PYTHONPATH"] = os.pathsep.join(sys.path)
+        return subprocess.run(command, env=os.environ | variables, capture_output=True, text=True)
 
+    run.store = store
     return run
 
 
-# Ten trials on three folds; with two outer folds twice as many more, and each best one scored. The second kill is in
-# the search without the first outer fold.
-@pytest.mark.parametrize(("outer_folds", "fits", "last"), [(0, 30, 8), (2, 92, 50)])
-def test_a_search_that_is_killed_goes_on_and_finds_the_same(killer, tmp_path, outer_folds, fits, last):
-    stores = {name: f"sqlite:///{tmp_path}/{name}.db" for name in ("killed", "whole")}
-    assert killer("search", stores["killed"], outer_folds, last).returncode == -signal.SIGKILL
-    assert not (tmp_path / "report.html").exists()
-    before = (tmp_path / "fits-killed").stat().st_size
-    resumed, whole = (
-        killer(victim, stores[name], outer_folds, last) for victim, name in (("search", "killed"), ("nobody", "whole"))
-    )
-    found, expected = (json.loads(run.stdout.rpartition("FOUND ")[2]) for run in (resumed, whole))
-    assert found[:2] == expected[:2], resumed.stderr
-    assert (tmp_path / "fits-whole").stat().st_size == fits
-    # What was noted before the kill was not tried again; only the trials on the way then were.
-    assert (tmp_path / "fits-killed").stat().st_size < before + fits
-    above, below = trials_of(stores["killed"], found[2])
+def test_a_search_that_is_killed_goes_on_and_finds_the_same(search, killer, shoppers, store, tmp_path, monkeypatch):
+    """Ten trials on three folds; for two outer folds twice as many more, and each best one scored."""
+    # The second kill is in the search without the first outer fold.
+    for last in (8, 50):
+        assert killer("search", last).returncode == -signal.SIGKILL
+        assert not (tmp_path / "report.html").exists()
+    resumed = killer("nobody", 0)
+    found = json.loads(resumed.stdout.rpartition("FOUND ")[2])
+    # Only the two trials that were on the way at each kill were tried again.
+    assert 92 <= (tmp_path / "fits").stat().st_size <= 92 + 2 * 2 * 3
+    for name, value in (("VICTIM", "nobody"), ("LAST", "0"), ("FITS", str(tmp_path / "fits-whole"))):
+        monkeypatch.setenv(name, value)
+    whole = search(shoppers, **KILLED)
+    assert (tmp_path / "fits-whole").stat().st_size == 92
+    assert found[:2] == [whole.parameters, whole.score], resumed.stderr
+    above, below = trials_of(killer.store, found[2])
     assert above.info.status == "FINISHED"
-    assert (
-        len(below) == len({(trial.search, trial.place) for _, trial in below}) == 10 * (outer_folds + 1) + outer_folds
-    )
     assert {run.info.status for run, _ in below} == {"FINISHED"}
-    same, found = (
+    assert len(below) == 32
+    same, again = (
         {(trial.search, trial.place): (trial.parameters, trial.scores) for _, trial in runs}
-        for runs in (trials_of(stores["whole"], expected[2])[1], below)
+        for runs in (trials_of(store, whole.run_id)[1], below)
     )
-    assert found == same
+    assert len(same) == 32
+    assert again == same
 
 
 # Its first fit goes on when another one, in another process, is under way.
@@ -218,8 +220,8 @@ def test_trials_are_on_the_way_at_once(search, shoppers, tmp_path, monkeypatch):
     assert len(processes) == 10
 
 
-def test_a_process_that_is_killed_ends_the_search_with_a_hint(killer, tmp_path):
-    done = killer("worker", f"sqlite:///{tmp_path}/worker.db")
+def test_a_process_that_is_killed_ends_the_search_with_a_hint(killer):
+    done = killer("worker", 8)
     assert "FAILED A process that tries parameters must end by itself; one was killed." in done.stdout, done.stderr
     assert "the same step run again goes on from there" in done.stdout
 
@@ -260,6 +262,38 @@ def test_failed_trials_are_told(search, shoppers, store):
         assert run.info.status == "FAILED"
         assert "failed with ValueError" in run.data.tags["hallmark.problem"]
     assert "Failed trials" in found.report.read_text()
+
+
+def test_a_trial_that_fails_when_it_predicts_is_one_of_many(search, shoppers):
+    found = search(
+        shoppers,
+        estimator="sklearn.neighbors.KNeighborsClassifier",
+        search_space={"n_neighbors": {"type": "int", "low": 1, "high": 400}},
+        trials=6,
+        sampler="random",
+    )
+    assert 0 < found.metrics["failed_trials"] < 6
+    assert "must predict every row; it failed on rows 0 to 79 with ValueError" in found.report.read_text()
+
+
+def test_all_trials_may_fail(search, shoppers):
+    space = {"l1_ratio": {"type": "choice", "choices": [1, 0.5]}}
+    found = search(shoppers, search_space=space, trials=2)
+    assert (found.parameters, found.metrics["failed_trials"]) == ({}, 2)
+    assert found.score == found.metrics["default_roc_auc"]
+
+
+def test_what_others_put_below_a_search_is_no_trial(search, shoppers, store):
+    first = search(shoppers)
+    client = MlflowClient(tracking_uri=store)
+    above, below = trials_of(store, first.run_id)
+    client.update_run(first.run_id, status="RUNNING")
+    parent = {"mlflow.parentRunId": first.run_id}
+    client.create_run(above.info.experiment_id, tags=parent)
+    client.create_run(above.info.experiment_id, tags=parent | {"hallmark.trial": '{"place": 1}'})
+    client.set_tag(below[-1][0].info.run_id, "hallmark.trial", below[-1][1].to_text()[:-5])
+    again = search(shoppers)
+    assert (again.run_id, again.parameters, again.score) == (first.run_id, first.parameters, first.score)
 
 
 def test_pruned_trials_are_told(search, shoppers, store):
@@ -361,6 +395,11 @@ def test_a_choice_may_be_a_list(search, shoppers):
         ({"sampler": "tpa"}, "sampler must be one of tpe, random; got 'tpa'.*\n.*'tpe'"),
         ({"pruner": "medain"}, "pruner must be one of median, wilcoxon, none; got 'medain'.*\n.*'median'"),
         ({"metric": "r2"}, "metric must be a metric of a binary task; got 'r2'"),
+        (
+            {"search_space": {"class_weight": {"type": "choice", "choices": [None, {str(n): 1 for n in range(900)}]}}},
+            r"A trial must fit into a tag of MLflow's of 8,000 characters; .* one may have \d+,\d{3}\.",
+        ),
+        ({"folds": 300}, "A trial must fit into a tag of MLflow's"),
         ({"target": "bougt"}, "target must be a column of the dataset; got 'bougt'"),
         (
             {"estimator": "sklearn.svm.LinearSVC"},
