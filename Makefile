@@ -40,7 +40,7 @@ demo: $(SDK) ## Make the environments and run governed_training on the bundled d
 	@$(HALLMARK) env sync
 	@$(HALLMARK) run governed_training --params examples/acs_employment/released.yaml
 
-test: lint test-data test-ml test-release test-serve test-sdk ## Run every test; CI=true requires a Docker engine and Chromium
+test: lint test-sdk test-data test-ml test-release test-serve ## Run every test; CI=true requires a Docker engine and Chromium
 
 lint: $(SDK) ## Check style, types and generated files
 	$(BIN)/ruff check

@@ -163,15 +163,14 @@ def _limited(
         interval = min(interval[0], observed), max(interval[1], observed)
     status = _status(interval, maximum)
     outcome = {
-        Status.PASS: f"with its whole interval that keeps the limit of {maximum:.0%}",
-        Status.FAIL: f"with its whole interval that is above the limit of {maximum:.0%}",
-        Status.INCONCLUSIVE: f"that {'keeps' if observed <= maximum else 'is above'} the limit of {maximum:.0%}, but "
+        Status.PASS: f"the whole interval keeps the limit of {maximum:.0%}",
+        Status.FAIL: f"the whole interval is above the limit of {maximum:.0%}",
+        Status.INCONCLUSIVE: f"this {'keeps' if observed <= maximum else 'is above'} the limit of {maximum:.0%}, but "
         "the data cannot show it",
     }[status]
     if interval is None:
         outcome = (
-            f"of {number(found.rows)} explained rows, which are too few to tell: it takes "
-            f"{LEAST_PARTS * found.part_rows}"
+            f"{number(found.rows)} explained rows are too few to tell more: it takes {LEAST_PARTS * found.part_rows}"
         )
     return Check(
         name,

@@ -51,7 +51,7 @@ def test_both_sides_of_the_limit_on_forbidden_features(judge, stated, rows):
     assert result(high - 1e-9).status == result(low).status == "inconclusive"
     failed = result(low - 1e-9)
     assert failed.status == "fail"
-    assert "of the weight rests on &#x27;sex&#x27;; with its whole interval that is above the limit" in failed.report
+    assert "of the weight rests on &#x27;sex&#x27;; the whole interval is above the limit" in failed.report
 
 
 def test_forbidden_features_weigh_together_and_one_that_is_not_taken_weighs_nothing(judge, stated, rows):
@@ -117,7 +117,7 @@ def test_each_forbidden_feature_has_its_proxies(judge, stated, rows):
 def test_too_few_rows_are_inconclusive(judge, stated, rows):
     result = judge(*stated(rows, spread([3, 1, 2, 1], 90)), FORBIDDEN | SINGLE, forbidden_features=["sex"])
     assert {check.status for check in result.verdict.checks} == {"inconclusive"}
-    assert "of 90 explained rows, which are too few to tell: it takes 100." in result.report
+    assert "90 explained rows are too few to tell more: it takes 100." in result.report
     assert judge(*stated(rows, spread([3, 1, 2, 1], 100)), SINGLE).status == "pass"
     few = judge(*stated(rows[:50], spread([3, 1, 2], 50)), PROXY, forbidden_features=["sex"])
     assert "The rows are too few" in few.checks["proxy_share", "sex"].message
