@@ -1,7 +1,6 @@
 # `make help` lists the targets. A bare machine needs Python 3.11 to 3.13, make and access to PyPI.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.NOTPARALLEL:
 .DEFAULT_GOAL := help
 
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))

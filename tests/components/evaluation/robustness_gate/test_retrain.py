@@ -214,7 +214,7 @@ def test_changed_data_to_train_on_are_refused(retrained, tmp_path, data):
         retrained(Coin(0.1, 3), FLIP, training=changed)
 
 
-def test_the_named_data_are_taken(retrained, data, monkeypatch, save, robustness):
+def test_the_named_data_are_taken(data, save, robustness):
     frame, fitted, path = data()
     coin = Coin(0.1, 3).fit(fitted[["x", "y"]], fitted["label"])
     folder = save(coin, frame[["x", "y"]], datasets=[artifact_digest(path)])
