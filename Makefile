@@ -19,7 +19,7 @@ ENVIRONMENTS := data ml release serve
 
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup demo test lint test-sdk test-data test-ml test-release test-serve images compile lock clean
+.PHONY: help setup demo test lint ready test-pipelines test-sdk test-data test-ml test-release test-serve images compile lock clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 34
@@ -39,7 +39,7 @@ demo: $(SDK) ## Make the environments and run governed_training on the bundled d
 	@$(HALLMARK) env sync
 	@$(HALLMARK) run governed_training --params examples/acs_employment/released.yaml
 
-test: lint test-sdk test-data test-ml test-release test-serve ## Run every test; CI=true requires a Docker engine and Chromium
+test: lint test-pipelines test-sdk test-data test-ml test-release test-serve ## Run every test; CI=true requires a Docker engine and Chromium
 
 lint: $(SDK) ## Check style, types and generated files
 	$(BIN)/ruff check
@@ -56,10 +56,15 @@ $(TOOLS)/.made: tests/requirements.lock $(SDK)
 test-data test-ml test-release test-serve: test-%: $(TOOLS)/.made ## Run the tests of an environment, in it; some: ARGS=tests/...
 	$(HALLMARK) env run $* -- python tests/in_environment.py $(TOOLS) $(ARGS)
 
-test-sdk: $(SDK) ## Run all other tests: of the SDK, of pipelines, and in containers where a Docker engine answers
+ready: $(SDK)
 	@$(HALLMARK) env sync
 	@if $(BIN)/python -c 'import docker; docker.from_env().ping()' 2>/dev/null; then $(MAKE) --no-print-directory images; fi
-	$(PYTEST)
+
+test-pipelines: ready ## Run whole pipelines and the examples, in containers too where a Docker engine answers
+	$(PYTEST) tests/pipelines tests/examples
+
+test-sdk: ready ## Run all other tests, in containers too where a Docker engine answers
+	$(PYTEST) --ignore=tests/pipelines --ignore=tests/examples
 
 # A base image of this name, such as .ci/run makes, serves where no registry can be reached.
 LOCAL_BASE := hallmark-base:bookworm

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 from collections import Counter
 from fnmatch import fnmatch
@@ -28,6 +29,11 @@ HERE = os.environ.get("HALLMARK_ENVIRONMENT", SDK)
 
 # For `fakes`, the services that tests run against. A folder here has the package's name, so the package comes first.
 sys.path.append(str(TESTS))
+
+
+def pytest_configure() -> None:
+    """Take interrupts as a program in the foreground does: what a shell runs in the background ignores them."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def environment_of(path: Path) -> str:
