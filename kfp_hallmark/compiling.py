@@ -251,17 +251,34 @@ def _to_yaml(
     written = [json_format.MessageToJson(message, sort_keys=True) for message in (spec, platform)]
     documents = [json.loads(document) for document in written]
     comments = pipeline_spec_builder.extract_comments_from_pipeline_spec(documents[0], description)
+    for kind in documents[1].get("platforms", {}).values():
+        _share(kind["deploymentSpec"]["executors"])
     content = yaml.dump_all(
-        filter(None, documents), Dumper=_Dumper, default_flow_style=None, sort_keys=True, width=1000
+        filter(None, documents), Dumper=_Dumper, default_flow_style=None, sort_keys=True, width=sys.maxsize
     )
     return f"{comments}{content}".encode()
 
 
+def _share(executors: dict[str, Any]) -> None:
+    """Make executors whose settings are equal the same object, which YAML writes once: most steps of a pipeline are."""
+    known: dict[str, Any] = {}
+    for label, executor in executors.items():
+        executors[label] = known.setdefault(json.dumps(executor), executor)
+
+
 class _Dumper(yaml.SafeDumper):
-    """Writes innermost parts on one line, and sources as they are where KFP escapes them: shorter, and fit to read."""
+    """Writes what fits on a line on one, and sources as they are where KFP escapes them: shorter, and fit to read."""
+
+    LINE = 120
 
     def represent_text(self, text: str) -> yaml.ScalarNode:
         return self.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+    def represent_data(self, data: Any) -> yaml.Node:
+        node = super().represent_data(data)
+        if isinstance(node, yaml.CollectionNode) and "\\n" not in (text := json.dumps(data)):
+            node.flow_style = len(text) <= self.LINE or node.flow_style
+        return node
 
 
 _Dumper.add_representer(str, _Dumper.represent_text)

@@ -22,6 +22,7 @@ MAX_BYTES = 5_000_000
 """Much more than Kubeflow takes, and little enough to be read in seconds."""
 
 MAX_DEPTH = 200
+MAX_VALUES = 1_000_000
 
 _HINT = "Compile the pipeline with kfp 2: `kfp.compiler.Compiler().compile(pipeline, path)`."
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -278,14 +279,26 @@ def _is_empty(node: yaml.Node | None) -> bool:
 
 
 def _refuse_traps(text: str, file: str) -> None:
-    """Raise for what makes a small file endless, aliases, or exhausts a parser, depth; KFP writes neither."""
-    depth = 0
+    """Raise for what makes a small file endless, aliases of aliases, or exhausts a parser, depth."""
+    values = 0
+    opened: list[tuple[str | None, int]] = []
+    sizes: dict[str | None, int] = {}
     for event in yaml.parse(text, Loader=_LOADER):
         line = getattr(event.start_mark, "line", 0) + 1
         if isinstance(event, yaml.AliasEvent):
-            raise InputError(f"{file!r} must be without YAML aliases; line {line} has one.")
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
+            values += sizes.get(event.anchor, 1)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = opened.pop()
+            sizes[anchor] = values - before
+        elif isinstance(event, yaml.NodeEvent):
+            values += 1
+            # Until a collection ends, an alias of it stands for itself within itself.
+            sizes[event.anchor] = MAX_VALUES if isinstance(event, yaml.CollectionStartEvent) else 1
+            if isinstance(event, yaml.CollectionStartEvent):
+                opened.append((event.anchor, values))
+        if values >= MAX_VALUES:
+            raise InputError(f"{file!r} must have less than {MAX_VALUES:,} values, aliases written out; line {line}.")
+        if len(opened) > MAX_DEPTH:
             raise InputError(f"{file!r} must be nested at most {MAX_DEPTH} deep; line {line} is deeper.")
 
 

@@ -191,7 +191,7 @@ def set_images(pipeline: Pipeline, pinned: Callable[[str], str]) -> None:
 
 
 def drop_documentation(pipeline: Pipeline) -> None:
-    """Leave out what is said of steps, nearly half of a spec: docstrings of our components, descriptions of any.
+    """Leave out what is said of steps, more than half of a spec: comments in our components, descriptions in any.
 
     Nothing runs them, and Kubeflow's pages show a step's inputs and outputs by name and type alone. What is said of the
     pipeline and its parameters stays; the files of the components, each on its own, keep everything.
@@ -202,22 +202,18 @@ def drop_documentation(pipeline: Pipeline) -> None:
                 entry.ClearField("description")
     for step in pipeline.steps.values():
         if step.traits:
-            step.container.command[-1] = without_docstring(step.container.command[-1])
+            step.container.command[-1] = concise(step.container.command[-1])
 
 
-def without_docstring(source: str) -> str:
-    """Return a component's source without the function's docstring, if that stands on lines of its own."""
+def concise(source: str) -> str:
+    """Return a component's source without the function's docstring, comments and layout."""
     wanted = ast.parse(source)
     function = next(node for node in wanted.body if isinstance(node, ast.FunctionDef))
-    if ast.get_docstring(function) is None or len(function.body) == 1:
-        return source
-    text = function.body.pop(0)
-    lines = source.split("\n")
-    shorter = "\n".join(lines[: text.lineno - 1] + lines[text.end_lineno :])
-    try:
-        return shorter if ast.dump(ast.parse(shorter)) == ast.dump(wanted) else source
-    except SyntaxError:
-        return source
+    before = [line for line in source.split("\n")[: function.lineno - 1] if line]
+    if ast.get_docstring(function) is not None and len(function.body) > 1:
+        function.body.pop(0)
+    shorter = "\n".join([*before, ast.unparse(function), ""])
+    return shorter if ast.dump(ast.parse(shorter)) == ast.dump(wanted) else source
 
 
 def set_caching(pipeline: Pipeline, caching: Caching) -> None:

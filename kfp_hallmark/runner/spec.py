@@ -14,7 +14,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from kfp_hallmark.component import Traits
 from kfp_hallmark.errors import InputError
-from kfp_hallmark.platforms.pipeline import without_docstring
+from kfp_hallmark.platforms.pipeline import concise
 
 COMPONENT_PREFIX = "comp-"
 
@@ -46,7 +46,7 @@ def prepare(
     for executor in prepared.deployment_spec["executors"].values():
         command = executor["container"]["command"] if "container" in executor else []
         if len(command) and Traits.read(command[-1]):
-            command[-1] = without_docstring(command[-1])
+            command[-1] = concise(command[-1])
     return prepared, originals
 
 

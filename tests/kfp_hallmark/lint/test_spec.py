@@ -9,6 +9,11 @@ from kfp_hallmark import lint
 from kfp_hallmark.errors import InputError, MissingInputError
 from kfp_hallmark.lint.spec import place, strings
 
+# Each line means ten of the one before.
+ALIASES = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{number}: &a{number} [{', '.join([f'*a{number - 1}'] * 10)}]\n" for number in range(1, 9)
+)
+
 MINIMAL = {"pipelineInfo": {"name": "p"}, "root": {"dag": {"tasks": {}}}, "schemaVersion": "2.1.0"}
 
 
@@ -55,8 +60,9 @@ def changed(**changes):
             changed() + "---\nplatforms: {kubernetes: {deploymentSpec: {executors: {e: {tolerations: 3}}}}}\n",
             "as KFP 2 compiles it",
         ),
-        ("a: &a [x]\nb: [*a, *a]\n", "must be without YAML aliases; line 2 has one"),
-        ("a: &a {b: *a}\n", "must be without YAML aliases"),
+        (ALIASES, "must have less than 1,000,000 values, aliases written out; line 6"),
+        ("a: &a {b: *a}\n", "must have less than 1,000,000 values, aliases written out; line 1"),
+        ("a: *a\n", "must be YAML; line 1: found undefined alias"),
         ("[" * 5000 + "]" * 5000, "must be nested at most 200 deep; line 1 is deeper"),
         ("\n".join(" " * depth + "a:" for depth in range(201)), "must be nested at most 200 deep; line 201 is deeper"),
         ("- " * 1_000_000, "must be nested at most 200 deep"),
@@ -70,6 +76,14 @@ def test_what_is_no_pipeline(text, message):
     assert str(raised.value).startswith("'file.yaml' must ")
     assert message in raised.value.message
     assert len(raised.value.message) < 500
+
+
+def test_what_is_written_once_and_meant_twice():
+    executors = "{e: &once {imagePullPolicy: Always}, f: *once}"
+    found = lint.parse(
+        f"{changed()}---\nplatforms: {{kubernetes: {{deploymentSpec: {{executors: {executors}}}}}}}", "file.yaml"
+    )
+    assert found.kubernetes_executors == {"e": {"imagePullPolicy": "Always"}, "f": {"imagePullPolicy": "Always"}}
 
 
 def test_what_is_nested_as_deep_as_may_be():

@@ -1,5 +1,6 @@
 """What both flavours have in common, and where pipelines come from."""
 
+import ast
 import json
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from kfp_hallmark import compiling, components, lint, pipelines, settings
 from kfp_hallmark.component import Traits, component
 from kfp_hallmark.environments import image, lock
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
-from kfp_hallmark.platforms.pipeline import Pipeline, without_docstring
+from kfp_hallmark.platforms.pipeline import Pipeline, concise
 
 EVERYTHING = """
 [images]
@@ -119,8 +120,7 @@ def test_both_flavours_are_the_same_graph_and_within_the_size(both):
     for flavours in both.values():
         assert graph(flavours["kubeflow"]) == graph(flavours["vertex"])
         for found in flavours.values():
-            # Every setting at once adds to every step.
-            assert len(found.content) < 1.25 * compiling.MAX_SPEC_BYTES
+            assert len(found.content) < compiling.MAX_SPEC_BYTES
             assert found.content.isascii()
 
 
@@ -234,17 +234,26 @@ def test_a_pipeline_with_what_runs_once_is_not_retried_as_a_whole(compiled):
 
 
 @pytest.mark.parametrize(
-    ("source", "kept"),
+    ("source", "shorter"),
     [
         ('def f(a: int):\n    """Doc."""\n    return a\n', "def f(a: int):\n    return a\n"),
         ('def f(a: int):\n    """Doc.\x0c\n    More."""\n    return a\n', "def f(a: int):\n    return a\n"),
-        ('def f(a: int):\n    """Doc."""; a += 1\n    return a\n', None),
-        ('def f(a: int) -> int: "Doc."; return a\n', None),
-        ('def f(a: int):\n    """Doc."""\n', None),
+        ('def f(a: int):\n    """Doc."""; a += 1\n    return a\n', "def f(a: int):\n    a += 1\n    return a\n"),
+        ('def f(a: int) -> int: "Doc."; return a\n', "def f(a: int) -> int:\n    return a\n"),
+        ('def f(a: int):\n    """Doc."""\n', 'def f(a: int):\n    """Doc."""\n'),
+        (
+            '# hallmark: small pure\n\nfrom typing import *\n\ndef f(\n    a: str = "a # b",  # What it is.\n):\n'
+            "    # Why.\n    return f(\n        a,\n    )\n",
+            "# hallmark: small pure\nfrom typing import *\ndef f(a: str='a # b'):\n    return f(a)\n",
+        ),
+        ("def f(a: int):\n    return f'{a!r:>{a}}' '\\n\\'\"'\n", None),
     ],
 )
-def test_nothing_but_a_docstring_is_left_out(source, kept):
-    assert without_docstring(source) == (source if kept is None else kept)
+def test_nothing_that_runs_is_left_out(source, shorter):
+    if shorter:
+        assert concise(source) == shorter
+    kept, wanted = (ast.parse(text) for text in (concise(source), shorter or source))
+    assert ast.dump(kept) == ast.dump(wanted)
 
 
 def test_an_image_that_is_not_pinned_is_refused(compiled, every_image):
