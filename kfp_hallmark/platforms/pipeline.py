@@ -212,7 +212,11 @@ def concise(source: str) -> str:
     before = [line for line in source.split("\n")[: function.lineno - 1] if line]
     if ast.get_docstring(function) is not None and len(function.body) > 1:
         function.body.pop(0)
-    shorter = "\n".join([*before, ast.unparse(function), ""])
+    try:
+        shorter = "\n".join([*before, ast.unparse(function), ""])
+    except ValueError:
+        # An f-string that Python before 3.12 can read but not write.
+        return source
     return shorter if ast.dump(ast.parse(shorter)) == ast.dump(wanted) else source
 
 

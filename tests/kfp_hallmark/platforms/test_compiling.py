@@ -247,6 +247,7 @@ def test_a_pipeline_with_what_runs_once_is_not_retried_as_a_whole(compiled):
             "# hallmark: small pure\nfrom typing import *\ndef f(a: str='a # b'):\n    return f(a)\n",
         ),
         ("def f(a: int):\n    return f'{a!r:>{a}}' '\\n\\'\"'\n", None),
+        ("def f(a: str):\n    return f\"\"\"{a + '''x\ny'''}\"\"\"\n", None),
     ],
 )
 def test_nothing_that_runs_is_left_out(source, shorter):
