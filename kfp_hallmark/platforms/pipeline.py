@@ -212,11 +212,7 @@ def concise(source: str) -> str:
     before = [line for line in source.split("\n")[: function.lineno - 1] if line]
     if ast.get_docstring(function) is not None and len(function.body) > 1:
         function.body.pop(0)
-    try:
-        shorter = "\n".join([*before, ast.unparse(function), ""])
-    except ValueError:
-        # An f-string that Python before 3.12 can read but not write.
-        return source
+    shorter = "\n".join([*before, ast.unparse(function), ""])
     return shorter if ast.dump(ast.parse(shorter)) == ast.dump(wanted) else source
 
 
