@@ -1,0 +1,264 @@
+"""The profile: the distribution of every column of a dataset, small enough to be kept beside a model.
+
+    {
+      "schema": "hallmark/profile/v1",
+      "dataset": "sha256:...",
+      "rows": 1000000,
+      "columns": {
+        "AGE": {"type": "integer", "missing": 0,
+                "binned": {"edges": [17, 18, ...], "counts": [10210, ...], "mean": 47.1, "standard_deviation": 17.3,
+                           "below": 0, "above": 0}},
+        "OCC": {"type": "text", "missing": 12,
+                "categories": {"counts": {"teacher": 4410, ...}, "other_values": 3, "other_count": 9}}
+      }
+    }
+
+The page `docs/contracts/profile.md` describes every field.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from kfp_hallmark.contracts.digest import artifact_digest
+from kfp_hallmark.contracts.documents import read_json, require_form, writing
+from kfp_hallmark.errors import IntegrityError
+from kfp_hallmark.profiles.scan import Counted, scan
+from kfp_hallmark.profiles.tally import Numbers, Texts
+
+if TYPE_CHECKING:
+    import pyarrow
+
+SCHEMA = "hallmark/profile/v1"
+
+PERCENT = 100
+"""Into how many bins of equal frequency numbers are put, where they are distinct enough."""
+FEW_INTEGERS, FEW_NUMBERS = 20, 10
+"""An integer of at most so many distinct values is taken as categories; so is any other number of at most so many."""
+FREQUENT_ROWS = 5
+"""How many rows must hold a value for a profile to name it."""
+MAX_CATEGORIES = 1000
+"""How many values of a column a profile names at most."""
+
+
+@dataclass(frozen=True)
+class Binned:
+    """The distribution of a column of numbers, or of times as microseconds since 1970.
+
+    Attributes:
+        edges: Its 1st to 99th percentiles without repetition, each a value of the column, ascending, shape (cuts,).
+        counts: How many rows are in each bin between them, shape (cuts + 1,); a bin holds its upper edge.
+        mean: Mean of the finite values; None without.
+        standard_deviation: Of the finite values, by their number; None without.
+        below: How many are minus infinity; these are in the first bin.
+        above: How many are plus infinity; these are in the last bin.
+    """
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+    mean: float | None
+    standard_deviation: float | None
+    below: int
+    above: int
+
+    def percentiles(self) -> list[float]:
+        """Return the 1st to 99th percentiles of the finite values; empty without."""
+        ranks = [rank - self.below for rank in accumulate(self.counts)]
+        finite = ranks[-1] - self.above
+        return [self.edges[bisect_left(ranks, percent * finite / PERCENT)] for percent in range(1, PERCENT) if finite]
+
+
+@dataclass(frozen=True)
+class Categories:
+    """How often each value of a column occurs.
+
+    Attributes:
+        counts: The number of rows by value, the most frequent first. Values that fewer than `FREQUENT_ROWS` rows
+            hold, and all but the `MAX_CATEGORIES` most frequent, are not named.
+        other_values: How many values are not named; at least so many when there are very many.
+        other_count: How many rows hold one of these.
+    """
+
+    counts: Mapping[str, int]
+    other_values: int
+    other_count: int
+
+
+Distribution: TypeAlias = Binned | Categories
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column holds.
+
+    Attributes:
+        type: `number`, `integer`, `boolean`, `text` or `time`.
+        missing: How many rows hold no value; NaN is none.
+        distribution: How its values are distributed: `Categories` for text, booleans and numbers of few values.
+    """
+
+    type: str
+    missing: int
+    distribution: Distribution
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a dataset's columns hold.
+
+    Attributes:
+        dataset: The dataset's digest.
+        rows: Its number of rows.
+        columns: What each column holds, in the dataset's order.
+    """
+
+    dataset: str
+    rows: int
+    columns: Mapping[str, Column]
+
+    def write(self, path: str | Path) -> None:
+        """Write it as JSON."""
+        with writing(path) as temporary:
+            temporary.write_text(json.dumps(self.to_json(), separators=(",", ":"), allow_nan=False), encoding="ascii")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as its document says it."""
+        columns = {
+            name: {"type": column.type, "missing": column.missing, _kind(column): asdict(column.distribution)}
+            for name, column in self.columns.items()
+        }
+        return {"schema": SCHEMA, "dataset": self.dataset, "rows": self.rows, "columns": columns}
+
+    @classmethod
+    def read(cls, path: str | Path) -> Profile:
+        """Read a profile.
+
+        Raises:
+            MissingInputError: If there is none.
+            IntegrityError: If it is not a profile, or contradicts itself.
+        """
+        value = read_json(path, SCHEMA)
+        try:
+            columns = {name: _read_column(entry) for name, entry in value["columns"].items()}
+            profile = cls(value["dataset"], value["rows"], columns)
+            require_form(value, profile.to_json())
+            for name, column in columns.items():
+                if _present(column) + column.missing != profile.rows:
+                    raise ValueError(f"the counts of {name!r} do not make up its rows")
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise IntegrityError(f"The profile {str(path)!r} must be a whole {SCHEMA}; {error}.") from error
+        return profile
+
+
+def profile(path: str | Path, columns: Sequence[str] | None = None) -> Profile:
+    """Return the profile of a dataset.
+
+    Args:
+        path: One Parquet file, or a folder of them.
+        columns: The columns to describe. Default: all.
+
+    Raises:
+        MissingInputError: If there is no dataset.
+        InputError: If it cannot be read, or a column is absent.
+    """
+    found = {name: column(kind, counted) for name, kind, counted in scan(path, columns)}
+    rows = max((each.missing + _present(each) for each in found.values()), default=0)
+    return Profile(artifact_digest(path), rows, found)
+
+
+def column(kind: pyarrow.DataType, counted: Counted) -> Column:
+    """Return what a column holds from what was counted of it."""
+    if isinstance(counted, Texts):
+        return Column("text", counted.missing, _categories(counted.counts, counted.rare_values, counted.rare_count))
+    name = type_name(kind)
+    counts = counted.counts(FEW_NUMBERS if name == "number" else FEW_INTEGERS)
+    if counts is None or counted.below or counted.above:
+        return Column(name, counted.missing, _binned(counted))
+    return Column(name, counted.missing, _categories({label(value, name): n for value, n in counts.items()}))
+
+
+def type_name(kind: pyarrow.DataType) -> str:
+    """Return what a reader calls a column's type."""
+    from pyarrow import types
+
+    for name, holds in (
+        ("boolean", types.is_boolean),
+        ("integer", types.is_integer),
+        ("number", types.is_floating),
+        ("time", types.is_temporal),
+    ):
+        if holds(kind):
+            return name
+    return "text"
+
+
+def label(value: float, kind: str) -> str:
+    """Return a number as a category's name: `true`, `7`, `2.5`."""
+    if kind == "boolean":
+        return "true" if value else "false"
+    return str(int(value)) if value == int(value) else repr(value)
+
+
+def column_values(labels: Iterable[str]) -> list[float]:
+    """Return the numbers that are so named; see `label`."""
+    truths = {"false": 0, "true": 1}
+    return [
+        truths[text] if text in truths else float(text) if "." in text or "e" in text else int(text) for text in labels
+    ]
+
+
+def _categories(counts: Mapping[str, int], rare_values: int = 0, rare_count: int = 0) -> Categories:
+    ranked = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+    named = {value: count for value, count in ranked[:MAX_CATEGORIES] if count >= FREQUENT_ROWS}
+    others = sum(counts.values()) - sum(named.values())
+    return Categories(named, rare_values + len(counts) - len(named), rare_count + others)
+
+
+def _binned(numbers: Numbers) -> Binned:
+    import numpy
+
+    values = numbers.below + numbers.finite + numbers.above
+    if not numbers.finite:
+        return Binned((), (values,), None, None, numbers.below, numbers.above)
+    edges = numpy.unique(numbers.quantiles(numpy.arange(1, PERCENT) / PERCENT))
+    inside = numpy.diff(numbers.at_most(edges.tolist()), prepend=0, append=values)
+    return Binned(
+        edges=tuple(edges.tolist()),
+        counts=tuple(inside.tolist()),
+        mean=numbers.mean,
+        standard_deviation=numbers.standard_deviation,
+        below=numbers.below,
+        above=numbers.above,
+    )
+
+
+def _kind(column: Column) -> str:
+    return "binned" if isinstance(column.distribution, Binned) else "categories"
+
+
+def _read_column(entry: dict[str, Any]) -> Column:
+    if "categories" in entry:
+        return Column(entry["type"], entry["missing"], Categories(**entry["categories"]))
+    binned: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in entry["binned"].items()
+    }
+    found = Binned(**binned)
+    ascending = all(low < high for low, high in pairwise(found.edges))
+    if len(found.counts) != len(found.edges) + 1 or not ascending:
+        raise ValueError("its bins are not in order")
+    return Column(entry["type"], entry["missing"], found)
+
+
+def _present(column: Column) -> int:
+    """Return how many rows hold a value, and raise ValueError if a count is negative."""
+    found = column.distribution
+    counts = found.counts if isinstance(found, Binned) else (*found.counts.values(), found.other_count)
+    if min(column.missing, *counts) < 0:
+        raise ValueError("a count is negative")
+    return sum(counts)
