@@ -11,16 +11,9 @@ from kfp_hallmark.contracts.dataset import read_table
 from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.explanation.shapley import PROBABILITY, TARGET, Attribution, explain_predictions, explain_structure
-from kfp_hallmark.modeling import (
-    LoadedModel,
-    as_output,
-    feature_frame,
-    input_columns,
-    meaning_of,
-    origin,
-    predict_table,
-    read_label,
-)
+from kfp_hallmark.modeling.columns import feature_frame, read_label
+from kfp_hallmark.modeling.loading import LoadedModel
+from kfp_hallmark.modeling.prediction import as_output, input_columns, meaning_of, origin, predict_table
 
 if TYPE_CHECKING:
     import pandas
@@ -43,7 +36,7 @@ class ExplainedRows:
         frame: The rows that were explained.
         outputs: The model's output for them, shape (rows,) or (rows, classes).
         chosen: Which class is explained in each, as a position; shape (rows,).
-        meaning: What the output means; see `kfp_hallmark.modeling.meaning_of`.
+        meaning: What the output means; see `kfp_hallmark.modeling.prediction.meaning_of`.
         attribution: The SHAP values.
         function: Data frame to output, of the same form as `outputs`.
     """

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION
 from kfp_hallmark.errors import InputError, nearest
-from kfp_hallmark.modeling import THRESHOLD
+from kfp_hallmark.modeling.prediction import THRESHOLD
 
 if TYPE_CHECKING:
     import numpy

@@ -19,7 +19,7 @@ from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, Predictions
 from kfp_hallmark.errors import InputError, nearest
 from kfp_hallmark.measures import Interval, normal_quantile, threshold_counts
 from kfp_hallmark.measures.counting import codes_of
-from kfp_hallmark.modeling import require_classes
+from kfp_hallmark.modeling.prediction import require_classes
 
 if TYPE_CHECKING:
     from numpy import ndarray

@@ -21,7 +21,8 @@ from kfp_hallmark.measures import (
     require_resampling,
     roc_curve,
 )
-from kfp_hallmark.modeling import LoadedModel, in_step, load_model, predict
+from kfp_hallmark.modeling.loading import LoadedModel, load_model
+from kfp_hallmark.modeling.prediction import in_step, predict
 from kfp_hallmark.reports import write_page
 
 STEP = "evaluate_model"

@@ -29,7 +29,8 @@ from kfp_hallmark.explanation.rows import (
     part_rows,
 )
 from kfp_hallmark.explanation.shapley import require_sizes
-from kfp_hallmark.modeling import in_step, load_model
+from kfp_hallmark.modeling.loading import load_model
+from kfp_hallmark.modeling.prediction import in_step
 from kfp_hallmark.reports import number, write_page
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ from kfp_hallmark.contracts.verdict import Check, Status, Verdict
 from kfp_hallmark.errors import HallmarkError, InputError, IntegrityError, nearest
 from kfp_hallmark.explanation.rows import ExplainedRows, explain_rows, output_name, part_means, sample
 from kfp_hallmark.measures import Interval
-from kfp_hallmark.modeling import load_model, origin
+from kfp_hallmark.modeling.loading import load_model
+from kfp_hallmark.modeling.prediction import origin
 from kfp_hallmark.reports import number, write_page
 
 if TYPE_CHECKING:

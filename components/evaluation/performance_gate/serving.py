@@ -97,7 +97,7 @@ def measure_serving(path: str | Path, digest: str, dataset: str | Path, seed: in
     """
     import numpy as np
 
-    from kfp_hallmark.modeling import load_model
+    from kfp_hallmark.modeling.loading import load_model
     from kfp_hallmark.serving.predictor import Predictor
 
     model = load_model(path, digest)
@@ -157,7 +157,7 @@ def _answer(predictor: Predictor, body: bytes) -> bytes:
 
 def _refusal(predictor: Predictor, body: bytes) -> str | None:
     """Return why a request is not answered, without a value of it; None when it is."""
-    from kfp_hallmark.modeling import origin
+    from kfp_hallmark.modeling.prediction import origin
     from kfp_hallmark.serving.bodies import parse
     from kfp_hallmark.serving.protocols import Instances
 

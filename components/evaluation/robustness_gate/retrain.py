@@ -25,7 +25,9 @@ from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION, Predictions
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.measures import Interval, normal_quantile, wilson_interval
-from kfp_hallmark.modeling import Column, LoadedModel, as_output, feature_frame, interpret, read_label, require_classes
+from kfp_hallmark.modeling.columns import Column, feature_frame, read_label
+from kfp_hallmark.modeling.loading import LoadedModel
+from kfp_hallmark.modeling.prediction import as_output, interpret, require_classes
 from kfp_hallmark.training.fitting import fit
 
 if TYPE_CHECKING:

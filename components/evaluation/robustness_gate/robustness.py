@@ -28,17 +28,15 @@ from kfp_hallmark.contracts.predictions import BINARY, REGRESSION, Predictions
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
 from kfp_hallmark.errors import InputError, nearest
 from kfp_hallmark.measures import Interval, require_metric, require_resampling, select, wilson_interval
-from kfp_hallmark.modeling import (
+from kfp_hallmark.modeling.columns import Column, read_label
+from kfp_hallmark.modeling.loading import LoadedModel, load_model
+from kfp_hallmark.modeling.prediction import (
     THRESHOLD,
-    Column,
-    LoadedModel,
     in_step,
     input_columns,
     interpret,
-    load_model,
     meaning_of,
     predict_table,
-    read_label,
     require_classes,
 )
 from kfp_hallmark.reports import number, write_page

@@ -21,7 +21,7 @@ from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION, P
 from kfp_hallmark.contracts.verdict import Verdict
 from kfp_hallmark.errors import InputError, IntegrityError
 from kfp_hallmark.measures import Interval, bootstrap_intervals, measure, metrics_for, require_resampling
-from kfp_hallmark.modeling import Column, signature_of
+from kfp_hallmark.modeling.columns import Column, signature_of
 from kfp_hallmark.reports import write_page
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from kfp_hallmark.contracts.predictions import BINARY
 from kfp_hallmark.contracts.privacy import Spend, is_number, ledger_path, read_ledger
 from kfp_hallmark.contracts.privacy import spend as write_spend
 from kfp_hallmark.errors import InputError, nearest
-from kfp_hallmark.modeling import Column
+from kfp_hallmark.modeling.columns import Column
 from kfp_hallmark.training.features import NUMBER
 from kfp_hallmark.training.fitting import fit
 

@@ -24,7 +24,7 @@ from kfp_hallmark.contracts.documents import writing
 from kfp_hallmark.contracts.experiment import Experiment
 from kfp_hallmark.contracts.predictions import REGRESSION
 from kfp_hallmark.errors import InputError
-from kfp_hallmark.modeling import Column, read_label
+from kfp_hallmark.modeling.columns import Column, read_label
 from kfp_hallmark.training.estimators import accept_labels, make_estimator
 from kfp_hallmark.training.features import choose_columns, hash_rows, make_pipeline, read_features
 from kfp_hallmark.training.fitting import fit

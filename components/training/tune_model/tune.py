@@ -27,7 +27,7 @@ from kfp_hallmark.contracts.experiment import Experiment
 from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION
 from kfp_hallmark.errors import InputError, nearest
 from kfp_hallmark.measures import require_metric
-from kfp_hallmark.modeling import read_label
+from kfp_hallmark.modeling.columns import read_label
 from kfp_hallmark.reports import write_page
 from kfp_hallmark.training.estimators import make_estimator
 from kfp_hallmark.training.features import choose_columns, read_features

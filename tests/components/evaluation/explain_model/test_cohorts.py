@@ -16,7 +16,8 @@ from kfp_hallmark.components.evaluation.explain_model.explain import explain
 from kfp_hallmark.contracts.dataset import read_table
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.explanation.shapley import AGNOSTIC_ROWS, explain_structure
-from kfp_hallmark.modeling import feature_frame, load_model
+from kfp_hallmark.modeling.columns import feature_frame
+from kfp_hallmark.modeling.loading import load_model
 
 
 @pytest.fixture

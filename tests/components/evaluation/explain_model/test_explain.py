@@ -40,7 +40,8 @@ from kfp_hallmark.explanation.shapley import (
     explain_structure,
     permute,
 )
-from kfp_hallmark.modeling import feature_frame, load_model
+from kfp_hallmark.modeling.columns import feature_frame
+from kfp_hallmark.modeling.loading import load_model
 
 
 @pytest.fixture

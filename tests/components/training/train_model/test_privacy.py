@@ -24,7 +24,9 @@ from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.model import model_metadata
 from kfp_hallmark.contracts.privacy import PATH_VARIABLE, read_ledger
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
-from kfp_hallmark.modeling import Column, load_model, predict
+from kfp_hallmark.modeling.columns import Column
+from kfp_hallmark.modeling.loading import load_model
+from kfp_hallmark.modeling.prediction import predict
 from kfp_hallmark.serving.predictor import Predictor
 from kfp_hallmark.training.estimators import make_estimator
 

@@ -18,7 +18,8 @@ from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.experiment import Experiment, code_version
 from kfp_hallmark.contracts.model import lineage, model_metadata
 from kfp_hallmark.errors import InputError, MissingInputError
-from kfp_hallmark.modeling import load_model, predict
+from kfp_hallmark.modeling.loading import load_model
+from kfp_hallmark.modeling.prediction import predict
 
 CLASSIFIERS = [
     "sklearn.ensemble.HistGradientBoostingClassifier",
