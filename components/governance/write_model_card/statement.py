@@ -8,6 +8,7 @@ from typing import Any
 from unicodedata import category
 
 from kfp_hallmark.errors import InputError, MissingInputError, nearest
+from kfp_hallmark.tracking import without_password
 
 TEXT, TEXTS, RISKS, GROUPS = "text", "a list of texts", "a list of risks", "a list of groups"
 PARTS = {RISKS: ("risk", "mitigation"), GROUPS: ("group", "benefits", "harms", "mitigation")}
@@ -32,6 +33,17 @@ FIELDS = {
     "groups_at_risk": (GROUPS, "who may be harmed, and what is done against it"),
 }
 """Every field with its form and what it says; all must be said, and one that is not is named in the card."""
+
+_WEB = "Check the address, and that it answers the step without a login."
+_GOOGLE = "Check the address, and that the step has Google credentials that may read it, as by a service account."
+HINTS = {
+    "s3": "Check the address, and that the step has AWS credentials that may read it, as by AWS_ACCESS_KEY_ID.",
+    "gs": _GOOGLE,
+    "gcs": _GOOGLE,
+    "http": _WEB,
+    "https": _WEB,
+}
+"""What to do where a statement cannot be read, by the protocol of its URI."""
 
 MAX_VERSION = 1024
 """How many characters CycloneDX allows a version."""
@@ -66,17 +78,14 @@ def read_statement(uri: str | None) -> Statement:
     """
     if uri is None:
         return Statement()
-    import fsspec
     import yaml
 
+    name = without_password(uri).partition("?")[0] if "://" in uri else uri
+    content = _fetched(uri, name)
     try:
-        with fsspec.open(uri, "rb") as file:
-            content = file.read().decode("utf-8")
         value = yaml.safe_load(content)
-    except FileNotFoundError as error:
-        raise MissingInputError(f"statement_uri must be a YAML file; got {uri!r}.") from error
-    except (OSError, RecursionError, ValueError, ImportError, AttributeError, KeyError, yaml.YAMLError) as error:
-        raise InputError(f"statement_uri must be a YAML file; {uri!r} cannot be read as one.") from error
+    except (RecursionError, ValueError, AttributeError, KeyError, yaml.YAMLError) as error:
+        raise InputError(f"statement_uri must be a YAML file; {name!r} cannot be read as one.") from error
     if not isinstance(value, dict):
         raise InputError(f"The statement must be a YAML mapping; got {type(value).__name__}.")
     names = [key.value for key, _ in yaml.compose(content, yaml.SafeLoader).value]
@@ -86,6 +95,27 @@ def read_statement(uri: str | None) -> Statement:
         if name not in FIELDS:
             raise InputError(f"The statement must hold known fields; got {name!r}.", nearest(name, [*FIELDS]))
     return Statement({name: said for name in FIELDS if (said := _checked(name, value))})
+
+
+def _fetched(uri: str, name: str) -> bytes:
+    """Return what is at a URI, which errors name by `name`: without a password or a signature.
+
+    Raises:
+        MissingInputError: If nothing is there.
+        InputError: If it cannot be read: by a protocol that is unknown, without credentials, or from no file.
+    """
+    import fsspec
+
+    hint = HINTS.get(uri.partition("://")[0])
+    try:
+        with fsspec.open(uri, "rb") as file:
+            return bytes(file.read())
+    except FileNotFoundError as error:
+        raise MissingInputError(f"statement_uri must be a YAML file; got {name!r}, where none is.", hint) from error
+    except Exception as error:  # Each storage's client raises errors of its own.
+        raise InputError(
+            f"statement_uri must be a file that can be read; {name!r} cannot ({type(error).__name__}).", hint
+        ) from error
 
 
 def _checked(name: str, value: Mapping[str, Any]) -> Any:
