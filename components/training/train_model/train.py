@@ -15,7 +15,14 @@ from kfp_hallmark.components.training.train_model.mitigation import (
     read_mitigation,
     require_sensitive,
 )
-from kfp_hallmark.components.training.train_model.privacy import Privacy, Private, make_private, read_privacy, spend
+from kfp_hallmark.components.training.train_model.privacy import (
+    Privacy,
+    Private,
+    describe,
+    make_private,
+    read_privacy,
+    spend,
+)
 from kfp_hallmark.components.training.train_model.thresholds import Thresholded
 from kfp_hallmark.contracts.artifacts import Artifact, Metrics, log_metrics, verified
 from kfp_hallmark.contracts.dataset import dataset_lineage
@@ -94,7 +101,10 @@ def train(
     columns = choose_columns(verified(dataset, "dataset"), target, excluded_columns)
     asked = columns if wanted is None else _asked(dataset.path, columns, target, excluded_columns, wanted)
     label = read_label(dataset.path, target)
-    meaning = describe_target(made, label, target, positive_class)
+    if private is None:
+        meaning = describe_target(made, label, target, positive_class)
+    else:
+        meaning = describe(made, private, label, target, positive_class)
     data = _Data(dataset.path, columns, read_features(dataset.path, asked), label, meaning)
     store = Store.open(tracking_uri, experiment)
 
