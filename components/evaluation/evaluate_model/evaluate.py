@@ -80,7 +80,7 @@ def evaluate(
     decided = None
     if matrix is not None:
         others = None if validation is None else _predict_validation(loaded, validation, given)
-        decided = report_costs(given, matrix, others, confidence)
+        decided = report_costs(given, matrix, others, confidence, seed)
 
     values = measure(given)
     spans = bootstrap_intervals(given, list(values), bootstrap_samples, confidence, seed)

@@ -15,7 +15,7 @@ ANSWERS = {"/card.yaml": 200, "/none.yaml": 404, "/secret.yaml": 403, "/broken.y
 
 
 class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):  # noqa: N802
+    def do_GET(self):
         code = ANSWERS.get(self.path.partition("?")[0], 401)
         body = b"owner: Risk" if code == 200 else b"no"
         self.send_response(code)
