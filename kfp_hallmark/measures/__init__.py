@@ -40,6 +40,7 @@ from kfp_hallmark.measures.intervals import (
     require_resampling,
     wilson_interval,
 )
+from kfp_hallmark.measures.partition import Partition
 from kfp_hallmark.measures.registry import (
     CALIBRATION_BINS,
     IDENTITY,
@@ -73,6 +74,7 @@ __all__ = [
     "JointCounts",
     "Lift",
     "Metric",
+    "Partition",
     "bootstrap_intervals",
     "calibration_curve",
     "confusion_matrix",

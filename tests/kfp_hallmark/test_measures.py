@@ -617,7 +617,7 @@ def test_areas_of_groups_are_those_of_each_by_itself(digits, groups):
     label, score = noisy(4, rows=groups * 120, digits=digits)
     codes = np.random.default_rng(1).integers(0, groups, len(label))
     codes[np.flatnonzero((codes == 2) & (label == 1))[19:]] = 0
-    areas, variances, rarer = measures.grouped_areas(score, label == 1, codes, groups)
+    areas, variances, rarer = measures.grouped_areas(score, label == 1, measures.Partition(codes, groups))
     predictions = binary(label, score)
     for group in range(groups):
         rows = np.flatnonzero(codes == group)
@@ -631,7 +631,7 @@ def test_areas_of_groups_are_those_of_each_by_itself(digits, groups):
 def test_areas_of_groups_at_the_ends():
     score = np.r_[np.arange(40), np.full(40, 0.5), -np.arange(40)].astype(float)
     positive, codes = np.tile(np.repeat([False, True], 20), 3), np.repeat([0, 1, 2], 40)
-    areas, variances, rarer = measures.grouped_areas(score, positive, codes, 4)
+    areas, variances, rarer = measures.grouped_areas(score, positive, measures.Partition(codes, 4))
     assert areas.tolist() == [1.0, 0.5, 0.0, 0.0]
     assert rarer.tolist() == [20, 20, 20, 0]
     assert variances[1] > 0

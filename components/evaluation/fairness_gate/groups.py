@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.errors import InputError
+from kfp_hallmark.measures import Partition
 
 if TYPE_CHECKING:
     import pyarrow
@@ -39,6 +40,11 @@ class Groups:
     titles: list[str]
     codes: ndarray
 
+    @cached_property
+    def partition(self) -> Partition:
+        """The rows by their groups."""
+        return Partition(self.codes, len(self.names))
+
 
 def group_by(column: pyarrow.ChunkedArray, feature: str) -> Groups:
     """Return the groups of a column; rows without a value, or NaN, are a group of their own.
@@ -48,7 +54,7 @@ def group_by(column: pyarrow.ChunkedArray, feature: str) -> Groups:
     """
     import numpy as np
 
-    encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
+    encoded = column.dictionary_encode(null_encoding="encode").combine_chunks()
     values = encoded.dictionary.to_pylist()
     most = MAX_GROUPS if _names_groups(column.type) else MAX_NUMBERS
     if len(values) > most:
@@ -60,7 +66,7 @@ def group_by(column: pyarrow.ChunkedArray, feature: str) -> Groups:
     names = list(dict.fromkeys(_name(values[place]) for place in order))
     codes = np.array([names.index(_name(value)) for value in values], dtype=int)
     titles = [f"{feature} {name}" for name in names]
-    return Groups(feature, names, titles, codes[encoded.indices.to_numpy(zero_copy_only=False)])
+    return Groups(feature, names, titles, codes.take(encoded.indices.to_numpy(zero_copy_only=False)))
 
 
 def intersect(groups: Sequence[Groups]) -> Groups:
@@ -71,18 +77,18 @@ def intersect(groups: Sequence[Groups]) -> Groups:
     """
     import numpy as np
 
-    codes = groups[0].codes
+    codes, places = groups[0].codes, np.arange(len(groups[0].names))[None]
     for other in groups[1:]:
-        codes = codes * len(other.names) + other.codes
-    found, codes = _renumbered(codes, math.prod(len(each.names) for each in groups))
-    if len(found) > MAX_GROUPS:
+        count = len(other.names)
+        found, codes = _renumbered(codes * count + other.codes, places.shape[1] * count)
+        places = np.vstack([places[:, found // count], found % count])
+    if places.shape[1] > MAX_GROUPS:
         features = " and ".join(repr(each.feature) for each in groups)
         raise InputError(
-            f"The combinations of {features} must be at most {MAX_GROUPS:,} groups; got {len(found):,}.",
+            f"The combinations of {features} must be at most {MAX_GROUPS:,} groups; got {places.shape[1]:,}.",
             "Bin them into fewer groups, or set intersection to false.",
         )
-    places = zip(*np.unravel_index(found, [len(each.names) for each in groups]), strict=True)
-    parts = [list(zip(groups, combination, strict=True)) for combination in places]
+    parts = [list(zip(groups, combination, strict=True)) for combination in places.T.tolist()]
     return Groups(
         feature=TIMES.join(each.feature for each in groups),
         names=[TIMES.join(each.names[place] for each, place in part) for part in parts],
@@ -98,7 +104,7 @@ def _renumbered(codes: ndarray, most: int) -> tuple[ndarray, ndarray]:
     if most > len(codes):
         return np.unique(codes, return_inverse=True)
     present = np.bincount(codes, minlength=most) > 0
-    return np.flatnonzero(present), (np.cumsum(present) - 1)[codes]
+    return np.flatnonzero(present), codes if present.all() else (np.cumsum(present) - 1).take(codes)
 
 
 def _names_groups(kind: pyarrow.DataType) -> bool:
