@@ -152,7 +152,7 @@ def test_the_area_of_hanley_and_mcneils_images():
     area, error = measures.standard_error(binary(label, score=rating / 5), "roc_auc")
     assert round(area, 4) == 0.8932
     assert round(math.sqrt(hanley_mcneil(area, np.array([58, 51]))), 3) == 0.032
-    areas, variances, rarer = measures.grouped_areas(rating / 5, label == 1, np.zeros(109, int), 1)
+    areas, variances, rarer = measures.grouped_areas(rating / 5, label == 1, measures.Partition(np.zeros(109, int), 1))
     assert (areas[0], variances[0], rarer[0]) == pytest.approx((area, error**2, 51))
     _, influence = measures.influences_of(measures.METRICS["roc_auc"], binary(label, score=rating / 5))
     delong = math.sqrt((influence**2).sum())
