@@ -12,6 +12,7 @@ from kfp_hallmark.components.evaluation.evaluate_model.slices import measure_sli
 from kfp_hallmark.contracts.artifacts import Artifact, Metrics, log_metrics, verified
 from kfp_hallmark.contracts.dataset import read_schema, require_column
 from kfp_hallmark.contracts.predictions import BINARY, REGRESSION, Predictions, write_predictions
+from kfp_hallmark.contracts.seed import require_seed
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.measures import (
     Interval,
@@ -63,6 +64,7 @@ def evaluate(
         InputError: If target or a slice is absent, the data holds one class alone, or the model cannot predict it.
         IntegrityError: If model or dataset were changed since they were written.
     """
+    require_seed(seed)
     require_resampling(bootstrap_samples, confidence)
     names = read_schema(verified(dataset, "dataset")).names
     require_column(target, names, "target")

@@ -25,6 +25,7 @@ from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.dataset import read_table
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.predictions import BINARY, REGRESSION, Predictions
+from kfp_hallmark.contracts.seed import require_seed
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
 from kfp_hallmark.errors import InputError, nearest
 from kfp_hallmark.measures import Interval, require_metric, require_resampling, select, wilson_interval
@@ -104,6 +105,7 @@ def judge_robustness(
     """
     import numpy as np
 
+    require_seed(seed)
     wanted, tried = require_limits(limits), require_strengths(strengths or {})
     _require_sizes(max_rows, max_searched_rows, min_prediction_change, retrainings)
     retrained = _require_training(wanted, training)

@@ -30,6 +30,7 @@ from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.documents import writing
 from kfp_hallmark.contracts.experiment import Experiment
 from kfp_hallmark.contracts.predictions import REGRESSION
+from kfp_hallmark.contracts.seed import require_seed
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.modeling.columns import Column, read_label
 from kfp_hallmark.training.estimators import accept_labels, make_estimator
@@ -91,8 +92,7 @@ def train(
         MissingInputError: If there is no dataset or privacy ledger, or the tracking store does not answer.
         IntegrityError: If the dataset or the ledger was changed since it was written.
     """
-    if not 0 <= seed < 2**32:
-        raise InputError(f"seed must be at least 0 and below 2**32; got {seed}.")
+    require_seed(seed)
     wanted, private = _read_methods(mitigation, privacy)
     if private is None:
         made = make_estimator(estimator, estimator_parameters, seed)
