@@ -573,8 +573,8 @@ def test_the_folder_of_a_regression_says_what_was_spent_and_the_gate_limits_it(a
     assert (spent.rows, spent.target, spent.epsilon, spent.delta) == (ROWS, "AGEP", 1.0, 1e-6)
     out = [dsl.Artifact(uri=str(tmp_path / name)) for name in ("verdict.json", "report.html")]
     for most, status in ((1.0, "pass"), (0.99, "fail")):
-        limits = {"max_epsilon": most, "max_delta": 1e-6, "max_model_epsilon": None, "max_model_delta": None}
-        assert judge_privacy(trained.model, *out, limits, str(ledger), line) == (status,)
+        limits = {"max_epsilon": most, "max_delta": 1e-6}
+        assert judge_privacy(trained.model, *out, limits, {"ledger": str(ledger)}, line) == (status,)
 
 
 def test_a_regression_is_served_and_says_the_same(ages):
