@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 IDENTITY, LOG, LOGIT, REST = "identity", "log", "logit", "rest"
 """Scales on which an interval is symmetric; `rest` is the logarithm of what the value lacks to 1."""
+MEAN, ROOT = "mean", "root"
+"""What a mean of losses is, and the root of one: its interval is as skewed as the losses."""
 NO_LOSS = 2.0**-52
 """The log loss of a row that is surely right; log loss takes probabilities that much off 0 and 1."""
 LEAST_ROWS = 20
@@ -38,7 +40,8 @@ class Metric:
         greater_is_better: Whether a greater value is better.
         tasks: The tasks it is defined for.
         needs_score: Whether it needs probabilities.
-        scale: The scale on which an interval from influences is symmetric: `identity`, `log`, `logit` or `rest`.
+        scale: The scale on which an interval from influences is symmetric: `identity`, `log`, `logit` or `rest`; of
+            losses `mean` or `root`.
         of_counts: Confusion counts, shape (..., classes, classes), true class by predicted class, to values of shape
             (...); NaN where undefined. Binary: the positive class is the second.
         influences: Predictions to the value and each row's influence on it, shape (rows,); the sum of their squares is
@@ -48,6 +51,7 @@ class Metric:
             lower. Differences of such a metric are not to be trusted, so it is none to compare by.
         right_of: Of a metric that is the share of rows that are predicted rightly: the true classes of these rows.
         greatest: Of a mean of losses: the greatest that a row can have.
+        span: Of a function of the counts: by how much two values can differ.
     """
 
     name: str
@@ -61,6 +65,7 @@ class Metric:
     bias: Callable[[Predictions], float] | None = None
     right_of: slice | None = None
     greatest: float | None = None
+    span: float = 1.0
 
 
 def metrics_for(task: str) -> list[Metric]:
@@ -398,9 +403,9 @@ METRICS: dict[str, Metric] = {
         Metric("specificity", True, (BINARY,), of_counts=_specificity, right_of=slice(0, 1)),
         Metric("f1", True, (BINARY,), of_counts=_f1),
         Metric("f1_macro", True, (MULTICLASS,), of_counts=_f1_macro),
-        Metric("matthews_corrcoef", True, CLASSIFICATION, of_counts=_matthews_corrcoef),
-        Metric("log_loss", False, CLASSIFICATION, True, LOG, influences=_log_loss, greatest=-math.log(NO_LOSS)),
-        Metric("brier_score", False, (BINARY,), True, LOG, influences=_brier_score, greatest=1.0),
+        Metric("matthews_corrcoef", True, CLASSIFICATION, of_counts=_matthews_corrcoef, span=2.0),
+        Metric("log_loss", False, CLASSIFICATION, True, MEAN, influences=_log_loss, greatest=-math.log(NO_LOSS)),
+        Metric("brier_score", False, (BINARY,), True, MEAN, influences=_brier_score, greatest=1.0),
         Metric(
             "expected_calibration_error",
             False,
@@ -411,14 +416,14 @@ METRICS: dict[str, Metric] = {
             greatest=1.0,
         ),
         Metric("r2", True, (REGRESSION,), scale=REST, influences=_r2),
-        Metric("mean_absolute_error", False, (REGRESSION,), scale=LOG, influences=_mean_absolute_error),
-        Metric("root_mean_squared_error", False, (REGRESSION,), scale=LOG, influences=_root_mean_squared_error),
+        Metric("mean_absolute_error", False, (REGRESSION,), scale=MEAN, influences=_mean_absolute_error),
+        Metric("root_mean_squared_error", False, (REGRESSION,), scale=ROOT, influences=_root_mean_squared_error),
         Metric("median_absolute_error", False, (REGRESSION,), scale=LOG, influences=_median_absolute_error),
         Metric(
             "mean_absolute_percentage_error",
             False,
             (REGRESSION,),
-            scale=LOG,
+            scale=MEAN,
             influences=_mean_absolute_percentage_error,
         ),
         Metric("d2_absolute_error_score", True, (REGRESSION,), scale=REST, influences=_d2_absolute_error_score),
