@@ -41,8 +41,8 @@ from kfp_hallmark.measures import IDENTITY, LEAST_ROWS, LOG, LOGIT, REST, groupe
 if TYPE_CHECKING:
     from numpy import ndarray
 
-MAX_CELLS = 1_000_000
-"""How many groups times classes are compared; three counts of each are kept, and a check for each class."""
+MAX_CELLS = 100_000
+"""How many groups times classes are judged, each class against the rest: beyond, nobody reads the report."""
 
 Compute = Callable[[Predictions, Groups], Estimate]
 
@@ -97,18 +97,28 @@ def tallies(predictions: Predictions, groups: Groups, wanted: Set[str]) -> list[
         predictions: What the model said.
         groups: The groups of its rows.
         wanted: What is to be compared, by name.
+
+    Raises:
+        InputError: If there are too many groups and classes to judge each class.
     """
     estimates = {name: compute(predictions, groups) for name, compute in ESTIMATES.items() if name in wanted}
     if wanted <= estimates.keys():
         return [Tally(groups, groups.partition.sizes, estimates)]
     classes = class_names(predictions)
+    of_class = any(KINDS[name].of_class for name in wanted)
+    if of_class and len(groups.names) * len(classes) > MAX_CELLS:
+        raise InputError(
+            f"The groups of {groups.feature!r} times the classes must be at most {MAX_CELLS:,} to judge each class; "
+            f"got {len(groups.names):,} times {len(classes):,}.",
+            "Join groups or classes, set intersection to false, or limit what is of all classes, such as the accuracy.",
+        )
     margins = count_margins(predictions, groups, classes)
     sizes = margins.true.sum(axis=1)
     whole = {name: value for name, value in overall_quantities(margins).items() if name in wanted} | estimates
     if predictions.task == BINARY:
         return [Tally(groups, sizes, _ordered(whole | _pick(class_quantities(margins.against_rest(1)), wanted)))]
     found = [Tally(groups, sizes, _ordered(whole))] if whole else []
-    if any(KINDS[name].of_class for name in wanted):
+    if of_class:
         for place, name in enumerate(classes):
             each = _pick(class_quantities(margins.against_rest(place)), wanted)
             found.append(Tally(groups, sizes, each, str(name)))
@@ -160,11 +170,7 @@ class Margins:
 
 
 def count_margins(predictions: Predictions, groups: Groups, classes: Sequence[Any]) -> Margins:
-    """Count the rows of each group by true class, by predicted class, and by class where both are the same.
-
-    Raises:
-        InputError: If there are more groups and classes than can be compared.
-    """
+    """Count the rows of each group by true class, by predicted class, and by class where both are the same."""
     import numpy as np
 
     size, count = len(groups.names), len(classes)
@@ -172,11 +178,6 @@ def count_margins(predictions: Predictions, groups: Groups, classes: Sequence[An
         place = groups.codes * 4
         place += 2 * predictions.positive_label.astype(np.uint8) + predictions.positive_prediction
         return Margins.of(np.bincount(place, minlength=4 * size).reshape(-1, 2, 2))
-    if size * count > MAX_CELLS:
-        raise InputError(
-            f"The groups of {groups.feature!r} times the classes must be at most {MAX_CELLS:,}; got {size * count:,}.",
-            "Join groups or classes, or set intersection to false.",
-        )
     label, said = (_codes(values, classes) for values in (predictions.label, predictions.prediction))
     base, right = groups.codes * (count + 1), label == said
     places = base + label, base + said, (base + label)[right]
