@@ -14,7 +14,8 @@ from kfp_hallmark.pipelines import governed_training
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples" / "acs_employment"
-GATES = {"validate_dataset", "performance_gate", "fairness_gate", "robustness_gate", "explanation_gate"}
+JUDGING = {"validate_dataset", "performance_gate", "fairness_gate", "robustness_gate", "explanation_gate"}
+GATES = {*JUDGING, "privacy_gate"}
 STEPS = [
     "load_dataset",
     "split_dataset",
@@ -26,6 +27,7 @@ STEPS = [
     "robustness_gate",
     "explain_model",
     "explanation_gate",
+    "privacy_gate",
     "decide_release",
     "write_model_card",
     "log_run",
@@ -245,9 +247,9 @@ def test_every_parameter_reaches_a_step():
     assert set(root.input_definitions.parameters) <= read
 
 
-def test_a_decision_requires_every_gate_that_always_runs():
+def test_a_decision_requires_every_gate_that_judges_any_model():
     fields = components.decide_release.pipeline_spec.root.input_definitions.parameters
-    assert set(fields["required_gates"].default_value.list_value) == GATES
+    assert set(fields["required_gates"].default_value.list_value) == JUDGING
 
 
 def loans(path, rows=5000):
