@@ -49,7 +49,7 @@ def numbers(errors):
     """Two models of a number, whose R² are about 0.8 and 0.7, with errors of a distribution of variance 1."""
 
     def make(random, rows):
-        signal = random.normal(10, 2, rows)
+        signal = random.normal(100, 2, rows)
         error = errors(random, rows)
         label = signal + error
         said = [signal, signal + 0.6 * random.normal(size=rows)]

@@ -5,7 +5,7 @@ without a predicted positive) the value here is None. It has no name for two: sp
 class; the expected calibration error is the mean distance of mean outcome and mean score in 10 bins of equally many
 rows. NumPy alone is used: importing scikit-learn costs seconds.
 
-Three kinds of metric, three kinds of interval:
+Four kinds of metric, four kinds of interval:
 
 - **Functions of the confusion counts** (accuracy, balanced accuracy, precision, recall, F1): the percentile bootstrap.
   Resampling rows changes only the counts, so the counts are drawn from the multinomial distribution, which is the same
@@ -14,9 +14,10 @@ Three kinds of metric, three kinds of interval:
 - **Means of losses** (log loss, Brier score, mean absolute error, and the root of the mean squared error): Hall's
   interval, which is as skewed as the losses are. A loss of 0 in all rows takes Wilson's interval of the share of rows
   that have any.
-- **Everything else** (areas under curves, a median, R²): the normal interval from each row's influence on the metric
-  (the infinitesimal jackknife), on the logit scale for what lies between 0 and 1, the log scale for what is positive,
-  and for R² and D² the log scale of the unexplained share. For ROC AUC this is DeLong's variance, which comes out too
+- **The median of losses**: from the order of the losses (binomial), whatever their distribution.
+- **Everything else** (areas under curves, R²): the normal interval from each row's influence on the metric (the
+  infinitesimal jackknife), on the logit scale for what lies between 0 and 1, and for R² and D² on the log scale of the
+  unexplained share. For ROC AUC this is DeLong's variance, which comes out too
   small when a class has few rows; below `SMALL_CLASS` of them, Hanley and McNeil's stands in where it is greater.
 
 Fewer than `LEAST_ROWS`, of each class for what ranks rows, give no interval: it would be too short.

@@ -13,19 +13,21 @@ from kfp_hallmark.measures.intervals import (
     mean_interval,
     normal_quantile,
     percentile_interval,
+    quantile_interval,
     require_resampling,
     wilson_interval,
 )
 from kfp_hallmark.measures.registry import (
     LEAST_ROWS,
-    LOG,
     LOGIT,
     MEAN,
+    MEDIAN,
     NO_LOSS,
     REST,
     ROOT,
     Metric,
     enough_rows,
+    errors_of,
     fewest_rows,
     influences_of,
     require_metric,
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
 FAR = 10.0
-"""Up to how many times its value an interval that is symmetric on the log scale reaches."""
+"""Up to how many times its value an interval of an unexplained share, symmetric on the log scale, reaches."""
 
 
 def bootstrap_intervals(
@@ -106,6 +108,8 @@ def _interval(metric: Metric, predictions: Predictions, confidence: float) -> In
     if metric.scale == MEAN:
         low, high = mean_interval(value, influences, confidence)
         return max(0.0, low), min(high, metric.greatest or math.inf)
+    if metric.scale == MEDIAN:
+        return quantile_interval(abs(errors_of(predictions)), 0.5, confidence)
     if metric.scale == ROOT:
         low, high = mean_interval(value**2, 2 * value * influences, confidence)
         return math.sqrt(max(0.0, low)), math.sqrt(high)
@@ -122,13 +126,11 @@ def _normal_interval(
     if metric.scale == LOGIT:
         centre, reach = math.log(value / (1 - value)), reach / (value * (1 - value))
         return 1 / (1 + math.exp(reach - centre)), 1 / (1 + math.exp(-reach - centre))
-    if metric.scale == LOG and value > 0 and reach < FAR * value:
-        return value * math.exp(-reach / value), value * math.exp(reach / value)
     rest = 1 - value
     if metric.scale == REST and rest > 0 and reach < FAR * rest:
         return 1 - rest * math.exp(reach / rest), 1 - rest * math.exp(-reach / rest)
     bias = metric.bias(predictions) if metric.bias is not None else 0.0
-    least = 0.0 if bias or metric.scale == LOG else -math.inf
+    least = 0.0 if bias else -math.inf
     return max(least, value - bias - reach), value + reach
 
 

@@ -51,7 +51,7 @@ def percentile_interval(values: ndarray, confidence: float) -> Interval | None:
     known = values[np.isfinite(values)]
     if not len(known):
         return None
-    low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2], method="weibull")
     return float(low), float(high)
 
 
@@ -112,14 +112,11 @@ def quantile_interval(values: ndarray, share: float, confidence: float = 0.95) -
     import numpy as np
 
     count, tail = len(values), (1 - confidence) / 2
-    below = np.cumsum([_binomial(hits, count, share) for hits in range(count)])
+    hits = np.arange(count)
+    odds = np.log((count - hits[:-1]) / (hits[:-1] + 1)) + math.log(share / (1 - share))
+    below = np.cumsum(np.exp(count * math.log(1 - share) + np.append(0.0, np.cumsum(odds))))
     low, high = int((below <= tail).sum()) - 1, int((below < 1 - tail).sum())
     if low < 0 or high >= count:
         return None
     ordered = np.sort(values)
     return float(ordered[low]), float(ordered[high])
-
-
-def _binomial(hits: int, trials: int, share: float) -> float:
-    ways = math.lgamma(trials + 1) - math.lgamma(hits + 1) - math.lgamma(trials - hits + 1)
-    return math.exp(ways + hits * math.log(share) + (trials - hits) * math.log(1 - share))

@@ -421,12 +421,11 @@ def test_scores_that_are_surely_right_may_have_lost_on_rows_that_were_not_seen()
 
 
 def test_a_median_of_almost_nothing_has_an_interval():
-    """Half of the errors are of rounding, the others 1: on the log scale the interval would be beyond all numbers."""
+    """Half of the errors are of rounding, the others 1; of 502 small ones the 469th and the 532nd are the ends."""
     error = np.where(np.arange(1000) < 502, 1e-13, 1.0)
     given = regression(np.zeros(1000), error)
     low, high = measures.bootstrap_intervals(given, ["median_absolute_error"])["median_absolute_error"]
-    assert low == 0.0
-    assert 0.1 < high < 1.0
+    assert (low, high) == (1e-13, 1.0)
 
 
 @pytest.mark.parametrize(
