@@ -239,7 +239,8 @@ def _log_loss(predictions: Predictions, groups: Groups) -> Estimate:
 
     assert predictions.score is not None
     if predictions.task == BINARY:
-        right = np.where(predictions.positive_label, predictions.score, 1 - predictions.score).astype(float)
+        score = predictions.score.astype(float)
+        right = np.where(predictions.positive_label, score, 1 - score)
     else:
         place = _codes(predictions.label, predictions.classes)
         padded = np.column_stack([predictions.score, np.zeros(len(place))])

@@ -1,4 +1,5 @@
 import tracemalloc
+from dataclasses import replace
 
 import fairlearn.metrics
 import numpy as np
@@ -162,6 +163,25 @@ def test_multiclass_disparities_are_those_of_fairlearn_of_each_class_against_the
             assert found == pytest.approx(by_fairlearn(measure.name, against, groups.codes), abs=1e-12)
             of_whole += each is whole
     assert of_whole == 8
+
+
+def test_scores_in_single_precision_are_taken_as_doubles():
+    made, predictions = random_binary(0, 3)
+    single = replace(predictions, score=predictions.score.astype(np.float32))
+    double = replace(predictions, score=single.score.astype(float))
+    of_both = [measured(each, made) for each in (single, double)]
+    assert of_both[0] == of_both[1] != measured(predictions, made)
+
+
+def test_areas_are_those_of_fairlearn_with_ties_and_below_zero():
+    random = np.random.default_rng(5)
+    codes, label = random.integers(0, 300, 60_000), random.integers(0, 2, 60_000)
+    score = (random.normal(label, 2).round(1)).clip(-3, 3)
+    score[score == 0] *= random.choice([-1, 1], (score == 0).sum())
+    predictions = binary(label, score)
+    found = measured(predictions, groups_of(codes))["roc_auc_score_group_min"]
+    assert found == pytest.approx(by_fairlearn("roc_auc_score_group_min", predictions, codes), abs=1e-12)
+    assert np.signbit(score[score == 0]).any()
 
 
 def test_only_what_is_wanted_is_measured():
