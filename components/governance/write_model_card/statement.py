@@ -8,7 +8,7 @@ from typing import Any
 from unicodedata import category
 
 from kfp_hallmark.errors import InputError, MissingInputError, nearest
-from kfp_hallmark.tracking import without_password
+from kfp_hallmark.storage import advice, reading, shown
 
 TEXT, TEXTS, RISKS, GROUPS = "text", "a list of texts", "a list of risks", "a list of groups"
 PARTS = {RISKS: ("risk", "mitigation"), GROUPS: ("group", "benefits", "harms", "mitigation")}
@@ -33,17 +33,6 @@ FIELDS = {
     "groups_at_risk": (GROUPS, "who may be harmed, and what is done against it"),
 }
 """Every field with its form and what it says; all must be said, and one that is not is named in the card."""
-
-_WEB = "Check the address, and that it answers the step without a login."
-_GOOGLE = "Check the address, and that the step has Google credentials that may read it, as by a service account."
-HINTS = {
-    "s3": "Check the address, and that the step has AWS credentials that may read it, as by AWS_ACCESS_KEY_ID.",
-    "gs": _GOOGLE,
-    "gcs": _GOOGLE,
-    "http": _WEB,
-    "https": _WEB,
-}
-"""What to do where a statement cannot be read, by the protocol of its URI."""
 
 MAX_VERSION = 1024
 """How many characters CycloneDX allows a version."""
@@ -80,12 +69,11 @@ def read_statement(uri: str | None) -> Statement:
         return Statement()
     import yaml
 
-    name = without_password(uri).partition("?")[0] if "://" in uri else uri
-    content = _fetched(uri, name)
+    content = _fetched(uri)
     try:
         value = yaml.safe_load(content)
     except (RecursionError, ValueError, AttributeError, KeyError, yaml.YAMLError) as error:
-        raise InputError(f"statement_uri must be a YAML file; {name!r} cannot be read as one.") from error
+        raise InputError(f"statement_uri must be a YAML file; {shown(uri)!r} cannot be read as one.") from error
     if not isinstance(value, dict):
         raise InputError(f"The statement must be a YAML mapping; got {type(value).__name__}.")
     names = [key.value for key, _ in yaml.compose(content, yaml.SafeLoader).value]
@@ -97,8 +85,8 @@ def read_statement(uri: str | None) -> Statement:
     return Statement({name: said for name in FIELDS if (said := _checked(name, value))})
 
 
-def _fetched(uri: str, name: str) -> bytes:
-    """Return what is at a URI, which errors name by `name`: without a password or a signature.
+def _fetched(uri: str) -> bytes:
+    """Return what is at a URI.
 
     Raises:
         MissingInputError: If nothing is there.
@@ -106,16 +94,12 @@ def _fetched(uri: str, name: str) -> bytes:
     """
     import fsspec
 
-    hint = HINTS.get(uri.partition("://")[0])
     try:
-        with fsspec.open(uri, "rb") as file:
+        with reading("statement_uri", uri), fsspec.open(uri, "rb") as file:
             return bytes(file.read())
     except FileNotFoundError as error:
-        raise MissingInputError(f"statement_uri must be a YAML file; got {name!r}, where none is.", hint) from error
-    except Exception as error:  # Each storage's client raises errors of its own.
-        raise InputError(
-            f"statement_uri must be a file that can be read; {name!r} cannot ({type(error).__name__}).", hint
-        ) from error
+        message = f"statement_uri must be a YAML file; got {shown(uri)!r}, where none is."
+        raise MissingInputError(message, advice(uri)) from error
 
 
 def _checked(name: str, value: Mapping[str, Any]) -> Any:

@@ -3,14 +3,13 @@
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import fsspec
 import pytest
+from fakes.credentials import no_credentials  # noqa: F401
 
 from kfp_hallmark.components.governance.write_model_card.statement import read_statement
 from kfp_hallmark.errors import InputError, MissingInputError
 
-AWS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ROLE_ARN")
-AWS += ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_WEB_IDENTITY_TOKEN_FILE")
+pytestmark = pytest.mark.usefixtures("no_credentials")
 ANSWERS = {"/card.yaml": 200, "/none.yaml": 404, "/secret.yaml": 403, "/broken.yaml": 400}
 
 
@@ -39,18 +38,6 @@ def server():
     served.shutdown()
     thread.join()
     served.server_close()
-
-
-@pytest.fixture(autouse=True)
-def nobody(monkeypatch, tmp_path):
-    """No credentials and no file system that was made with any."""
-    for name in (*AWS, "GOOGLE_APPLICATION_CREDENTIALS", "http_proxy", "https_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
-        monkeypatch.setenv(name, str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    for protocol in ("s3", "gs", "http"):
-        fsspec.get_filesystem_class(protocol).clear_instance_cache()
 
 
 def test_a_statement_is_read_from_the_web(server):
