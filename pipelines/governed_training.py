@@ -76,8 +76,8 @@ def governed_training(
         data_uri: Path or fsspec URI of a CSV file, a Parquet file, or a folder of Parquet files.
         target: Label column.
         model_name: Name under which the model is registered and served.
-        sensitive_features: Columns whose values, at most 100, are the groups that must be treated alike. The model card
-            and the explanation tell of them too.
+        sensitive_features: Columns whose values, at most 100, or 20 numbers, are the groups that must be treated alike.
+            The model card and the explanation tell of them too.
         performance_limits: Limits of performance_gate, such as {"min_roc_auc": 0.8}.
         fairness_limits: Limits of fairness_gate, such as {"max_demographic_parity_difference": 0.1}.
         estimator: Import path of a class with the scikit-learn API.
