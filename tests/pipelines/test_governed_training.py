@@ -252,6 +252,29 @@ def test_a_decision_requires_every_gate_that_judges_any_model():
     assert set(fields["required_gates"].default_value.list_value) == JUDGING
 
 
+BROKEN = {
+    "load_dataset": ({"data_uri": "none.parquet"}, "uri must be a file or folder that is there"),
+    "split_dataset": ({"target": "salary"}, "target must be a column of the dataset; got 'salary'"),
+    "train_model": ({"estimator": "sklearn.linear_model.None"}, "estimator must be"),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_step_that_fails_ends_the_run_and_is_in_the_books(broken, start, tmp_path):
+    """The other steps that need nothing of it may run; nothing is decided, and the exit handler tells of it."""
+    parameters, message = BROKEN[broken]
+    changes = [part for name, value in parameters.items() for part in ("--set", f"{name}={value}")]
+    run = start(tmp_path / "run", tmp_path / "state", "--params", EXAMPLES / "released.yaml", *changes)
+    assert (run.exit_code, run.document["status"]) == (1, "failed"), run.stdout + run.stderr
+    assert run.step(broken)["state"] == "failed"
+    assert message in run.stdout
+    assert run.step("decide_release")["state"] == run.step("deploy_model")["state"] == "skipped"
+    assert run.step("record_run")["state"] == "succeeded"
+    (line,) = (tmp_path / "state" / "audit.jsonl").read_text().splitlines()
+    assert json.loads(line)["record"]["state"] == "FAILED"
+    assert mlflow_tree(run)[0] == "FAILED"
+
+
 def loans(path, rows=5000):
     """Write a table as other people have them: text, gaps, quotes, spaces in names, a boolean label."""
     random = Random(5)
