@@ -43,7 +43,7 @@ from kfp_hallmark.measures.intervals import (
     require_resampling,
     wilson_interval,
 )
-from kfp_hallmark.measures.partition import Partition
+from kfp_hallmark.measures.partition import Partition, count_codes
 from kfp_hallmark.measures.registry import (
     CALIBRATION_BINS,
     IDENTITY,
@@ -85,6 +85,7 @@ __all__ = [
     "bootstrap_intervals",
     "calibration_curve",
     "confusion_matrix",
+    "count_codes",
     "enough_rows",
     "fewest_rows",
     "grouped_areas",

@@ -9,6 +9,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from numpy import ndarray
 
+BLOCK = 65_536
+"""How many codes are counted at once: NumPy copies them, and a copy that fits into the cache costs little."""
+
+
+def count_codes(codes: ndarray, count: int) -> ndarray:
+    """Return how often each of the codes from 0 to `count` - 1 occurs, shape (count,)."""
+    import numpy as np
+
+    counts = np.zeros(count, dtype=int)
+    for start in range(0, len(codes), max(BLOCK, count)):
+        counts += np.bincount(codes[start : start + max(BLOCK, count)], minlength=count)
+    return counts
+
 
 @dataclass(frozen=True)
 class Partition:
@@ -25,9 +38,7 @@ class Partition:
     @cached_property
     def sizes(self) -> ndarray:
         """The rows of each group, shape (groups,)."""
-        import numpy as np
-
-        return np.bincount(self.codes, minlength=self.groups)
+        return count_codes(self.codes, self.groups)
 
     def split(self, values: ndarray) -> list[ndarray]:
         """Return a value of each row, shape (rows,), group by group, each in the order of the rows."""

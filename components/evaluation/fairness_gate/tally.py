@@ -36,7 +36,7 @@ from kfp_hallmark.components.evaluation.fairness_gate.registry import (
 )
 from kfp_hallmark.contracts.predictions import BINARY, Predictions
 from kfp_hallmark.errors import InputError
-from kfp_hallmark.measures import IDENTITY, LEAST_ROWS, LOG, LOGIT, REST, grouped_areas
+from kfp_hallmark.measures import IDENTITY, LEAST_ROWS, LOG, LOGIT, REST, count_codes, grouped_areas
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -177,11 +177,11 @@ def count_margins(predictions: Predictions, groups: Groups, classes: Sequence[An
     if predictions.task == BINARY:
         place = groups.codes * 4
         place += 2 * predictions.positive_label.astype(np.uint8) + predictions.positive_prediction
-        return Margins.of(np.bincount(place, minlength=4 * size).reshape(-1, 2, 2))
+        return Margins.of(count_codes(place, 4 * size).reshape(-1, 2, 2))
     label, said = (_codes(values, classes) for values in (predictions.label, predictions.prediction))
     base, right = groups.codes * (count + 1), label == said
     places = base + label, base + said, (base + label)[right]
-    return Margins(*(np.bincount(each, minlength=size * (count + 1)).reshape(size, -1)[:, :-1] for each in places))
+    return Margins(*(count_codes(each, size * (count + 1)).reshape(size, -1)[:, :-1] for each in places))
 
 
 def _codes(values: ndarray, classes: Sequence[Any]) -> ndarray:
@@ -231,7 +231,7 @@ def mean_of(values: ndarray, groups: Groups, scale: str = IDENTITY) -> Estimate:
 
 def _mean_score(predictions: Predictions, groups: Groups) -> Estimate:
     assert predictions.score is not None
-    return mean_of(predictions.score.astype(float), groups)
+    return mean_of(predictions.score.astype(float, copy=False), groups)
 
 
 def _log_loss(predictions: Predictions, groups: Groups) -> Estimate:
@@ -239,7 +239,7 @@ def _log_loss(predictions: Predictions, groups: Groups) -> Estimate:
 
     assert predictions.score is not None
     if predictions.task == BINARY:
-        score = predictions.score.astype(float)
+        score = predictions.score.astype(float, copy=False)
         right = np.where(predictions.positive_label, score, 1 - score)
     else:
         place = _codes(predictions.label, predictions.classes)
@@ -253,20 +253,23 @@ def _log_loss(predictions: Predictions, groups: Groups) -> Estimate:
 def _roc_auc(predictions: Predictions, groups: Groups) -> Estimate:
     """Areas under the curves of groups, with DeLong's variances; too few rows of a class are few trials."""
     assert predictions.score is not None
-    score, positive = predictions.score.astype(float), predictions.positive_label
+    score, positive = predictions.score.astype(float, copy=False), predictions.positive_label
     return Estimate(*grouped_areas(score, positive, groups.partition), LOGIT)
 
 
 def _mean_prediction(predictions: Predictions, groups: Groups) -> Estimate:
-    return mean_of(predictions.prediction.astype(float), groups)
+    return mean_of(predictions.prediction.astype(float, copy=False), groups)
 
 
 def _errors(predictions: Predictions) -> ndarray:
-    return predictions.prediction.astype(float) - predictions.label.astype(float)
+    return predictions.prediction.astype(float, copy=False) - predictions.label.astype(float, copy=False)
 
 
 def _mean_absolute_error(predictions: Predictions, groups: Groups) -> Estimate:
-    return mean_of(abs(_errors(predictions)), groups, LOG)
+    import numpy as np
+
+    errors = _errors(predictions)
+    return mean_of(np.abs(errors, out=errors), groups, LOG)
 
 
 def _mean_squared_error(predictions: Predictions, groups: Groups) -> Estimate:
@@ -279,7 +282,10 @@ def _r2(predictions: Predictions, groups: Groups) -> Estimate:
 
     rows = groups.partition.sizes
     unexplained, variances = np.zeros(len(rows)), np.zeros(len(rows))
-    parts = (groups.partition.split(values.astype(float)) for values in (predictions.label, predictions.prediction))
+    parts = (
+        groups.partition.split(values.astype(float, copy=False))
+        for values in (predictions.label, predictions.prediction)
+    )
     known = np.zeros(len(rows), dtype=bool)
     for place, (label, prediction) in enumerate(zip(*parts, strict=True)):
         squares, spread = (prediction - label) ** 2, (label - label.mean()) ** 2
