@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from kfp_hallmark.contracts.options import read_options
 from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, Predictions
 from kfp_hallmark.errors import InputError, nearest
-from kfp_hallmark.measures import Interval, normal_quantile, threshold_counts
+from kfp_hallmark.measures import Interval, mean_interval, threshold_counts
 from kfp_hallmark.measures.counting import codes_of
 from kfp_hallmark.modeling.prediction import require_classes
 
@@ -286,5 +286,4 @@ def _mean(values: ndarray, confidence: float) -> tuple[float, Interval | None]:
     mean = float(values.mean())
     if len(values) < 2:
         return mean, None
-    reach = normal_quantile(confidence) * float(values.std(ddof=1)) / math.sqrt(len(values))
-    return mean, (mean - reach, mean + reach)
+    return mean, mean_interval(mean, (values - mean) / math.sqrt(len(values) * (len(values) - 1)), confidence)

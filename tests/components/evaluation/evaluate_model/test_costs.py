@@ -17,6 +17,7 @@ from kfp_hallmark.components.evaluation.evaluate_model.costs import (
 from kfp_hallmark.components.evaluation.evaluate_model.evaluate import evaluate
 from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, Predictions
 from kfp_hallmark.errors import InputError
+from kfp_hallmark.measures import mean_interval
 
 DIGEST = "sha256:" + "1" * 64
 COSTS = Costs(false_positive=1.0, false_negative=5.0)
@@ -244,6 +245,16 @@ def among(label, score, score_given=True):
     return Predictions(MULTICLASS, "y", names[np.asarray(label)], said, kept, CLASSES, None, None, DIGEST, DIGEST)
 
 
+def test_the_interval_of_rare_and_costly_errors_holds_their_cost():
+    """One row in fifty costs 20: the symmetric interval of a mean holds that in 90 % of such datasets, this in 98 %."""
+    random, costs, held = np.random.default_rng(5), Costs(false_positive=0.1, false_negative=20.0), 0
+    for _ in range(1000):
+        missed = random.random(400) < 0.02
+        found = report_costs(scored(np.ones(400, int), np.where(missed, 0.1, 0.9)), costs, None, 0.95, 0)
+        held += found.own.interval[0] <= 0.4 <= found.own.interval[1]
+    assert held / 1000 >= 0.95
+
+
 def test_costs_of_several_classes_by_hand():
     """By the expected costs the first row is a bus, though a bicycle is likeliest; the others stay."""
     score = [[0.6, 0.2, 0.2], [0.1, 0.4, 0.5], [0.8, 0.2, 0.0]]
@@ -253,7 +264,7 @@ def test_costs_of_several_classes_by_hand():
     assert found.own.cost == pytest.approx((10 - 1 + 2) / 3)
     assert found.chosen.cost == pytest.approx((4 - 1 + 2) / 3)
     assert found.saving.cost == pytest.approx(6 / 3)
-    assert found.saving.interval == pytest.approx((2 - 1.959964 * 2, 2 + 1.959964 * 2))
+    assert found.saving.interval == pytest.approx(mean_interval(2, np.array([4, -2, -2]) / 6**0.5, 0.95))
     assert report_costs(among([2, 2, 1], score, False), ClassCosts(MATRIX), None, 0.95, 0).chosen is None
 
 
