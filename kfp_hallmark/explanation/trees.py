@@ -232,10 +232,10 @@ def _make(stops: list[_Stop], values: ndarray) -> list[ndarray]:
     found: list[ndarray] = [np.empty(0)] * len(stops)
     for (width, count, outputs), places in alike.items():
         chosen = [stops[place] for place in places]
-        made = _shares(np.array([stop.shares for stop in chosen]).reshape(-1, count))
         nodes, trees = np.array([stop.leaves for stop in chosen]), [[stop.tree] for stop in chosen]
-        weights = values[trees, nodes][:, :, outputs]
-        tables = made.reshape(-1, width, 1, count, 1 << count) * weights[:, :, :, None, None]
+        weights = values[trees, nodes][:, :, outputs].reshape(-1, len(outputs))
+        tables = _shares(np.array([stop.shares for stop in chosen]).reshape(-1, count), weights)
+        tables = tables.reshape(-1, width, *tables.shape[1:])
         both = tables[:, 0]
         if width == 2:
             halves = both.reshape(*both.shape[:3], 2, -1)
@@ -245,22 +245,23 @@ def _make(stops: list[_Stop], values: ndarray) -> list[ndarray]:
     return found
 
 
-def _shares(z: ndarray) -> ndarray:
-    """Return leaves' shares in the value of each feature for each pattern, shape (leaves, features, patterns).
+def _shares(z: ndarray, values: ndarray) -> ndarray:
+    """Return leaves' shares in the value of each feature for each pattern, shape (leaves, outputs, features, patterns).
 
     Args:
         z: The share of the training rows that went the path's way at each feature's tests, shape (leaves, features).
+        values: The leaves' values, shape (leaves, outputs).
     """
     import numpy as np
 
-    leaves, count = z.shape
-    sums = _subset_sums(z)
-    found = np.empty((leaves, count, 1 << count))
+    count, outputs = z.shape[1], values.shape[1]
+    sums = _subset_sums(z)[:, None] * values[:, :, None]
+    found = np.empty((len(z), outputs, count, 1 << count))
     for place in range(count):
-        size = (leaves, -1, 2, 1 << place)
-        halves, of_sums = found[:, place].reshape(size), sums.reshape(size)
-        halves[:, :, 1] = ((1 - z[:, place]) / z[:, place])[:, None, None] * of_sums[:, :, 0]
-        halves[:, :, 0] = -of_sums[:, :, 0]
+        size = (len(z), outputs, -1, 2, 1 << place)
+        halves, of_sums = found[:, :, place].reshape(size), sums.reshape(size)[:, :, :, 0]
+        np.multiply(((1 - z[:, place]) / z[:, place])[:, None, None, None], of_sums, out=halves[:, :, :, 1])
+        np.negative(of_sums, out=halves[:, :, :, 0])
     return found
 
 
