@@ -113,6 +113,11 @@ class TestReleased:
         assert judged["parameters"]["strengths"]["missing"] == [0.1]
         assert "RELP" in {check["scope"]["feature"] for check in judged["checks"] if check["name"] == "unseen_drop"}
 
+    def test_promises_no_privacy(self, released):
+        for page in ("index.html", "reports/decide_release.html", "reports/privacy_gate.html"):
+            text = (released.folder / page).read_text()
+            assert "No differential privacy was asked for, and the model promises none." in text
+
     def test_writes_a_card_with_metrics_by_group_and_what_a_person_said(self, released):
         outputs = released.step("write_model_card")["outputs"]
         assert outputs["missing_fields"] == 0
