@@ -99,7 +99,7 @@ def _lead(checks: Sequence[Check]) -> str:
     """Say what came to what, the worst first."""
     phrases = {
         Status.FAIL: "A limit is broken for",
-        Status.INCONCLUSIVE: "It cannot be told for",
+        Status.INCONCLUSIVE: "It cannot be told whether the limit is kept for",
         Status.PASS: "Every limit is kept for",
     }
     worst = {
@@ -254,7 +254,8 @@ def _reading(verdict: Verdict) -> list[Markup]:
         ),
         paragraph(
             f"A check passes when the whole {confidence:.0%} interval keeps the limit, fails when none of it does or "
-            "the model cannot predict the rows, and is inconclusive in between: more rows would tell. So a model "
+            "the model cannot predict the rows, and is inconclusive in between, where more rows would tell, and where "
+            "nothing was measured. So a model "
             f"whose true value breaks a limit passes with a chance of at most about {level:.1%}. That holds for all "
             "checks together, for all must pass.",
             note=True,

@@ -173,7 +173,7 @@ def not_measured(result):
     )
     assert check.maximum == FLIP["max_retraining_flip_rate"]
     assert check.message in result.verdict.reasons()[0]
-    assert "It cannot be told for retraining flip rate." in result.report
+    assert "It cannot be told whether the limit is kept for retraining flip rate." in result.report
     assert check.message.startswith("What other seeds change was not measured. ")
     return check.message
 
