@@ -178,7 +178,8 @@ def _predict_with_champion(path: str, challenger: Predictions, dataset: str) -> 
     Raises:
         InputError: If it cannot predict these rows, or predicts other classes.
     """
-    from kfp_hallmark.modeling import load_model, predict
+    from kfp_hallmark.modeling.loading import load_model
+    from kfp_hallmark.modeling.prediction import predict
 
     champion = predict(load_model(path), dataset, challenger.target)
     kinds = [(each.task, set(each.classes), each.positive_class) for each in (challenger, champion)]

@@ -7,19 +7,22 @@ of half of what the confidence leaves: 2.5 % at 95 %.
 - **non-inferiority**: it is above minus the margin.
 - **equivalence**: it is between minus the margin and the margin (two one-sided tests).
 
-Three kinds of metric, three paired intervals:
+Four kinds of metric, four paired intervals:
 
 - **Shares of rows that are predicted rightly** (accuracy, recall): Bonett and Price's interval of two proportions on
   the same rows. Like McNemar's test it rests on the rows that one model alone gets right; unlike it, it answers a
   question with a margin. Its error is at most 3 % where 2.5 % is meant, and McNemar's exact test is weaker.
 - **Other functions of the confusion counts** (balanced accuracy, precision, F1): the percentile bootstrap of the joint
   counts, label by one prediction by the other; where too few resamples lie beyond its ends, the normal interval.
+- **Means of losses** (log loss, Brier score, mean absolute error): Hall's interval of the mean of the rows'
+  differences, which is as skewed as they are.
 - **Everything else**: the normal interval from the difference of the rows' influences; DeLong's for ROC AUC. Of two
   different models without any error seen it is as long as Wilson's of the smaller class, for their influences are 0.
 
 Sources: D. Bonett, R. Price, Journal of Educational and Behavioral Statistics 37 (2012); M. Fagerland, S. Lydersen,
-P. Laake, Statistics in Medicine 33 (2014), on tests of paired proportions; D. Schuirmann, Journal of Pharmacokinetics
-and Biopharmaceutics 15 (1987), on equivalence; G. Piaggio and others, JAMA 308 (2012), on non-inferiority.
+P. Laake, Statistics in Medicine 33 (2014), on tests of paired proportions; P. Hall, Journal of the Royal Statistical
+Society B 54 (1992), on means of skewed values; D. Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15
+(1987), on equivalence; G. Piaggio and others, JAMA 308 (2012), on non-inferiority.
 """
 
 from __future__ import annotations
@@ -34,7 +37,9 @@ from kfp_hallmark.contracts.predictions import Predictions
 from kfp_hallmark.contracts.verdict import Status
 from kfp_hallmark.errors import InputError, nearest
 from kfp_hallmark.measures import (
+    LEAST_ROWS,
     LOGIT,
+    MEAN,
     Interval,
     JointCounts,
     Metric,
@@ -42,6 +47,7 @@ from kfp_hallmark.measures import (
     fewest_rows,
     influences_of,
     joint_counts,
+    mean_interval,
     normal_quantile,
     percentile_interval,
     require_metric,
@@ -173,7 +179,7 @@ def advantage(
     if metric.of_counts is None:
         return _of_influences(metric, challenger, champion, sign, confidence)
     first, second = value_of(metric, challenger), value_of(metric, champion)
-    if first is None or second is None:
+    if first is None or second is None or len(challenger.label) < LEAST_ROWS:
         return None
     joint, difference = joint_counts(challenger, champion), sign * (first - second)
     if metric.right_of is None:
@@ -187,8 +193,12 @@ def _of_influences(
     first, second = influences_of(metric, challenger), influences_of(metric, champion)
     if first is None or second is None or not enough_rows(metric, challenger):
         return None
-    error = math.sqrt(float(((first[1] - second[1]) ** 2).sum()))
+    influences = sign * (first[1] - second[1])
+    error = math.sqrt(float((influences**2).sum()))
     difference, reach = sign * (first[0] - second[0]), normal_quantile(confidence) * error
+    if metric.scale == MEAN:
+        interval = mean_interval(difference, influences, confidence)
+        return Advantage(difference, interval, error, len(challenger.label))
     if metric.scale == LOGIT and first[0] == second[0] in (0.0, 1.0) and not _alike(challenger, champion):
         reach = _unseen(challenger, confidence)
         error = reach / normal_quantile(confidence)
@@ -243,7 +253,7 @@ def _of_counts(
         return None
     if samples * (1 - confidence) / 2 < LEAST_TAIL:
         reach = normal_quantile(confidence) * error
-        interval = difference - reach, difference + reach
+        interval = max(-metric.span, difference - reach), min(metric.span, difference + reach)
     return Advantage(difference, _around(interval, difference), error, int(joint.rows.sum()))
 
 

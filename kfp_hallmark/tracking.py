@@ -6,6 +6,7 @@ reach the store import it, and only inside these functions.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -238,6 +239,14 @@ def _locked(file: Path) -> Iterator[None]:
     """Hold a lock beside a store's file: MLflow makes the tables of a new store without one."""
     with file.with_name(f"{file.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def alone(uri: str) -> Iterator[None]:
+    """Keep others of this machine out of such blocks on a local SQLite store; a server's cannot be kept out."""
+    file = sqlite_file(uri)
+    with contextlib.nullcontext() if file is None else _locked(file):
         yield
 
 

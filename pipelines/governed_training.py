@@ -7,6 +7,14 @@ from kfp import dsl
 from kfp_hallmark import components
 
 OUTCOME_RELEASE = "release"
+REQUIRED_GATES = [
+    "validate_dataset",
+    "performance_gate",
+    "fairness_gate",
+    "robustness_gate",
+    "explanation_gate",
+    "privacy_gate",
+]
 
 
 @dsl.pipeline(name="governed-training", display_name="Governed training")
@@ -22,11 +30,15 @@ def governed_training(
     excluded_columns: List[str] = [],
     positive_class: Optional[str] = None,
     mitigation: Dict = {},
+    privacy: Dict = {},
+    privacy_limits: Dict = {},
     test_fraction: float = 0.3,
     key_column: Optional[str] = None,
     group_column: Optional[str] = None,
     time_column: Optional[str] = None,
     slices: List[str] = [],
+    found_slices: int = 0,
+    costs: Dict = {},
     schema_uri: Optional[str] = None,
     data_digest: Optional[str] = None,
     max_data_age_hours: Optional[float] = None,
@@ -64,8 +76,8 @@ def governed_training(
         data_uri: Path or fsspec URI of a CSV file, a Parquet file, or a folder of Parquet files.
         target: Label column.
         model_name: Name under which the model is registered and served.
-        sensitive_features: Columns whose values, at most 100, are the groups that must be treated alike. The model card
-            and the explanation tell of them too.
+        sensitive_features: Columns whose values, at most 100, or 20 numbers, are the groups that must be treated alike.
+            The model card and the explanation tell of them too.
         performance_limits: Limits of performance_gate, such as {"min_roc_auc": 0.8}.
         fairness_limits: Limits of fairness_gate, such as {"max_demographic_parity_difference": 0.1}.
         estimator: Import path of a class with the scikit-learn API.
@@ -73,11 +85,15 @@ def governed_training(
         excluded_columns: Columns that are neither features nor judged by validate_dataset.
         positive_class: The class that a score is the probability of. Default: the greater of two.
         mitigation: How a binary classifier is made to treat groups alike, as train_model takes it.
+        privacy: How private the training is for the people in the data, and its ledger, as train_model takes them.
+        privacy_limits: Limits of privacy_gate on all trainings in the ledger. Default: what privacy asks for, once.
         test_fraction: Share of the rows for the test, above 0 and below 1.
         key_column: Column that identifies a row, whose hash decides the split. Default: all columns.
         group_column: Column whose rows with the same value stay on one side of the split.
         time_column: Column by which the latest rows are the test.
         slices: Columns by whose values to evaluate, and to compare with the champion, separately.
+        found_slices: How many of the worst slices evaluate_model searches, at most 50.
+        costs: Costs of decisions, by which evaluate_model chooses a threshold too, as it takes them.
         schema_uri: TFDV schema in text format that the data must fit. Default: inferred from the training side.
         data_digest: SHA-256 that the source must have.
         max_data_age_hours: Greatest age of the source in hours.
@@ -145,6 +161,7 @@ def governed_training(
             excluded_columns=excluded_columns,
             positive_class=positive_class,
             mitigation=mitigation,
+            privacy=privacy,
             seed=seed,
             experiment=experiment,
             tracking_uri=tracking_uri,
@@ -154,6 +171,8 @@ def governed_training(
             dataset=split.outputs["test"],
             target=target,
             slices=slices,
+            found_slices=found_slices,
+            costs=costs,
             seed=seed,
         )
         performance = components.performance_gate(
@@ -209,6 +228,7 @@ def governed_training(
             seed=seed,
             tracking_uri=tracking_uri,
         )
+        spent = components.privacy_gate(model=train.outputs["model"], limits=privacy_limits, privacy=privacy)
         decide = components.decide_release(
             model=train.outputs["model"],
             dataset_verdict=validate.outputs["verdict"],
@@ -216,6 +236,8 @@ def governed_training(
             fairness_verdict=fairness.outputs["verdict"],
             robustness_verdict=robustness.outputs["verdict"],
             explanation_verdict=explanation.outputs["verdict"],
+            additional_verdicts=spent.outputs["verdict"],
+            required_gates=REQUIRED_GATES,
         )
         card = components.write_model_card(
             model=train.outputs["model"],
@@ -242,6 +264,7 @@ def governed_training(
             robustness_report=robustness.outputs["report"],
             explanation_report=explain.outputs["report"],
             explanation_gate_report=explanation.outputs["report"],
+            privacy_report=spent.outputs["report"],
             decision_report=decide.outputs["report"],
             model_card=card.outputs["card"],
             training_run_id=train.outputs["run_id"],

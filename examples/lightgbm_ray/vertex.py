@@ -28,6 +28,8 @@ def run_custom_job(
 ):
     """Run a training component as a CustomJob on Vertex AI, and wait for it.
 
+    A step that is retried, or that got no answer when it began its job, goes on with the job that there is.
+
     Args:
         dataset: Training data, in Cloud Storage.
         model: What the component writes to its output of this name.
@@ -41,12 +43,13 @@ def run_custom_job(
         machine_type: Machine to train on.
         job_spec: Further fields of Vertex AI's CustomJobSpec, such as service_account or scheduling.
     """
+    import hashlib
     import json
     import signal
     import time
     from pathlib import Path
 
-    from google.api_core.exceptions import GoogleAPICallError, ServiceUnavailable
+    from google.api_core.exceptions import GoogleAPICallError, ServerError, ServiceUnavailable
     from google.api_core.retry import Retry
     from google.cloud.aiplatform_v1 import JobServiceClient
 
@@ -81,13 +84,42 @@ def run_custom_job(
             **job_spec,
         },
     }
+    # No other step of any run writes its model there, so no other has this label; nor has another training.
+    training = [dataset.metadata.get("digest"), function, image, command, parameters, machine_type, job_spec]
+    label = hashlib.sha256(json.dumps([model.uri, *training], sort_keys=True).encode()).hexdigest()[:40]
+    job["labels"] = {"hallmark_step": label}
+    parent = f"projects/{project}/locations/{location}"
     again = Retry(lambda error: isinstance(error, ServiceUnavailable), timeout=600)
     client = JobServiceClient(client_options={"api_endpoint": f"{location}-aiplatform.googleapis.com"})
+
+    def jobs():
+        """Return the jobs that this step began, by name; there are several where one came to nothing."""
+        asked = {"parent": parent, "filter": f'labels.hallmark_step="{label}"'}
+        return {found.name: found for found in client.list_custom_jobs(asked, retry=again, timeout=60)}
+
+    def of_use(found):
+        if found.state.name.endswith("SUCCEEDED"):
+            return output_file.is_file()
+        return not found.state.name.endswith(("FAILED", "CANCELLING", "CANCELLED", "EXPIRED"))
+
+    def begin(known):
+        """Begin the job; where no answer comes, there may be one all the same."""
+        try:
+            return client.create_custom_job(parent=parent, custom_job=job, timeout=60)
+        except ServerError:
+            for _ in range(5):
+                for name, found in jobs().items():
+                    if name not in known:
+                        return found
+                time.sleep(2)
+            raise
+
     cancelled = []
     signal.signal(signal.SIGTERM, lambda *_: cancelled.append(True))  # A step that is cancelled cancels its job.
     try:
-        made = client.create_custom_job(parent=f"projects/{project}/locations/{location}", custom_job=job, timeout=60)
-        print(f"Started {made.name}.", flush=True)
+        known = jobs()
+        made = next(filter(of_use, known.values()), None) or begin(known)
+        print(f"The job is {made.name}.", flush=True)
         while not made.state.name.endswith(("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED")):
             if cancelled:
                 client.cancel_custom_job(name=made.name, retry=again, timeout=60)

@@ -6,7 +6,7 @@
 import os
 
 from kfp import compiler, dsl
-from kfp.dsl import Dataset, Input, Metrics, Model, Output
+from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
 
 from kfp_hallmark import components
 
@@ -22,24 +22,28 @@ TORCH_INDEX = os.environ.get("TORCH_INDEX", "https://download.pytorch.org/whl/cp
 def train_network(
     dataset: Input[Dataset],
     model: Output[Model],
+    retrained: Output[Artifact],
     metrics: Output[Metrics],
     target: str,
     excluded_columns: list[str],
     hidden: int = 32,
     epochs: int = 6,
     seed: int = 0,
+    retrainings: int = 5,
 ):
     """Train a network of one hidden layer on a dataset of numbers with a target of two classes.
 
     Args:
         dataset: Training data.
         model: MLflow model folder that predicts with NumPy alone.
+        retrained: Folder of such models, trained alike with other seeds, which robustness_gate compares with the model.
         metrics: The last epoch's loss.
         target: Label column.
         excluded_columns: Columns that are not features.
         hidden: Width of the hidden layer.
         epochs: How often every row is seen.
         seed: Seed of everything random.
+        retrainings: How many models to train with other seeds, the ones that follow.
     """
     import json
     import tempfile
@@ -113,20 +117,23 @@ set_model(Network())
     rows = torch.from_numpy(numpy.hstack(parts).astype("float32"))
     label = torch.from_numpy((frame[target] == classes[1]).to_numpy(dtype="float32"))
 
-    torch.manual_seed(seed)
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    net = torch.nn.Sequential(torch.nn.Linear(rows.shape[1], hidden), torch.nn.ReLU(), torch.nn.Linear(hidden, 1))
-    optimizer = torch.optim.Adam(net.parameters(), lr=0.005)
     loss_of = torch.nn.BCEWithLogitsLoss()
-    for _ in range(epochs):
-        for batch in torch.randperm(len(rows)).split(256):
-            optimizer.zero_grad()
-            loss = loss_of(net(rows[batch])[:, 0], label[batch])
-            loss.backward()
-            optimizer.step()
-    with torch.no_grad():
-        metrics.log_metric("training_log_loss", float(loss_of(net(rows)[:, 0], label)))
+
+    def fit(seed):
+        """Return a network and its loss."""
+        torch.manual_seed(seed)
+        net = torch.nn.Sequential(torch.nn.Linear(rows.shape[1], hidden), torch.nn.ReLU(), torch.nn.Linear(hidden, 1))
+        optimizer = torch.optim.Adam(net.parameters(), lr=0.005)
+        for _ in range(epochs):
+            for batch in torch.randperm(len(rows)).split(256):
+                optimizer.zero_grad()
+                loss = loss_of(net(rows[batch])[:, 0], label[batch])
+                loss.backward()
+                optimizer.step()
+        with torch.no_grad():
+            return net, float(loss_of(net(rows)[:, 0], label))
 
     # Where the data came from: Hallmark's steps write it into the file, and its digest into the artifact.
     bound = json.loads((table.schema.metadata or {}).get(b"hallmark", b"{}"))
@@ -137,25 +144,33 @@ set_model(Network())
         "positive_class": classes[1],
         "threshold": 0.5,
         "datasets": [dataset.metadata["digest"], *bound.get("lineage", [])],
-        "seed": seed,
     }
-    with tempfile.TemporaryDirectory() as folder:
-        weights = {name: value.numpy() for name, value in net.state_dict().items()}
-        numpy.savez(Path(folder, "weights.npz"), **weights)
-        Path(folder, "features.json").write_text(json.dumps(features))
-        Path(folder, "network.py").write_text(network)
-        mlflow.pyfunc.save_model(
-            model.path,
-            python_model=str(Path(folder, "network.py")),
-            artifacts={"weights": str(Path(folder, "weights.npz")), "features": str(Path(folder, "features.json"))},
-            signature=ModelSignature(
-                Schema([ColSpec("double", name) for name in names]),
-                Schema([ColSpec("double", str(value)) for value in classes]),
-            ),
-            input_example=pandas.DataFrame({name: [0.0] for name in names}),
-            pip_requirements=["mlflow==3.17.2", "numpy==2.4.6", "pandas==3.1.1"],
-            metadata={"hallmark": about},
-        )
+
+    def save(net, seed, path):
+        with tempfile.TemporaryDirectory() as folder:
+            weights = {name: value.numpy() for name, value in net.state_dict().items()}
+            numpy.savez(Path(folder, "weights.npz"), **weights)
+            Path(folder, "features.json").write_text(json.dumps(features))
+            Path(folder, "network.py").write_text(network)
+            mlflow.pyfunc.save_model(
+                str(path),
+                python_model=str(Path(folder, "network.py")),
+                artifacts={"weights": str(Path(folder, "weights.npz")), "features": str(Path(folder, "features.json"))},
+                signature=ModelSignature(
+                    Schema([ColSpec("double", name) for name in names]),
+                    Schema([ColSpec("double", str(value)) for value in classes]),
+                ),
+                input_example=pandas.DataFrame({name: [0.0] for name in names}),
+                pip_requirements=["mlflow==3.17.2", "numpy==2.4.6", "pandas==3.1.1"],
+                metadata={"hallmark": {**about, "seed": seed}},
+            )
+
+    net, loss = fit(seed)
+    metrics.log_metric("training_log_loss", loss)
+    save(net, seed, model.path)
+    Path(retrained.path).mkdir(parents=True)
+    for other in range(seed + 1, seed + 1 + retrainings):
+        save(fit(other)[0], other, Path(retrained.path, f"seed_{other}"))
     model.metadata["framework"] = "pytorch"
 
 
@@ -198,6 +213,7 @@ def network_training(
     )
     robustness = components.robustness_gate(
         model=train.outputs["model"],
+        retrained_models=train.outputs["retrained"],
         dataset=split.outputs["test"],
         target=target,
         limits=robustness_limits,

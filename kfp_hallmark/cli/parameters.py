@@ -39,10 +39,12 @@ def gather_here(pipeline: Pipeline, file: Path | None, given: Sequence[str] | No
 def _read(path: Path) -> dict[str, Any]:
     import yaml
 
+    from kfp_hallmark.runner.parameters import read_yaml
+
     if not path.is_file():
         raise MissingInputError(f"--params must be a file; got {str(path)!r}.")
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        value = read_yaml(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"--params must be a YAML file; {str(path)!r} is not.") from error
     if not isinstance(value, dict):

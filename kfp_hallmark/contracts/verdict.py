@@ -154,6 +154,11 @@ class Verdict:
         noted.sort(key=lambda check: order.index(check.status), reverse=True)
         return [f"{check.status}: {check.message or check.name}" for check in noted]
 
+    def said(self) -> list[str]:
+        """Return the reasons, or, where all is well and there is one check, what that says."""
+        told = [check.message for check in self.checks if check.message] if len(self.checks) == 1 else []
+        return self.reasons() or told
+
     def to_json(self) -> dict[str, Any]:
         """Return the verdict as a JSON value; NaN and infinities become null."""
         return finite(

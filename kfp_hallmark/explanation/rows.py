@@ -11,16 +11,9 @@ from kfp_hallmark.contracts.dataset import read_table
 from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.explanation.shapley import PROBABILITY, TARGET, Attribution, explain_predictions, explain_structure
-from kfp_hallmark.modeling import (
-    LoadedModel,
-    as_output,
-    feature_frame,
-    input_columns,
-    meaning_of,
-    origin,
-    predict_table,
-    read_label,
-)
+from kfp_hallmark.modeling.columns import feature_frame, read_label
+from kfp_hallmark.modeling.loading import LoadedModel
+from kfp_hallmark.modeling.prediction import as_output, input_columns, meaning_of, origin, predict_table
 
 if TYPE_CHECKING:
     import pandas
@@ -43,7 +36,7 @@ class ExplainedRows:
         frame: The rows that were explained.
         outputs: The model's output for them, shape (rows,) or (rows, classes).
         chosen: Which class is explained in each, as a position; shape (rows,).
-        meaning: What the output means; see `kfp_hallmark.modeling.meaning_of`.
+        meaning: What the output means; see `kfp_hallmark.modeling.prediction.meaning_of`.
         attribution: The SHAP values.
         function: Data frame to output, of the same form as `outputs`.
     """
@@ -84,7 +77,7 @@ def explain_rows(model: LoadedModel, dataset: str | Path, target: str, max_rows:
     available = table.num_rows
     places = sample(available, max_rows, seed)
     table = table.take(places)
-    raw = predict_table(model, table, columns)
+    raw = _finite(model, predict_table(model, table, columns))
     frame = feature_frame(table, columns)
     label = None if model.metadata.get("task") else read_label(dataset, target)
     meaning = meaning_of(model, raw, label)
@@ -147,9 +140,18 @@ def _function(model: LoadedModel, meaning: Mapping[str, Any]) -> Callable[[panda
                 f"The model {model.name!r} must predict rows in which values are exchanged for those of other rows; it "
                 f"failed with {type(error).__name__} {origin(error)}."
             ) from None
-        return as_outputs(as_output(model, said, len(frame)), meaning)
+        return as_outputs(_finite(model, as_output(model, said, len(frame))), meaning)
 
     return function
+
+
+def _finite(model: LoadedModel, raw: ndarray) -> ndarray:
+    """Return a model's output; raise `InputError` if some of it is NaN or infinite."""
+    import numpy
+
+    if raw.dtype.kind == "f" and not numpy.isfinite(raw).all():
+        raise InputError(f"The model {model.name!r} must predict finite numbers; some are NaN or infinite.")
+    return raw
 
 
 def output_name(meaning: Mapping[str, Any], target: str) -> str:

@@ -254,15 +254,35 @@ def _explain_trees(estimator: Any, matrix: ndarray) -> tuple[str, str, ndarray, 
     except Exception:
         # SHAP does not know every kind of booster and start; its errors for these are of many classes.
         return None
-    # SHAP leaves the trees of other packages to these, whose own values are in single precision.
-    values = tree_values(explainer.model, matrix) if type(estimator).__module__.startswith("sklearn") else None
-    if values is None:
-        values = numpy.asarray(explainer.shap_values(matrix))
-    elif values.shape[2] == 1:
-        values = values[:, :, 0]
-    base = numpy.atleast_1d(explainer.expected_value)
+    found = _from_tables(explainer, estimator, matrix)
+    if found is None:
+        found = numpy.asarray(explainer.shap_values(matrix)), numpy.atleast_1d(explainer.expected_value)
+    values, base = found
     unit = _unit_of(estimator, matrix[:CHECKED_ROWS], base + values[:CHECKED_ROWS].sum(axis=1))
     return None if unit is None else ("the structure of the trees, exactly", unit, values, base)
+
+
+def _from_tables(explainer: Any, estimator: Any, matrix: ndarray) -> tuple[ndarray, ndarray] | None:
+    """Return values by `tree_values` and their base; None where it has none, or a booster's margins are not their sums.
+
+    A booster may take missing values, or weigh its trees, in ways that SHAP's reading of it leaves out, and xgboost's
+    base is read in single precision. So the base is what the values leave of the margins: the same in all rows.
+    """
+    import numpy
+
+    package = type(estimator).__module__.partition(".")[0]
+    # xgboost compares in single precision.
+    values = tree_values(explainer.model, matrix.astype(numpy.float32) if package == "xgboost" else matrix)
+    if values is None:
+        return None
+    values = values[:, :, 0] if values.shape[2] == 1 else values
+    if package == "sklearn":
+        return values, numpy.atleast_1d(explainer.expected_value)
+    margins = estimator.predict(matrix, **{"output_margin" if package == "xgboost" else "raw_score": True})
+    left = margins - values.sum(axis=1)
+    base = left.mean(axis=0)
+    same = numpy.allclose(left, base, rtol=0, atol=1e-5 * abs(margins).max())
+    return (values, numpy.atleast_1d(base)) if same else None
 
 
 def _unit_of(estimator: Any, matrix: ndarray, output: ndarray) -> str | None:

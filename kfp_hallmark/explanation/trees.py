@@ -20,9 +20,9 @@ definition of a Shapley value, by sorting its sum over the coalitions.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -33,23 +33,27 @@ MAX_FEATURES = 16
 ENTRIES = 1 << 18
 """How many entries of tables are made at once, about."""
 
-LEAF, ENTRY, LOOK_UP, STEP = 2e-5, 2e-8, 2.5e-9, 2e-9
-"""About what things cost, in seconds: a leaf, an entry of its table and a look-up here, a step of TreeSHAP there."""
+STOP, ENTRY, LOOK_UP, STEP = 1.5e-5, 2e-8, 2.5e-9, 2e-9
+"""About what things cost, in seconds: a stop, an entry of its table and a look-up here, a step of TreeSHAP there."""
 
 
-@dataclass(frozen=True)
-class _Path:
-    """The way from a tree's root to a node.
+class _Stop(NamedTuple):
+    """A leaf, or two that the last test of their path parts, when that test is the first of its feature there.
+
+    The patterns of two such leaves differ in the last bit alone, so that one table serves both.
 
     Attributes:
-        node: The node.
-        features: The features tested, each once.
-        pattern: Of each row, which features keep all their tests, as bits; shape (rows,).
+        tree: The tree.
+        outputs: The outputs that the tree has a share in.
+        leaves: The leaf, or the left and the right one.
+        shares: Of each, the share of the training rows that went the path's way at the tests of each feature, the
+            features in the order of the path.
     """
 
-    node: int
-    features: tuple[int, ...]
-    pattern: ndarray
+    tree: int
+    outputs: tuple[int, ...]
+    leaves: tuple[int, ...]
+    shares: tuple[tuple[float, ...], ...]
 
 
 def tree_values(ensemble: Any, matrix: ndarray) -> ndarray | None:
@@ -65,171 +69,199 @@ def tree_values(ensemble: Any, matrix: ndarray) -> ndarray | None:
     """
     import numpy as np
 
-    if np.any(ensemble.threshold_types) or not _worthwhile(ensemble, len(matrix)):
+    if np.any(ensemble.threshold_types > 0):
+        return None
+    outputs = ensemble.values.shape[2]
+    mirrored = outputs == 2 and np.allclose(ensemble.values.sum(axis=2), ensemble.values[:, :1].sum(axis=2), atol=1e-12)
+    # A booster that stopped early does not use its last trees.
+    split = np.flatnonzero(ensemble.children_left[: ensemble.tree_limit, 0] >= 0)
+    trees = [_Tree(ensemble, tree, (1,) if mirrored else None) for tree in split.tolist()]
+    stops = _worthwhile(trees, len(matrix))
+    if stops is None:
         return None
     columns = np.ascontiguousarray(matrix.astype(ensemble.input_dtype).T)
     missing = np.isnan(columns)
-    gaps = missing.any(axis=1)
-    outputs = ensemble.values.shape[2]
-    mirrored = outputs == 2 and np.allclose(ensemble.values.sum(axis=2), ensemble.values[:, :1].sum(axis=2), atol=1e-12)
-    kept = slice(1, 2) if mirrored else slice(None)
-    found = np.zeros((len(columns), outputs - mirrored, columns.shape[1]))
-    for tree in range(len(ensemble.features)):
-        _add_tree(_Tree(ensemble, tree, columns, missing, gaps), ensemble.values[tree][:, kept], found)
-    values = np.moveaxis(found, 2, 0)
-    return np.concatenate([-values, values], axis=2) if mirrored else values
+    rows = _Rows(columns, missing, missing.any(axis=1).tolist())
+    found = np.zeros((outputs, *columns.shape))
+    tables = _tables(stops, ensemble.values)
+    for tree in trees:
+        _add_tree(tree, tables, rows, [list(found[output]) for output in tree.outputs])
+    if mirrored:
+        found[0] = -found[1]
+    return found.T
 
 
-def _worthwhile(ensemble: Any, rows: int) -> bool:
-    """Return whether every node has training rows, and tables cost less than TreeSHAP."""
-    tables = steps = 0.0
-    for tree in range(len(ensemble.features)):
-        left, right = ensemble.children_left[tree].tolist(), ensemble.children_right[tree].tolist()
-        features, weights = ensemble.features[tree].tolist(), ensemble.node_sample_weight[tree].tolist()
-        ways: list[tuple[int, int, frozenset[int]]] = [(0, 0, frozenset())]
-        while ways:
-            node, depth, tested = ways.pop()
-            count = len(tested)
-            if weights[node] <= 0 or count > MAX_FEATURES:
-                return False
-            if left[node] >= 0:
-                tested = tested | {features[node]}
-                ways += [(left[node], depth + 1, tested), (right[node], depth + 1, tested)]
-            else:
-                tables += LEAF + count * ((1 << count) * ENTRY + rows * LOOK_UP)
-                steps += rows * (depth + 1) ** 2 * STEP
-    return tables < steps
+class _Rows(NamedTuple):
+    """The rows: their values, shape (features, rows), which are missing, and which features have missing ones."""
+
+    columns: ndarray
+    missing: ndarray
+    gaps: list[bool]
 
 
 class _Tree:
-    """A tree, and the rows that go through it.
+    """A tree, as lists by node.
 
     Attributes:
-        leaves: Leaf to the share of the training rows that went the path's way at the tests of each feature, the
-            features in the order of the path.
+        outputs: The outputs that it has a share in.
     """
 
-    def __init__(self, ensemble: Any, tree: int, columns: ndarray, missing: ndarray, gaps: ndarray) -> None:
+    def __init__(self, ensemble: Any, tree: int, outputs: tuple[int, ...] | None) -> None:
+        self.tree, values = tree, ensemble.values[tree]
+        self.outputs = tuple(values.any(axis=0).nonzero()[0].tolist()) if outputs is None else outputs
         self.left, self.right = ensemble.children_left[tree].tolist(), ensemble.children_right[tree].tolist()
         self.default, self.features = ensemble.children_default[tree].tolist(), ensemble.features[tree].tolist()
         self.thresholds, self.weights = ensemble.thresholds[tree], ensemble.node_sample_weight[tree].tolist()
-        self.columns, self.missing, self.gaps = columns, missing, gaps
-        self.leaves = self._leaves()
 
-    def _leaves(self) -> dict[int, tuple[float, ...]]:
-        found = {}
-        ways: list[tuple[int, dict[int, float]]] = [(0, {})]
+    def stops(self) -> Iterator[tuple[int, _Stop]]:
+        """Give the stops in the order in which rows go to them, each with the number of tests before it.
+
+        A path that tests more than `MAX_FEATURES` features, or at whose node there are no training rows, ends there.
+        """
+        ways: list[tuple[int, int, dict[int, float]]] = [(0, 0, {})]
         while ways:
-            node, shares = ways.pop()
-            if self.left[node] < 0:
-                found[node] = tuple(shares.values())
+            node, depth, shares = ways.pop()
+            left, right = self.left[node], self.right[node]
+            if left < 0 or len(shares) > MAX_FEATURES or not self.weights[node]:
+                yield depth, _Stop(self.tree, self.outputs, (node,), (tuple(shares.values()),))
                 continue
-            feature = self.features[node]
-            for child in (self.right[node], self.left[node]):
-                share = shares.get(feature, 1.0) * self.weights[child] / self.weights[node]
-                ways.append((child, shares | {feature: share}))
-        return found
+            feature, weight = self.features[node], self.weights[node]
+            before = shares.get(feature, 1.0)
+            of_left, of_right = (shares | {feature: before * self.weights[child] / weight} for child in (left, right))
+            if self.is_pair(node, shares):
+                both = (tuple(of_left.values()), tuple(of_right.values()))
+                yield depth + 1, _Stop(self.tree, self.outputs, (left, right), both)
+            else:
+                ways += [(left, depth + 1, of_left), (right, depth + 1, of_right)]
 
-    def goes_left(self, node: int) -> ndarray:
-        """Return whether each row keeps the test of a node."""
-        feature = self.features[node]
-        kept = self.columns[feature] <= self.thresholds[node]
-        if self.gaps[feature]:
-            kept[self.missing[feature]] = self.default[node] == self.left[node]
-        return kept
+    def is_pair(self, node: int, tested: Container[int]) -> bool:
+        """Return whether two leaves part at a node by a feature that the path to it does not test."""
+        leaves = self.left[self.left[node]] < 0 and self.left[self.right[node]] < 0
+        return leaves and self.features[node] not in tested
 
-    def children(self, path: _Path) -> tuple[_Path, _Path]:
-        """Return the two ways on from a node."""
-        kept, feature = self.goes_left(path.node), self.features[path.node]
-        left, right = self.left[path.node], self.right[path.node]
-        return self._on(path, left, feature, kept), self._on(path, right, feature, ~kept)
-
-    def _on(self, path: _Path, child: int, feature: int, kept: ndarray) -> _Path:
+    def goes_left(self, node: int, rows: _Rows) -> ndarray:
+        """Return whether each row keeps the test of a node, as 0 and 1."""
         import numpy as np
 
-        if feature not in path.features:
-            pattern = path.pattern | (kept.astype(np.intp) << len(path.features))
-            return _Path(child, (*path.features, feature), pattern)
-        bit = path.features.index(feature)
-        return _Path(child, path.features, path.pattern & ~((~kept).astype(np.intp) << bit))
+        feature = self.features[node]
+        kept = rows.columns[feature] <= self.thresholds[node]
+        if rows.gaps[feature]:
+            kept[rows.missing[feature]] = self.default[node] == self.left[node]
+        return kept.astype(np.intp)
 
 
-def _add_tree(tree: _Tree, values: ndarray, found: ndarray) -> None:
-    """Add a tree's share to the values, shape (features, outputs, rows)."""
+def _worthwhile(trees: Iterable[_Tree], rows: int) -> list[_Stop] | None:
+    """Return the stops of all trees in order; None if a node has no training rows or tables cost more than TreeSHAP."""
+    found = []
+    tables = steps = 0.0
+    for tree in trees:
+        for depth, stop in tree.stops():
+            count = len(stop.shares[0])
+            if count > MAX_FEATURES or not all(map(all, stop.shares)):
+                return None
+            found.append(stop)
+            tables += STOP + count * ((len(stop.leaves) << count) * ENTRY + rows * LOOK_UP) * len(stop.outputs)
+            steps += len(stop.leaves) * rows * (depth + 1) ** 2 * STEP
+    return found if tables < steps else None
+
+
+def _add_tree(tree: _Tree, tables: Iterator[ndarray], rows: _Rows, found: list[list[ndarray]]) -> None:
+    """Add a tree's share to the values, of each of its outputs one array a feature."""
     import numpy as np
 
-    tables = _Tables(tree, values)
-    ways = [_Path(0, (), np.zeros(found.shape[2], dtype=np.intp))]
-    buffer = np.empty(found.shape[2])
+    length = rows.columns.shape[1]
+    buffer = np.empty((MAX_FEATURES, length))
+
+    def look_up(features: tuple[int, ...], pattern: ndarray) -> None:
+        for values, table in zip(found, next(tables), strict=True):
+            shares = table.take(pattern, axis=1, out=buffer[: len(features)], mode="clip")
+            for feature, of_feature in zip(features, shares, strict=True):
+                np.add(values[feature], of_feature, out=values[feature])
+
+    # Of each row the pattern says which of the features on the path keep all their tests, as bits.
+    ways: list[tuple[int, tuple[int, ...], ndarray]] = [(0, (), np.zeros(length, dtype=np.intp))]
     while ways:
-        path = ways.pop()
-        if tree.left[path.node] < 0:
-            _look_up(path, tables.take(path.node), found, buffer)
+        node, tested, pattern = ways.pop()
+        if tree.left[node] < 0:
+            look_up(tested, pattern)
             continue
-        left, right = tree.children(path)
-        if len(left.features) > len(path.features) and tree.left[left.node] < 0 and tree.left[right.node] < 0:
-            _look_up(left, tables.take(left.node) + _mirrored(tables.take(right.node)), found, buffer)
+        feature, kept = tree.features[node], tree.goes_left(node, rows)
+        if feature in tested:
+            place = tested.index(feature)
+            kept <<= place
+            of_left, of_right = pattern & (kept | ~(1 << place)), pattern & ~kept
         else:
-            ways += [left, right]
+            kept <<= len(tested)
+            of_left, of_right = pattern | kept, None
+        if tree.is_pair(node, tested):
+            look_up((*tested, feature), of_left)
+            continue
+        if of_right is None:
+            of_right, tested = of_left ^ (1 << len(tested)), (*tested, feature)
+        ways += [(tree.left[node], tested, of_left), (tree.right[node], tested, of_right)]
 
 
-class _Tables:
-    """The leaves' shares in the values of the features, some leaves at a time."""
+def _tables(stops: Iterable[_Stop], values: ndarray) -> Iterator[ndarray]:
+    """Give, for one stop after the other, the leaves' share in the value of each feature for each pattern.
 
-    def __init__(self, tree: _Tree, values: ndarray) -> None:
-        self._left, self._values = list(tree.leaves.items()), values
-        self._ready: dict[int, ndarray] = {}
+    Args:
+        stops: The stops.
+        values: The nodes' values, shape (trees, nodes, outputs).
 
-    def take(self, node: int) -> ndarray:
-        """Return a leaf's share in the value of each feature for each pattern, shape (features, outputs, patterns)."""
-        while node not in self._ready:
-            self._make()
-        return self._ready.pop(node)
-
-    def _make(self) -> None:
-        """Make the tables of the next leaves, together those with as many features."""
-        import numpy as np
-
-        entries = 0
-        alike: dict[int, list[tuple[int, tuple[float, ...]]]] = {}
-        while self._left and entries < ENTRIES:
-            node, shares = self._left.pop()
-            entries += self._values.shape[1] * len(shares) << len(shares)
-            alike.setdefault(len(shares), []).append((node, shares))
-        for leaves in alike.values():
-            nodes = [node for node, _ in leaves]
-            made = _shares(np.array([shares for _, shares in leaves]))
-            of_outputs = made[:, :, None, :] * self._values[nodes][:, None, :, None]
-            self._ready.update(zip(nodes, of_outputs, strict=True))
+    Returns:
+        Tables of the shape (outputs, features, patterns); some are made at a time.
+    """
+    ready: list[_Stop] = []
+    entries = 0
+    for stop in stops:
+        ready.append(stop)
+        entries += len(stop.outputs) * len(stop.leaves) * len(stop.shares[0]) << len(stop.shares[0])
+        if entries >= ENTRIES:
+            yield from _make(ready, values)
+            ready, entries = [], 0
+    yield from _make(ready, values)
 
 
-def _mirrored(table: ndarray) -> ndarray:
-    """Return a table by the patterns of the leaf beside its own, which differ in the last feature's test alone."""
-    return table.reshape(*table.shape[:2], 2, -1)[:, :, ::-1].reshape(table.shape)
+def _make(stops: list[_Stop], values: ndarray) -> list[ndarray]:
+    """Return the tables of some stops in order, made together for those that are alike."""
+    import numpy as np
+
+    alike: dict[tuple[int, int, tuple[int, ...]], list[int]] = {}
+    for place, stop in enumerate(stops):
+        alike.setdefault((len(stop.leaves), len(stop.shares[0]), stop.outputs), []).append(place)
+    found: list[ndarray] = [np.empty(0)] * len(stops)
+    for (width, count, outputs), places in alike.items():
+        chosen = [stops[place] for place in places]
+        nodes, trees = np.array([stop.leaves for stop in chosen]), [[stop.tree] for stop in chosen]
+        weights = values[trees, nodes][:, :, outputs].reshape(-1, len(outputs))
+        tables = _shares(np.array([stop.shares for stop in chosen]).reshape(-1, count), weights)
+        tables = tables.reshape(-1, width, *tables.shape[1:])
+        both = tables[:, 0]
+        if width == 2:
+            halves = both.reshape(*both.shape[:3], 2, -1)
+            halves += tables[:, 1].reshape(halves.shape)[..., ::-1, :]
+        for place, table in zip(places, both, strict=True):
+            found[place] = table
+    return found
 
 
-def _look_up(path: _Path, table: ndarray, found: ndarray, buffer: ndarray) -> None:
-    for feature, of_outputs in zip(path.features, table, strict=True):
-        for output, shares in enumerate(of_outputs):
-            found[feature, output] += shares.take(path.pattern, out=buffer, mode="clip")
-
-
-def _shares(z: ndarray) -> ndarray:
-    """Return leaves' shares in the value of each feature for each pattern, shape (leaves, features, patterns).
+def _shares(z: ndarray, values: ndarray) -> ndarray:
+    """Return leaves' shares in the value of each feature for each pattern, shape (leaves, outputs, features, patterns).
 
     Args:
         z: The share of the training rows that went the path's way at each feature's tests, shape (leaves, features).
+        values: The leaves' values, shape (leaves, outputs).
     """
     import numpy as np
 
-    leaves, count = z.shape
-    sums = _subset_sums(z)
-    found = np.empty((leaves, count, 1 << count))
+    count, outputs = z.shape[1], values.shape[1]
+    sums = _subset_sums(z)[:, None] * values[:, :, None]
+    found = np.empty((len(z), outputs, count, 1 << count))
     for place in range(count):
-        size = (leaves, -1, 2, 1 << place)
-        halves, of_sums = found[:, place].reshape(size), sums.reshape(size)
-        halves[:, :, 1] = ((1 - z[:, place]) / z[:, place])[:, None, None] * of_sums[:, :, 0]
-        halves[:, :, 0] = -of_sums[:, :, 0]
+        size = (len(z), outputs, -1, 2, 1 << place)
+        halves, of_sums = found[:, :, place].reshape(size), sums.reshape(size)[:, :, :, 0]
+        np.multiply(((1 - z[:, place]) / z[:, place])[:, None, None, None], of_sums, out=halves[:, :, :, 1])
+        np.negative(of_sums, out=halves[:, :, :, 0])
     return found
 
 

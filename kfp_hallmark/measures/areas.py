@@ -1,7 +1,8 @@
 """Areas under the ROC curves of many groups at once, with DeLong's variances, from sorted scores.
 
-The rows of each group and class are sorted, and the ranks of the positives among the negatives are those of a merge;
-the ranks of the negatives follow from them by counting. No row is put back into its place: that is what takes long.
+The sign of a score that is not negative is a bit to spare. It makes room for the class, as the last bit, so that
+scores and classes are sorted as one number; the k-th positive of a group, in place p, then has p - k negatives before
+it. No row is put back into its place and only ties are searched for: that is what takes long.
 
 Source: X. Sun, W. Xu, IEEE Signal Processing Letters 21 (2014), on DeLong's variance by ranks.
 """
@@ -10,13 +11,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kfp_hallmark.measures.partition import Partition
 from kfp_hallmark.measures.registry import LEAST_ROWS, hanley_mcneil
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
 
-def grouped_areas(score: ndarray, positive: ndarray, codes: ndarray, groups: int) -> tuple[ndarray, ndarray, ndarray]:
+def grouped_areas(score: ndarray, positive: ndarray, groups: Partition) -> tuple[ndarray, ndarray, ndarray]:
     """Return the area of each group, its variance, and the rows of its rarer class, each of shape (groups,).
 
     A group with fewer than `LEAST_ROWS` rows of a class has the area 0 and the variance 0.
@@ -24,38 +26,63 @@ def grouped_areas(score: ndarray, positive: ndarray, codes: ndarray, groups: int
     Args:
         score: Shape (rows,).
         positive: Whether each row is positive, shape (rows,).
-        codes: Each row's group, from 0, shape (rows,).
-        groups: The number of groups.
+        groups: The groups of the rows.
     """
     import numpy as np
 
-    # NumPy sorts whole numbers of 8 and 16 bits by counting.
-    key = (2 * codes + positive).astype(np.uint8 if groups <= 128 else np.uint16 if groups <= 32768 else np.int64)
-    rows = np.bincount(key, minlength=2 * groups)
-    parts = np.split(score[np.argsort(key, kind="stable")], np.cumsum(rows)[:-1])
-    areas, variances = np.zeros(groups), np.zeros(groups)
-    rarer = rows.reshape(-1, 2).min(axis=1)
-    for group in np.flatnonzero(rarer >= LEAST_ROWS).tolist():
-        area, variance = _area(parts[2 * group], parts[2 * group + 1])
-        least = hanley_mcneil(area, rows[2 * group : 2 * group + 2])
-        areas[group], variances[group] = area, max(variance, least)
+    areas, variances, rarer = (np.zeros(groups.groups, dtype=kind) for kind in (float, float, int))
+    for group, keys in enumerate(groups.split(_keys(score, positive))):
+        keys.sort()
+        is_positive = (keys & np.uint64(1)).astype(bool)
+        places = np.flatnonzero(~is_positive), np.flatnonzero(is_positive)
+        rarer[group] = min(len(each) for each in places)
+        if rarer[group] >= LEAST_ROWS:
+            areas[group], variances[group] = _area(keys, *places)
     return areas, variances, rarer
 
 
-def _area(negatives: ndarray, positives: ndarray) -> tuple[float, float]:
-    """Return the area and DeLong's variance of two samples of scores, which are sorted in place."""
+def _keys(score: ndarray, positive: ndarray) -> ndarray:
+    """Return whole numbers in the order of the scores, of equal scores the negatives first, shape (rows,)."""
     import numpy as np
 
-    negatives.sort()
-    positives.sort()
-    below = np.searchsorted(negatives, positives, "left")
-    tied = negatives[np.minimum(below, len(negatives) - 1)] == positives
-    up_to = below
-    if tied.any():
-        up_to = below.copy()
-        up_to[tied] = np.searchsorted(negatives, positives[tied], "right")
-    counted = np.bincount(below, minlength=len(negatives) + 1) + np.bincount(up_to, minlength=len(negatives) + 1)
-    of_positives = (below + up_to) / (2 * len(negatives))
-    of_negatives = 1 - np.cumsum(counted[:-1]) / (2 * len(positives))
-    variance = of_positives.var(ddof=1) / len(positives) + of_negatives.var(ddof=1) / len(negatives)
-    return float(of_positives.mean()), float(variance)
+    if (score < 0).any():
+        score = np.unique(score, return_inverse=True)[1].astype(float)
+    # Adding 0 makes -0 equal to 0.
+    keys: ndarray = (score + 0.0).view(np.uint64)
+    keys <<= np.uint64(1)
+    keys |= positive
+    return keys
+
+
+def _area(keys: ndarray, negatives: ndarray, positives: ndarray) -> tuple[float, float]:
+    """Return the area and its variance.
+
+    Args:
+        keys: Rising, shape (rows,).
+        negatives: The places of the negatives, rising.
+        positives: The places of the positives, rising.
+    """
+    import numpy as np
+
+    above, below = (places - np.arange(len(places)) for places in (negatives, positives))
+    tied = np.flatnonzero(keys[1:] ^ keys[:-1] == 1)
+    if len(tied):
+        start, middle, end = np.searchsorted(keys, keys[tied]), tied + 1, np.searchsorted(keys, keys[tied + 1], "right")
+        before = np.searchsorted(positives, start)
+        above = _raised(above, start - before, middle - start, end - middle)
+        below = _raised(below, before, end - middle, start - middle)
+    rows = np.array([len(negatives), len(positives)])
+    area = float(below.sum() / rows.prod())
+    variance = above.var(ddof=1) / rows[0] / rows[1] ** 2 + below.var(ddof=1) / rows[1] / rows[0] ** 2
+    return area, max(float(variance), hanley_mcneil(area, rows))
+
+
+def _raised(values: ndarray, start: ndarray, length: ndarray, halves: ndarray) -> ndarray:
+    """Return values of which runs that do not overlap are raised, each by as many halves as are its own."""
+    import numpy as np
+
+    steps = np.zeros(len(values) + 1, dtype=int)
+    steps[start] += halves
+    steps[start + length] -= halves
+    raised: ndarray = values + np.cumsum(steps[:-1]) / 2
+    return raised

@@ -10,19 +10,24 @@ from kfp_hallmark.contracts.predictions import Predictions
 from kfp_hallmark.measures.counting import confusion_counts, resample, select
 from kfp_hallmark.measures.intervals import (
     Interval,
+    mean_interval,
     normal_quantile,
     percentile_interval,
+    quantile_interval,
     require_resampling,
     wilson_interval,
 )
 from kfp_hallmark.measures.registry import (
     LEAST_ROWS,
-    LOG,
     LOGIT,
+    MEAN,
+    MEDIAN,
     NO_LOSS,
     REST,
+    ROOT,
     Metric,
     enough_rows,
+    errors_of,
     fewest_rows,
     influences_of,
     require_metric,
@@ -33,7 +38,7 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
 FAR = 10.0
-"""Up to how many times its value an interval that is symmetric on the log scale reaches; a mean's reaches less."""
+"""Up to how many times its value an interval of an unexplained share, symmetric on the log scale, reaches."""
 
 
 def bootstrap_intervals(
@@ -63,9 +68,7 @@ def bootstrap_intervals(
     require_resampling(samples, confidence)
     predictions = select(predictions, rows)
     metrics = [require_metric(name, predictions.task) for name in names]
-    found = {
-        metric.name: _normal_interval(metric, predictions, confidence) for metric in metrics if metric.of_counts is None
-    }
+    found = {metric.name: _interval(metric, predictions, confidence) for metric in metrics if metric.of_counts is None}
     counted = [metric for metric in metrics if metric.of_counts and value_of(metric, predictions) is not None]
     if counted and len(predictions.label) >= LEAST_ROWS:
         statistics = [metric.of_counts for metric in counted if metric.of_counts]
@@ -94,27 +97,40 @@ def standard_error(predictions: Predictions, name: str, rows: ndarray | None = N
     return _standard_error(require_metric(name, predictions.task), select(predictions, rows))
 
 
-def _normal_interval(metric: Metric, predictions: Predictions, confidence: float) -> Interval | None:
-    found = _standard_error(metric, predictions)
-    if found is None:
+def _interval(metric: Metric, predictions: Predictions, confidence: float) -> Interval | None:
+    found = influences_of(metric, predictions)
+    if found is None or not enough_rows(metric, predictions):
         return None
-    value, reach = found[0], normal_quantile(confidence) * found[1]
+    value, influences = found
     if metric.greatest is not None and value <= NO_LOSS:
         losing = wilson_interval(0, len(predictions.label), confidence)
         return None if losing is None else (0.0, losing[1] * metric.greatest)
+    if metric.scale == MEAN:
+        low, high = mean_interval(value, influences, confidence)
+        return max(0.0, low), min(high, metric.greatest or math.inf)
+    if metric.scale == MEDIAN:
+        return quantile_interval(abs(errors_of(predictions)), 0.5, confidence)
+    if metric.scale == ROOT:
+        low, high = mean_interval(value**2, 2 * value * influences, confidence)
+        return math.sqrt(max(0.0, low)), math.sqrt(high)
+    return _normal_interval(metric, predictions, value, _error(metric, predictions, value, influences), confidence)
+
+
+def _normal_interval(
+    metric: Metric, predictions: Predictions, value: float, error: float, confidence: float
+) -> Interval | None:
+    reach = normal_quantile(confidence) * error
     if metric.scale == LOGIT and not 0 < value < 1:
         fewest = fewest_rows(predictions)
         return wilson_interval(round(value) * fewest, fewest, confidence)
     if metric.scale == LOGIT:
         centre, reach = math.log(value / (1 - value)), reach / (value * (1 - value))
         return 1 / (1 + math.exp(reach - centre)), 1 / (1 + math.exp(-reach - centre))
-    if metric.scale == LOG and value > 0 and reach < FAR * value:
-        return value * math.exp(-reach / value), value * math.exp(reach / value)
     rest = 1 - value
     if metric.scale == REST and rest > 0 and reach < FAR * rest:
         return 1 - rest * math.exp(reach / rest), 1 - rest * math.exp(-reach / rest)
     bias = metric.bias(predictions) if metric.bias is not None else 0.0
-    least = 0.0 if bias or metric.scale == LOG else -math.inf
+    least = 0.0 if bias else -math.inf
     return max(least, value - bias - reach), value + reach
 
 
@@ -122,7 +138,11 @@ def _standard_error(metric: Metric, predictions: Predictions) -> tuple[float, fl
     found = influences_of(metric, predictions)
     if found is None or not enough_rows(metric, predictions):
         return None
-    value, variance = found[0], float((found[1] ** 2).sum())
+    return found[0], _error(metric, predictions, *found)
+
+
+def _error(metric: Metric, predictions: Predictions, value: float, influences: ndarray) -> float:
+    variance = float((influences**2).sum())
     if metric.least_variance is not None:
         variance = max(variance, metric.least_variance(value, confusion_counts(predictions).sum(axis=1)))
-    return value, variance**0.5
+    return variance**0.5

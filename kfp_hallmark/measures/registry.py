@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 IDENTITY, LOG, LOGIT, REST = "identity", "log", "logit", "rest"
 """Scales on which an interval is symmetric; `rest` is the logarithm of what the value lacks to 1."""
+MEAN, ROOT, MEDIAN = "mean", "root", "median"
+"""What a mean of losses is, the root of one, and a median: their intervals are as skewed as the losses."""
 NO_LOSS = 2.0**-52
 """The log loss of a row that is surely right; log loss takes probabilities that much off 0 and 1."""
 LEAST_ROWS = 20
@@ -38,7 +40,8 @@ class Metric:
         greater_is_better: Whether a greater value is better.
         tasks: The tasks it is defined for.
         needs_score: Whether it needs probabilities.
-        scale: The scale on which an interval from influences is symmetric: `identity`, `log`, `logit` or `rest`.
+        scale: The scale on which an interval from influences is symmetric: `identity`, `logit` or `rest`; of losses
+            `mean`, `root` or `median`.
         of_counts: Confusion counts, shape (..., classes, classes), true class by predicted class, to values of shape
             (...); NaN where undefined. Binary: the positive class is the second.
         influences: Predictions to the value and each row's influence on it, shape (rows,); the sum of their squares is
@@ -48,6 +51,7 @@ class Metric:
             lower. Differences of such a metric are not to be trusted, so it is none to compare by.
         right_of: Of a metric that is the share of rows that are predicted rightly: the true classes of these rows.
         greatest: Of a mean of losses: the greatest that a row can have.
+        span: Of a function of the counts: by how much two values can differ.
     """
 
     name: str
@@ -61,6 +65,7 @@ class Metric:
     bias: Callable[[Predictions], float] | None = None
     right_of: slice | None = None
     greatest: float | None = None
+    span: float = 1.0
 
 
 def metrics_for(task: str) -> list[Metric]:
@@ -328,25 +333,26 @@ def _calibration_bias(predictions: Predictions) -> float:
     return float(np.sqrt(2 / np.pi * squares.clip(0)).sum() / len(excess))
 
 
-def _errors(predictions: Predictions) -> ndarray:
+def errors_of(predictions: Predictions) -> ndarray:
+    """Return by how much each number that was predicted exceeds the true one."""
     return predictions.prediction.astype(float) - predictions.label.astype(float)
 
 
 def _mean_absolute_error(predictions: Predictions) -> tuple[float, ndarray]:
-    return _mean(abs(_errors(predictions)))
+    return _mean(abs(errors_of(predictions)))
 
 
 def _mean_absolute_percentage_error(predictions: Predictions) -> tuple[float, ndarray]:
     import numpy as np
 
-    return _mean(abs(_errors(predictions)) / np.maximum(abs(predictions.label.astype(float)), np.finfo(float).eps))
+    return _mean(abs(errors_of(predictions)) / np.maximum(abs(predictions.label.astype(float)), np.finfo(float).eps))
 
 
 def _median_absolute_error(predictions: Predictions) -> tuple[float, ndarray]:
     """The median, and influences that sum to the variance by the order of the errors (McKean and Schrader 1984)."""
     import numpy as np
 
-    error = abs(_errors(predictions))
+    error = abs(errors_of(predictions))
     rows, median = len(error), float(np.median(error))
     z = normal_quantile(0.95)
     low = max(0, math.floor((rows - z * math.sqrt(rows)) / 2))
@@ -360,7 +366,7 @@ def _d2_absolute_error_score(predictions: Predictions) -> tuple[float, ndarray] 
     import numpy as np
 
     label = predictions.label.astype(float)
-    error, spread = abs(_errors(predictions)), abs(label - np.median(label))
+    error, spread = abs(errors_of(predictions)), abs(label - np.median(label))
     if not spread.sum():
         return None
     unexplained = error.sum() / spread.sum()
@@ -368,14 +374,14 @@ def _d2_absolute_error_score(predictions: Predictions) -> tuple[float, ndarray] 
 
 
 def _root_mean_squared_error(predictions: Predictions) -> tuple[float, ndarray]:
-    mean, influence = _mean(_errors(predictions) ** 2)
+    mean, influence = _mean(errors_of(predictions) ** 2)
     root = math.sqrt(mean)
     return root, influence / (2 * root) if root else influence
 
 
 def _r2(predictions: Predictions) -> tuple[float, ndarray] | None:
     label = predictions.label.astype(float)
-    squares, spread = _errors(predictions) ** 2, (label - label.mean()) ** 2
+    squares, spread = errors_of(predictions) ** 2, (label - label.mean()) ** 2
     if not spread.sum():
         return None
     unexplained = squares.sum() / spread.sum()
@@ -398,9 +404,9 @@ METRICS: dict[str, Metric] = {
         Metric("specificity", True, (BINARY,), of_counts=_specificity, right_of=slice(0, 1)),
         Metric("f1", True, (BINARY,), of_counts=_f1),
         Metric("f1_macro", True, (MULTICLASS,), of_counts=_f1_macro),
-        Metric("matthews_corrcoef", True, CLASSIFICATION, of_counts=_matthews_corrcoef),
-        Metric("log_loss", False, CLASSIFICATION, True, LOG, influences=_log_loss, greatest=-math.log(NO_LOSS)),
-        Metric("brier_score", False, (BINARY,), True, LOG, influences=_brier_score, greatest=1.0),
+        Metric("matthews_corrcoef", True, CLASSIFICATION, of_counts=_matthews_corrcoef, span=2.0),
+        Metric("log_loss", False, CLASSIFICATION, True, MEAN, influences=_log_loss, greatest=-math.log(NO_LOSS)),
+        Metric("brier_score", False, (BINARY,), True, MEAN, influences=_brier_score, greatest=1.0),
         Metric(
             "expected_calibration_error",
             False,
@@ -411,14 +417,14 @@ METRICS: dict[str, Metric] = {
             greatest=1.0,
         ),
         Metric("r2", True, (REGRESSION,), scale=REST, influences=_r2),
-        Metric("mean_absolute_error", False, (REGRESSION,), scale=LOG, influences=_mean_absolute_error),
-        Metric("root_mean_squared_error", False, (REGRESSION,), scale=LOG, influences=_root_mean_squared_error),
-        Metric("median_absolute_error", False, (REGRESSION,), scale=LOG, influences=_median_absolute_error),
+        Metric("mean_absolute_error", False, (REGRESSION,), scale=MEAN, influences=_mean_absolute_error),
+        Metric("root_mean_squared_error", False, (REGRESSION,), scale=ROOT, influences=_root_mean_squared_error),
+        Metric("median_absolute_error", False, (REGRESSION,), scale=MEDIAN, influences=_median_absolute_error),
         Metric(
             "mean_absolute_percentage_error",
             False,
             (REGRESSION,),
-            scale=LOG,
+            scale=MEAN,
             influences=_mean_absolute_percentage_error,
         ),
         Metric("d2_absolute_error_score", True, (REGRESSION,), scale=REST, influences=_d2_absolute_error_score),

@@ -104,12 +104,12 @@ def _few(sentences: list[str], most: int = 3) -> list[str]:
 
 
 def _reasons(result: RunResult, path: str) -> list[str]:
-    """Return a sentence for each check of a verdict that did not pass."""
+    """Return a sentence for each check of a verdict that did not pass, or for the only one."""
     from kfp_hallmark.contracts.verdict import Verdict
     from kfp_hallmark.errors import HallmarkError
 
     try:
-        return Verdict.read(result.directory / path).reasons()
+        return Verdict.read(result.directory / path).said()
     except HallmarkError as error:
         return [error.message]
 

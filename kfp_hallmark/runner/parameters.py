@@ -35,6 +35,16 @@ _PASSWORD = re.compile(r"://[^/\s@]*:[^/\s@]+@")
 
 _COMPILE = "Compile it first, with `kfp.compiler.Compiler().compile(my_pipeline, 'my_pipeline.yaml')`."
 
+_POWER = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)[eE][-+]?\d+$")
+"""A number with a power of ten, as YAML 1.2 and JSON write it; PyYAML keeps to YAML 1.1, for which 1e-6 is text."""
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's, but that 1e-6 is a number."""
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _POWER, [*"-+.0123456789"])
+
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -125,9 +135,21 @@ def is_path(name: str, value: Any) -> bool:
     return name.endswith(PATH_ENDINGS) and isinstance(value, str) and value != "" and "://" not in value
 
 
+def read_yaml(text: str) -> Any:
+    """Return what YAML says; 1e-6 is a number.
+
+    Raises:
+        yaml.YAMLError: If it is no YAML.
+        ValueError: If a value is none of its kind, such as a date of a month that is not.
+        RecursionError: If it nests too deep.
+    """
+    return yaml.load(text, _Loader)
+
+
 def _known(name: str, fields: Mapping[str, Field]) -> Field:
     if name not in fields:
-        raise InputError(f"A parameter must be one that the pipeline has; got {name!r}.", nearest(name, list(fields)))
+        hint = nearest(name, list(fields)) or "`hallmark show PIPELINE` lists the parameters of a pipeline."
+        raise InputError(f"A parameter must be one that the pipeline has; got {name!r}.", hint)
     return fields[name]
 
 
@@ -143,7 +165,7 @@ def _parse(field: Field, text: str) -> Any:
             return float(text)
         if field.type == "bool":
             return _BOOLEANS[text.strip().lower()]
-        return yaml.safe_load(text)
+        return read_yaml(text)
     except (KeyError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise _wrong(field, text) from error
 

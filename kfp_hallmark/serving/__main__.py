@@ -49,7 +49,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from kfp_hallmark.modeling import private_folder
+    from kfp_hallmark.modeling.loading import private_folder
     from kfp_hallmark.serving.releases import folder_of
     from kfp_hallmark.serving.server import serve
     from kfp_hallmark.serving.storage import fetch

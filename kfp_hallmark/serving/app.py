@@ -16,7 +16,7 @@ from typing import Any
 
 from kfp_hallmark import __version__
 from kfp_hallmark.errors import InputError
-from kfp_hallmark.modeling import origin
+from kfp_hallmark.modeling.prediction import origin
 from kfp_hallmark.serving.bodies import MAX_BYTES, Refusal, parse
 from kfp_hallmark.serving.metrics import CONTENT_TYPE, NO_VERSION, Metrics
 from kfp_hallmark.serving.protocols import Dialect, Instances, OpenInference

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy
 
 from kfp_hallmark.errors import HallmarkError
-from kfp_hallmark.modeling import Column, LoadedModel, feature_frame
+from kfp_hallmark.modeling.columns import Column, feature_frame
+from kfp_hallmark.modeling.loading import LoadedModel
 from kfp_hallmark.serving.rows import Values, as_time
 
 if TYPE_CHECKING:

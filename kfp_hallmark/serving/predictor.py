@@ -12,7 +12,9 @@ import numpy
 
 from kfp_hallmark.contracts.predictions import BINARY
 from kfp_hallmark.errors import InputError
-from kfp_hallmark.modeling import Column, LoadedModel, as_output, interpret, meaning_of, origin, require_servable
+from kfp_hallmark.modeling.columns import Column, require_servable
+from kfp_hallmark.modeling.loading import LoadedModel
+from kfp_hallmark.modeling.prediction import as_output, interpret, meaning_of, origin
 from kfp_hallmark.serving.bodies import NoJson, Refusal, as_json
 from kfp_hallmark.serving.features import Features, features, frame, probes
 from kfp_hallmark.serving.rows import Signature, Values

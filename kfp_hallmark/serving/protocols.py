@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy
 
 from kfp_hallmark.errors import InputError, nearest
-from kfp_hallmark.modeling import Column
+from kfp_hallmark.modeling.columns import Column
 from kfp_hallmark.serving.bodies import kind, require_fields, shown
 from kfp_hallmark.serving.predictor import Answers, Predictor
 from kfp_hallmark.serving.rows import Values

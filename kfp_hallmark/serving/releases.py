@@ -22,7 +22,8 @@ from kfp_hallmark.contracts.decision import CLOCK_SKEW_HOURS, require_release
 from kfp_hallmark.contracts.documents import now, parse_time
 from kfp_hallmark.contracts.release import RELEASE_FILE, Release
 from kfp_hallmark.errors import HallmarkError, IntegrityError, MissingInputError
-from kfp_hallmark.modeling import load_model, origin
+from kfp_hallmark.modeling.loading import load_model
+from kfp_hallmark.modeling.prediction import origin
 from kfp_hallmark.serving.metrics import Metrics
 from kfp_hallmark.serving.predictor import Predictor, Together
 from kfp_hallmark.serving.protocols import Identity

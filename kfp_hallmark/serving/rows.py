@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kfp_hallmark.errors import InputError
-from kfp_hallmark.modeling import WORDS, Column
+from kfp_hallmark.modeling.columns import WORDS, Column
 from kfp_hallmark.serving.bodies import kind, shown
 
 Values = list[Any]

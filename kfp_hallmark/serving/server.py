@@ -21,7 +21,7 @@ import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from kfp_hallmark.errors import InputError
-from kfp_hallmark.modeling import private_folder
+from kfp_hallmark.modeling.loading import private_folder
 from kfp_hallmark.serving.app import Application
 from kfp_hallmark.serving.metrics import FOLDER_VARIABLE, Metrics
 from kfp_hallmark.serving.releases import Releases

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.contracts.dataset import read_schema, read_table, require_column
 from kfp_hallmark.errors import InputError
-from kfp_hallmark.modeling import Column, feature_frame
+from kfp_hallmark.modeling.columns import Column, feature_frame
 
 if TYPE_CHECKING:
     import numpy

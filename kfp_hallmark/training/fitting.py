@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.errors import InputError
-from kfp_hallmark.modeling import origin
+from kfp_hallmark.modeling.prediction import origin
 
 if TYPE_CHECKING:
     import numpy

@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from kfp_hallmark.modeling import Column
+from kfp_hallmark.modeling.columns import Column
 
 CREATED = "1970-01-01 00:00:00"
 """The time that every folder states: the true one is in the MLflow run, and would change the digest."""

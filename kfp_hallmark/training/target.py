@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION
 from kfp_hallmark.errors import InputError, nearest
-from kfp_hallmark.modeling import THRESHOLD
+from kfp_hallmark.modeling.prediction import THRESHOLD
 
 if TYPE_CHECKING:
     import numpy
@@ -23,14 +23,9 @@ def describe_target(estimator: Any, label: numpy.ndarray, target: str, positive_
     from sklearn.base import is_classifier, is_regressor
 
     values = numpy.unique(label).tolist()
-    if len(values) < 2:
-        raise InputError(
-            f"target must have at least two values; the column {target!r} has one in all {len(label):,} rows."
-        )
+    _require_two(values, label, target)
     if is_regressor(estimator):
-        if label.dtype.kind not in "fiu" or not numpy.isfinite(label).all():
-            raise InputError(f"target must hold finite numbers for a regressor; the column {target!r} does not.")
-        return {"task": REGRESSION}
+        return describe_number(label, target)
     if not is_classifier(estimator):
         raise InputError(f"estimator must be a classifier or a regressor; got {type(estimator).__name__!r}.")
     if label.dtype.kind not in "biufO" or (label.dtype.kind == "f" and not (label == numpy.floor(label)).all()):
@@ -46,6 +41,27 @@ def describe_target(estimator: Any, label: numpy.ndarray, target: str, positive_
         return {"task": MULTICLASS, "classes": values}
     positive = values[1] if positive_class is None else _find_class(values, positive_class)
     return {"task": BINARY, "classes": values, "positive_class": positive, "threshold": THRESHOLD}
+
+
+def describe_number(label: numpy.ndarray, target: str) -> dict[str, Any]:
+    """Return the task of predicting a number.
+
+    Raises:
+        InputError: If the label is constant or holds anything but finite numbers.
+    """
+    import numpy
+
+    if label.dtype.kind not in "fiu" or not numpy.isfinite(label).all():
+        raise InputError(f"target must hold finite numbers for a regressor; the column {target!r} does not.")
+    _require_two(numpy.unique(label), label, target)
+    return {"task": REGRESSION}
+
+
+def _require_two(values: Sequence[Any], label: numpy.ndarray, target: str) -> None:
+    if len(values) < 2:
+        raise InputError(
+            f"target must have at least two values; the column {target!r} has one in all {len(label):,} rows."
+        )
 
 
 def _find_class(classes: Sequence[Any], wanted: str) -> Any:

@@ -292,6 +292,55 @@ def test_a_refusal_is_told_in_a_sentence(fake, short, tmp_path):  # noqa: F811
     assert told in steps_of(tmp_path)["run_custom_job"]["reason"]
 
 
+@pytest.mark.parametrize("code", ["UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL"])
+def test_a_job_whose_first_answer_is_lost_is_found_and_not_begun_again(fake, machine, short, tmp_path, code):  # noqa: F811
+    fake.machine = machine
+    fake.fail("CreateCustomJob", code, "Socket closed", after=True)
+    done = subprocess.run(**short(target="MAR"), capture_output=True)
+    assert done.returncode == 1
+    assert fake.calls.count("CreateCustomJob") == 1
+    (job,) = fake.custom_jobs.values()
+    # The step followed the job that there is, to its end.
+    told = f"The job {job.name} must succeed; it ended as JOB_STATE_FAILED: ValueError: target must have two classes"
+    assert told in steps_of(tmp_path)["run_custom_job"]["reason"]
+    assert re.fullmatch("[0-9a-f]{40}", job.labels["hallmark_step"])
+
+
+def test_a_step_that_runs_again_takes_up_the_job_that_it_began(fake, machine, short, tmp_path):  # noqa: F811
+    """The first attempt ends without knowing how its job does, as when its machine is taken away."""
+    arrived, ended = threading.Event(), threading.Event()
+
+    def slow(container):
+        arrived.set()
+        ended.wait(timeout=150)
+        return machine(container)
+
+    fake.machine = slow
+    fake.fail("GetCustomJob", "PERMISSION_DENIED", "Not now.", times=1000)
+    assert subprocess.run(**short(target="MAR"), capture_output=True).returncode == 1
+    assert "PERMISSION_DENIED: Not now." in steps_of(tmp_path)["run_custom_job"]["reason"]
+    assert arrived.is_set()
+    shutil.rmtree(tmp_path / "run")
+    fake.faults.clear()
+    asked = fake.arrival("GetCustomJob")
+    with subprocess.Popen(**short(target="MAR"), stdout=-1, stderr=-1) as process:
+        assert asked.wait(timeout=150)
+        ended.set()
+        process.communicate()
+    (job,) = fake.custom_jobs.values()
+    told = f"The job {job.name} must succeed; it ended as JOB_STATE_FAILED: ValueError: target must have two classes"
+    assert told in steps_of(tmp_path)["run_custom_job"]["reason"]
+
+
+def test_a_job_that_failed_is_begun_anew_when_the_step_runs_again(fake, machine, short, tmp_path):  # noqa: F811
+    fake.machine = machine
+    for _ in range(2):
+        assert subprocess.run(**short(target="MAR"), capture_output=True).returncode == 1
+        shutil.rmtree(tmp_path / "run")
+    first, second = fake.custom_jobs.values()
+    assert first.labels == second.labels
+
+
 def test_a_step_that_is_cancelled_ends_its_job(fake, short):  # noqa: F811
     arrived, held = threading.Event(), threading.Event()
 

@@ -74,3 +74,17 @@ def test_the_model_keeps_the_contract(run):
     assert "SEX" not in document["signature"]["inputs"]
     assert "torch" not in (model / "requirements.txt").read_text()
     assert list(model.rglob("*.pkl")) == []
+
+
+def test_networks_of_other_seeds_are_compared_with_it(run):
+    folder = run / "artifacts" / "train_network" / "retrained"
+    stated = {
+        place.name: yaml.safe_load((place / "MLmodel").read_text())["metadata"]["hallmark"]["seed"]
+        for place in folder.iterdir()
+    }
+    assert stated == {f"seed_{seed}": seed for seed in range(1, 6)}
+    verdict = json.loads((run / "artifacts" / "robustness_gate" / "verdict").read_text())
+    (check,) = (check for check in verdict["checks"] if check["name"] == "retraining_flip_rate")
+    assert check["status"] == "pass", check["message"]
+    assert check["scope"] == {"retrainings": "5"}
+    assert 0 < check["observed"] < 0.1

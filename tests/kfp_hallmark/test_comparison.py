@@ -61,6 +61,17 @@ def laplace_pair(random, rows, first, second):
     return [numbers(label, label + random.laplace(0, error, rows)) for error in (first, second)]
 
 
+def too_sure(random, rows):
+    """Two models of the same label by the same score: the one makes too much of it, the other too little."""
+    value = 1.5 * random.normal(size=rows)
+    label = (random.random(rows) < 1 / (1 + np.exp(-value))).astype(int)
+    return [scores(label, 1 / (1 + np.exp(-by * value))) for by in (1.8, 0.6)]
+
+
+SURE = [measures.measure(each) for each in too_sure(np.random.default_rng(99), 4_000_000)]
+"""The true metrics of the two."""
+
+
 def true_difference(name, joint=JOINT):
     of_counts = measures.METRICS[name].of_counts
     return float(of_counts(joint.sum(axis=2)) - of_counts(joint.sum(axis=1)))
@@ -237,6 +248,8 @@ def test_the_rows_that_are_needed_are_those_of_the_textbook(question, rows):
 def test_every_interval_holds_what_was_seen(cells, name):
     label, first, second = np.unravel_index(np.repeat(np.arange(8), cells), (2, 2, 2))
     found = advantage(*(says(BINARY, label, each, None, (0, 1)) for each in (first, second)), name, samples=100)
+    if len(label) < 20:
+        assert found is None
     if found is not None:
         low, high = found.interval
         assert -1 <= low <= found.difference <= high <= 1
@@ -295,6 +308,8 @@ def test_counts_of_many_classes_are_compared_without_a_table_of_all_combinations
         ("f1", lambda random: counted_pair(random, 600), true_difference("f1")),
         ("precision", lambda random: counted_pair(random, 600), true_difference("precision")),
         ("balanced_accuracy", lambda random: counted_pair(random, 600), true_difference("balanced_accuracy")),
+        ("log_loss", lambda random: too_sure(random, 400), SURE[1]["log_loss"] - SURE[0]["log_loss"]),
+        ("brier_score", lambda random: too_sure(random, 400), SURE[1]["brier_score"] - SURE[0]["brier_score"]),
         ("mean_absolute_error", lambda random: laplace_pair(random, 400, 1.0, 1.2), 0.2),
         ("median_absolute_error", lambda random: laplace_pair(random, 400, 1.0, 1.2), 0.2 * math.log(2)),
     ],

@@ -250,6 +250,13 @@ def noisy_classes(seed, rows=600):
     return multiclass(label, score / score.sum(axis=1, keepdims=True))
 
 
+def wild_numbers(seed, rows=600):
+    """Errors of Student's t with 5 degrees of freedom, whose squares are skewed without bounds."""
+    random = np.random.default_rng(seed)
+    label = random.normal(10, 3, rows)
+    return regression(label, label + random.standard_t(5, rows))
+
+
 def noisy_numbers(seed, rows=600):
     random = np.random.default_rng(seed)
     label = random.gamma(4, 3, rows)
@@ -275,6 +282,26 @@ def test_intervals_hold_the_truth_as_often_as_they_say(task, make):
             hits[name] += low <= truth[name] <= high
     shares = {name: count / runs for name, count in hits.items()}
     assert {name: share for name, share in shares.items() if not 0.94 - 0.015 <= share <= 0.96 + 0.015} == {}
+
+
+def test_what_heavy_tails_cost():
+    """Errors of Student's t with 5 degrees of freedom, on 600 rows, of 2,000 datasets each.
+
+    The mean absolute error keeps its 95 %; for what squares the errors no method that was tried does (a bootstrap
+    neither): 92 to 94 %, with the upper end of the error too low in 3 to 6 %.
+    """
+    names = ["mean_absolute_error", "median_absolute_error", "root_mean_squared_error", "r2"]
+    truth = measures.measure(wild_numbers(99, 4_000_000))
+    missed = {name: np.zeros(2) for name in names}
+    for seed in range(2000):
+        for name, (low, high) in measures.bootstrap_intervals(wild_numbers(seed), names, samples=100).items():
+            missed[name] += (low > truth[name], high < truth[name])
+    shares = {name: count / 2000 for name, count in missed.items()}
+    for name in names[:2]:
+        assert 0.94 - 0.015 <= 1 - shares[name].sum() <= 0.96 + 0.015
+    for name in names[2:]:
+        assert 0.91 <= 1 - shares[name].sum() <= 0.96 + 0.015
+        assert max(shares[name]) <= 0.07
 
 
 @pytest.mark.parametrize("excess", [0.0, 0.03, 0.15])
@@ -394,12 +421,11 @@ def test_scores_that_are_surely_right_may_have_lost_on_rows_that_were_not_seen()
 
 
 def test_a_median_of_almost_nothing_has_an_interval():
-    """Half of the errors are of rounding, the others 1: on the log scale the interval would be beyond all numbers."""
+    """Half of the errors are of rounding, the others 1; of 502 small ones the 469th and the 532nd are the ends."""
     error = np.where(np.arange(1000) < 502, 1e-13, 1.0)
     given = regression(np.zeros(1000), error)
     low, high = measures.bootstrap_intervals(given, ["median_absolute_error"])["median_absolute_error"]
-    assert low == 0.0
-    assert 0.1 < high < 1.0
+    assert (low, high) == (1e-13, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -525,12 +551,43 @@ def test_every_interval_is_finite_and_ordered(rows, seed):
             assert math.isfinite(interval[0]) and interval[0] <= interval[1] < math.inf
 
 
-def test_the_interval_of_a_loss_is_that_of_a_mean_on_the_log_scale():
-    label, prediction = [0.0, 1.0, 4.0, 2.0] * 5, [1.0, 3.0, 0.0, 7.0] * 5
-    # The errors are 1, 2, 4, 5, five times each: mean 3, sample variance 50 / 19, standard error sqrt(50 / 380).
-    reach = 1.959963984540054 * math.sqrt(50 / 380) / 3
-    found = measures.bootstrap_intervals(regression(label, prediction), ["mean_absolute_error"])
-    assert found["mean_absolute_error"] == pytest.approx((3 * math.exp(-reach), 3 * math.exp(reach)))
+def test_the_interval_of_a_loss_is_that_of_hall():
+    """Errors of 1, 2, 3 and 6, five times each: mean 3, squared deviations sum to 70, cubed to 90.
+
+    Hall's cubic of the studentised mean t, with the skewness a, t + a t^2 / 3 + a^2 t^3 / 27 + a / 6, is normal.
+    """
+    given = regression([0.0, 1.0, 4.0, 2.0] * 5, [1.0, 3.0, 1.0, 8.0] * 5)
+    error = math.sqrt(70 / 380)
+    skewness = 90 / 70**1.5
+    found = measures.bootstrap_intervals(given, ["mean_absolute_error", "root_mean_squared_error"])
+    for end, quantile in zip(found["mean_absolute_error"], (1.959963984540054, -1.959963984540054), strict=True):
+        t = (3 - end) / error
+        cubic = t + skewness * t**2 / 3 + skewness**2 * t**3 / 27 + skewness / 6
+        assert cubic == pytest.approx(quantile)
+    low, high = found["mean_absolute_error"]
+    assert high - 3 > 1.1 * (3 - low)
+    squares = measures.mean_interval(12.5, (np.array([1, 4, 9, 36] * 5) - 12.5) / math.sqrt(380), 0.95)
+    assert found["root_mean_squared_error"] == pytest.approx(np.sqrt(squares))
+
+
+def test_a_mean_of_equal_losses_has_no_length_and_a_single_loss_a_long_one():
+    assert measures.bootstrap_intervals(regression([0.0] * 20, [2.0] * 20), ["mean_absolute_error"]) == {
+        "mean_absolute_error": (2.0, 2.0)
+    }
+    single = regression([0.0] * 20, [1.0] + [0.0] * 19)
+    low, high = measures.bootstrap_intervals(single, ["mean_absolute_error"])["mean_absolute_error"]
+    assert low == 0.0 and high > 0.3
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=40), st.floats(0.01, 0.9999))
+def test_the_interval_of_a_mean_holds_it_and_turns_with_the_sign(values, confidence):
+    values = np.array(values)
+    influences = (values - values.mean()) / math.sqrt(len(values) * (len(values) - 1))
+    low, high = measures.mean_interval(values.mean(), influences, confidence)
+    assert low <= values.mean() <= high
+    turned = measures.mean_interval(-values.mean(), -influences, confidence)
+    assert turned == pytest.approx((-high, -low), rel=1e-9, abs=1e-6)
 
 
 def test_the_interval_of_r2_is_that_of_the_unexplained_share_on_the_log_scale():
@@ -617,7 +674,7 @@ def test_areas_of_groups_are_those_of_each_by_itself(digits, groups):
     label, score = noisy(4, rows=groups * 120, digits=digits)
     codes = np.random.default_rng(1).integers(0, groups, len(label))
     codes[np.flatnonzero((codes == 2) & (label == 1))[19:]] = 0
-    areas, variances, rarer = measures.grouped_areas(score, label == 1, codes, groups)
+    areas, variances, rarer = measures.grouped_areas(score, label == 1, measures.Partition(codes, groups))
     predictions = binary(label, score)
     for group in range(groups):
         rows = np.flatnonzero(codes == group)
@@ -631,7 +688,7 @@ def test_areas_of_groups_are_those_of_each_by_itself(digits, groups):
 def test_areas_of_groups_at_the_ends():
     score = np.r_[np.arange(40), np.full(40, 0.5), -np.arange(40)].astype(float)
     positive, codes = np.tile(np.repeat([False, True], 20), 3), np.repeat([0, 1, 2], 40)
-    areas, variances, rarer = measures.grouped_areas(score, positive, codes, 4)
+    areas, variances, rarer = measures.grouped_areas(score, positive, measures.Partition(codes, 4))
     assert areas.tolist() == [1.0, 0.5, 0.0, 0.0]
     assert rarer.tolist() == [20, 20, 20, 0]
     assert variances[1] > 0

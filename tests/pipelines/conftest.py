@@ -2,8 +2,11 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import urllib.request
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -53,6 +56,46 @@ def start_run(folder, state, *arguments, pipeline="governed_training"):
     state.mkdir(parents=True, exist_ok=True)
     done = run_hallmark("run", pipeline, *arguments, "--output", folder, state=state)
     return Run(done.returncode, done.stdout, done.stderr, folder, state)
+
+
+@contextmanager
+def served_model(state, name):
+    """Serve a model that was released into a state by the command; gives its address."""
+    folder = state / "serving" / name
+    process = subprocess.Popen([HALLMARK, "serve", folder, "--port", "0"], stderr=subprocess.PIPE, text=True, cwd=state)
+    try:
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if f"Serving {name}" in line:
+                break
+        assert process.poll() is None, "".join(lines)
+        yield next(line for line in lines if "Listening on" in line).split()[-1]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()
+        process.stderr.close()
+        process.wait(timeout=30)
+
+
+def ask_server(url, value=None):
+    body = None if value is None else json.dumps(value).encode()
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.loads(answer.read())
+
+
+@pytest.fixture(scope="session")
+def serve():
+    """Return the context that serves a released model."""
+    return served_model
+
+
+@pytest.fixture(scope="session")
+def ask():
+    """Return the function that gets what a server says, of a JSON value if there is one."""
+    return ask_server
 
 
 @pytest.fixture(scope="session")

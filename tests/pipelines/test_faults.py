@@ -42,6 +42,7 @@ def releasing(
     performance_gate_uri: str,
     fairness_gate_uri: str,
     model_name: str,
+    deploy_target: str = "local",
 ):
     """The part of governed_training that changes the world outside its outputs."""
     record = components.record_run(pipeline="releasing", run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, experiment="faults")
@@ -70,7 +71,10 @@ def releasing(
                 model=model, decision=decide.outputs["decision"], model_name=model_name
             ).after(log)
             components.deploy_model(
-                model=model, decision=decide.outputs["decision"], registration=register.outputs["registration"]
+                model=model,
+                decision=decide.outputs["decision"],
+                registration=register.outputs["registration"],
+                target=deploy_target,
             )
 
 
@@ -234,6 +238,18 @@ def test_a_model_that_is_changed_after_it_was_judged(releases, relay):
     assert releases.versions == ([], None)
     weights.write_text(judged)
     releases.ended(failed)
+
+
+@pytest.mark.parametrize("releases", ["local"], indirect=True)
+def test_a_deployment_to_nowhere(releases):
+    releases.command += ["--set", "deploy_target="]
+    failed = releases.run()
+    assert (step(failed, "register_model"), step(failed, "deploy_model")) == ("succeeded", "failed")
+    assert "target must be one of local, vertex, kserve; got ''." in failed["logs"]["deploy_model"]
+    releases.ended(failed)
+    assert releases.tree(failed) == "FAILED"
+    del releases.command[-2:]
+    releases.completes(failed)
 
 
 @pytest.mark.parametrize("releases", ["local"], indirect=True)

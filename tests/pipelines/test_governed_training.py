@@ -14,7 +14,8 @@ from kfp_hallmark.pipelines import governed_training
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples" / "acs_employment"
-GATES = {"validate_dataset", "performance_gate", "fairness_gate", "robustness_gate", "explanation_gate"}
+JUDGING = {"validate_dataset", "performance_gate", "fairness_gate", "robustness_gate", "explanation_gate"}
+GATES = {*JUDGING, "privacy_gate"}
 STEPS = [
     "load_dataset",
     "split_dataset",
@@ -26,6 +27,7 @@ STEPS = [
     "robustness_gate",
     "explain_model",
     "explanation_gate",
+    "privacy_gate",
     "decide_release",
     "write_model_card",
     "log_run",
@@ -110,6 +112,11 @@ class TestReleased:
         assert {check["name"] for check in judged["checks"]} == set(kinds)
         assert judged["parameters"]["strengths"]["missing"] == [0.1]
         assert "RELP" in {check["scope"]["feature"] for check in judged["checks"] if check["name"] == "unseen_drop"}
+
+    def test_promises_no_privacy(self, released):
+        for page in ("index.html", "reports/decide_release.html", "reports/privacy_gate.html"):
+            text = (released.folder / page).read_text()
+            assert "No differential privacy was asked for, and the model promises none." in text
 
     def test_writes_a_card_with_metrics_by_group_and_what_a_person_said(self, released):
         outputs = released.step("write_model_card")["outputs"]
@@ -245,9 +252,32 @@ def test_every_parameter_reaches_a_step():
     assert set(root.input_definitions.parameters) <= read
 
 
-def test_a_decision_requires_every_gate_that_always_runs():
+def test_a_decision_requires_every_gate_that_judges_any_model():
     fields = components.decide_release.pipeline_spec.root.input_definitions.parameters
-    assert set(fields["required_gates"].default_value.list_value) == GATES
+    assert set(fields["required_gates"].default_value.list_value) == JUDGING
+
+
+BROKEN = {
+    "load_dataset": ({"data_uri": "none.parquet"}, "uri must be a file or folder that is there"),
+    "split_dataset": ({"target": "salary"}, "target must be a column of the dataset; got 'salary'"),
+    "train_model": ({"estimator": "sklearn.linear_model.None"}, "estimator must be"),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_step_that_fails_ends_the_run_and_is_in_the_books(broken, start, tmp_path):
+    """The other steps that need nothing of it may run; nothing is decided, and the exit handler tells of it."""
+    parameters, message = BROKEN[broken]
+    changes = [part for name, value in parameters.items() for part in ("--set", f"{name}={value}")]
+    run = start(tmp_path / "run", tmp_path / "state", "--params", EXAMPLES / "released.yaml", *changes)
+    assert (run.exit_code, run.document["status"]) == (1, "failed"), run.stdout + run.stderr
+    assert run.step(broken)["state"] == "failed"
+    assert message in run.stdout
+    assert run.step("decide_release")["state"] == run.step("deploy_model")["state"] == "skipped"
+    assert run.step("record_run")["state"] == "succeeded"
+    (line,) = (tmp_path / "state" / "audit.jsonl").read_text().splitlines()
+    assert json.loads(line)["record"]["state"] == "FAILED"
+    assert mlflow_tree(run)[0] == "FAILED"
 
 
 def loans(path, rows=5000):

@@ -129,7 +129,7 @@ def test_what_is_fetched_or_logged_in_a_frame_would_be_noticed(browser, framed):
 
 def test_every_report_shows_in_a_sandboxed_frame(browser, framed, halted):
     reports = sorted((halted.folder / "reports").iterdir())
-    assert len(reports) == 9
+    assert len(reports) == 10
     for report in reports:
         content = report.read_text(encoding="utf-8")
         asked, logged = everything_asked(browser, framed(content))
@@ -152,6 +152,7 @@ def test_every_report_is_self_contained(browser, halted):
         "explanation_gate",
         "fairness_gate",
         "performance_gate",
+        "privacy_gate",
         "robustness_gate",
         "validate_dataset",
         "write_model_card",

@@ -34,7 +34,11 @@ def runs(start, tmp_path_factory):
                 "ledger": str(ledger),
             },
         )
-        components.privacy_gate(model=trained.outputs["model"], max_epsilon=1.0, max_delta=1e-6, ledger=str(ledger))
+        components.privacy_gate(
+            model=trained.outputs["model"],
+            privacy={"ledger": str(ledger)},
+            limits={"max_epsilon": 1.0, "max_delta": 1e-6},
+        )
 
     compiler.Compiler().compile(private_training, str(folder / "pipeline.yaml"))
     found = []

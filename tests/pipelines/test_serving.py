@@ -1,11 +1,7 @@
 """That `hallmark serve` serves what a run released, and says of the test data what `evaluate_model` judged it by."""
 
 import json
-import signal
 import subprocess
-import sys
-import urllib.request
-from pathlib import Path
 
 import pytest
 
@@ -19,40 +15,16 @@ rows = test.select(json.loads(sys.argv[3])).to_pylist()
 json.dump([rows, predictions["prediction"].to_pylist(), predictions["score"].to_pylist()], sys.stdout)
 """
 JUDGED = (("split_dataset", "test"), ("evaluate_model", "predictions"))
-HALLMARK = Path(sys.executable).parent / "hallmark"
 
 
 @pytest.fixture
-def served(released):
+def served(released, serve):
     """The command, serving the model of a released run; gives its address."""
-    folder = released.state / "serving" / "acs-employment"
-    process = subprocess.Popen(
-        [HALLMARK, "serve", folder, "--port", "0"], stderr=subprocess.PIPE, text=True, cwd=released.state
-    )
-    try:
-        lines = []
-        for line in process.stderr:
-            lines.append(line)
-            if "Serving acs-employment" in line:
-                break
-        assert process.poll() is None, "".join(lines)
-        yield next(line for line in lines if "Listening on" in line).split()[-1]
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 0
-    finally:
-        process.kill()
-        process.stderr.close()
-        process.wait(timeout=30)
+    with serve(released.state, "acs-employment") as address:
+        yield address
 
 
-def ask(url, value=None):
-    body = None if value is None else json.dumps(value).encode()
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.loads(answer.read())
-
-
-def test_what_is_served_is_what_was_judged(released, served):
+def test_what_is_served_is_what_was_judged(released, served, ask):
     columns = [entry["name"] for entry in ask(f"{served}/v2/models/acs-employment")["inputs"]]
     paths = [released.step(step)["outputs"][name]["path"] for step, name in JUDGED]
     command = [local.ensure("ml"), "-c", ROWS, *(released.folder / path for path in paths), json.dumps(columns)]

@@ -22,7 +22,7 @@ from kfp_hallmark.contracts.dataset import (
 )
 from kfp_hallmark.contracts.digest import artifact_digest, file_digest, is_digest
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
-from kfp_hallmark.tracking import without_password
+from kfp_hallmark.storage import advice, reading, shown
 
 if TYPE_CHECKING:
     import pyarrow
@@ -142,14 +142,15 @@ def fetch(uri: str, folder: Path) -> Source:
 
     if not uri:
         raise InputError("uri must be a path or a URI; got ''.")
-    name = without_password(uri).split("?")[0] if "://" in uri else uri
+    name = shown(uri)
     try:
         system, location = fsspec.core.url_to_fs(uri)
     except (ImportError, ValueError) as error:
         raise InputError(f"uri must be a path or a URI that fsspec can open; got {name!r} ({error}).") from error
-    if not system.exists(location):
-        raise MissingInputError(f"uri must be a file or folder that is there; got {name!r}.")
-    whole_folder = system.isdir(location)
+    with reading("uri", uri):
+        if not system.exists(location):
+            raise MissingInputError(f"uri must be a file or folder that is there; got {name!r}.", advice(uri))
+        whole_folder = system.isdir(location)
     suffix = next((suffix for suffix in CSV_SUFFIXES + PARQUET_SUFFIXES if location.lower().endswith(suffix)), None)
     if not whole_folder and suffix is None:
         known = ", ".join(CSV_SUFFIXES + PARQUET_SUFFIXES)
@@ -158,7 +159,8 @@ def fetch(uri: str, folder: Path) -> Source:
     path = Path(location)
     if not isinstance(system, LocalFileSystem):
         path = folder / ("source" if whole_folder else f"source{suffix}")
-        system.get(location, str(path), recursive=whole_folder)
+        with reading("uri", uri):
+            system.get(location, str(path), recursive=whole_folder)
     if not whole_folder and path.stat().st_size == 0:
         raise InputError(f"The source {name!r} must hold data; it is empty.")
     return Source(name, path, changed)

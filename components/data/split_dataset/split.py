@@ -16,6 +16,7 @@ from kfp_hallmark.contracts.dataset import (
     require_column,
     write_batches,
 )
+from kfp_hallmark.contracts.seed import require_seed
 from kfp_hallmark.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def split(
             empty, the target is constant, or a side lacks one of its classes.
         IntegrityError: If the dataset was changed since it was written.
     """
+    require_seed(seed)
     verified(dataset, "dataset")
     _check(dataset, target, test_fraction, key_column, group_column, time_column)
     label = None if target is None else _label(dataset, target)

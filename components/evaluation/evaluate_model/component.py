@@ -31,12 +31,13 @@ def evaluate_model(
         slices: Columns by whose values to measure separately.
         bootstrap_samples: Number of resamples behind each interval.
         confidence: Confidence level of the intervals, between 0 and 1.
-        seed: Seed of the resampling.
+        seed: Seed of the resampling and of the division into halves.
         costs: Cost of a decision on one row, such as {"false_positive": 1, "false_negative": 5}; also true_positive and
             true_negative. Of several classes an object for each true class, such as {"bus": {"car": 2, "bicycle": 1},
             ...}. Default: costs are not measured.
         validation: Data, neither the dataset nor what the model was trained on, on which to choose the threshold that
-            costs least; its cost is told of the dataset. The predictions keep the model's own threshold.
+            costs least; its cost is told of the dataset. The predictions keep the model's own threshold. Default: one
+            half of the dataset chooses, and its cost is told of the other.
         found_slices: How many of the worst slices of one or two columns to search on one half of the rows and tell of
             the other. Default: none.
 

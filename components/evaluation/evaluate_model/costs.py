@@ -1,8 +1,9 @@
 """What the decisions of a classifier cost, and how they would cost least.
 
-Of two classes, a threshold is chosen on validation data and its cost is told of the test data: chosen on the same rows,
-it would seem cheaper than it is. Of several, each row gets the class whose expected cost by the probabilities is least;
-nothing is chosen on data for that, but it is as good as the probabilities are.
+Of two classes, a threshold is chosen on validation data, or on one half of the test data, and its cost is told of the
+test data that did not choose it: chosen on the same rows, it would seem cheaper than it is. Of several, each row gets
+the class whose expected cost by the probabilities is least; nothing is chosen on data for that, but it is as good as
+the probabilities are.
 
 Source: C. Elkan, The Foundations of Cost-Sensitive Learning, IJCAI (2001).
 """
@@ -11,15 +12,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.contracts.options import read_options
 from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, Predictions
 from kfp_hallmark.errors import InputError, nearest
-from kfp_hallmark.measures import Interval, normal_quantile, threshold_counts
+from kfp_hallmark.measures import Interval, mean_interval, threshold_counts
 from kfp_hallmark.measures.counting import codes_of
-from kfp_hallmark.modeling import require_classes
+from kfp_hallmark.modeling.prediction import require_classes
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -157,9 +158,10 @@ class CostReport:
         costs: The cost matrix.
         own: By the model's own decisions.
         chosen: By the threshold that cost least on the validation data, or, of several classes, by the least expected
-            cost; None without validation data or, of several classes, without probabilities.
+            cost; None without scores.
         saving: By how much that is cheaper than the model's own decisions, row by row.
         curve: Thresholds and mean costs on the test data; empty without scores.
+        halved: Whether there was no validation data, so that one half of the test data chose and the other tells.
     """
 
     costs: Costs | ClassCosts
@@ -167,12 +169,20 @@ class CostReport:
     chosen: Decided | None
     saving: Decided | None
     curve: tuple[list[float], list[float]]
+    halved: bool = False
 
 
 def report_costs(
-    predictions: Predictions, costs: Costs | ClassCosts, validation: Predictions | None, confidence: float
+    predictions: Predictions, costs: Costs | ClassCosts, validation: Predictions | None, confidence: float, seed: int
 ) -> CostReport:
     """Return what the decisions on the test data cost, and what those by a threshold chosen on other data do.
+
+    Args:
+        predictions: What was said of the test data.
+        costs: The cost matrix.
+        validation: What was said of the data to choose by; None to choose by one half of the test data.
+        confidence: Confidence level of the intervals.
+        seed: Seed of the division into halves.
 
     Raises:
         InputError: If the costs do not suit the task, or a threshold is to be chosen where there is none.
@@ -188,16 +198,32 @@ def report_costs(
     own = costs.of_rows(positive, predictions.positive_prediction)
     decided = Decided(predictions.threshold, *_mean(own, confidence))
     chosen = saving = None
-    if validation is not None:
-        if predictions.score is None or validation.score is None:
-            raise InputError("validation must be given for a model with scores alone; it gives none.")
-        threshold = cheapest_threshold(validation, costs)
+    if validation is not None and predictions.score is None:
+        raise InputError("validation must be given for a model with scores alone; it gives none.")
+    choosing, told = (validation, slice(None)) if validation else _halves(predictions, seed)
+    if choosing is not None and predictions.score is not None:
+        threshold = cheapest_threshold(choosing, costs)
         others = costs.of_rows(positive, predictions.score >= threshold)
-        chosen = Decided(threshold, *_mean(others, confidence))
-        saving = Decided(threshold, *_mean(own - others, confidence))
+        chosen = Decided(threshold, *_mean(others[told], confidence))
+        saving = Decided(threshold, *_mean((own - others)[told], confidence))
     thresholds, means = cost_curve(predictions, costs)
     kept = slice(None, None, max(1, math.ceil(len(thresholds) / POINTS)))
-    return CostReport(costs, decided, chosen, saving, (thresholds[kept].tolist(), means[kept].tolist()))
+    curve = (thresholds[kept].tolist(), means[kept].tolist())
+    return CostReport(costs, decided, chosen, saving, curve, halved=validation is None and chosen is not None)
+
+
+def _halves(predictions: Predictions, seed: int) -> tuple[Predictions | None, ndarray]:
+    """Return one half of the rows, of each class, and the places of the other; None where it would lack a class."""
+    import numpy as np
+
+    order = np.random.default_rng(seed).permutation(len(predictions.label))
+    positive = predictions.positive_label
+    order = order[np.argsort(positive[order], kind="stable")]
+    first, other = order[::2], order[1::2]
+    if predictions.score is None or not 0 < positive[first].sum() < len(first):
+        return None, other
+    parts = {name: getattr(predictions, name)[first] for name in ("label", "prediction", "score")}
+    return replace(predictions, **parts), other
 
 
 def _report_classes(
@@ -260,5 +286,4 @@ def _mean(values: ndarray, confidence: float) -> tuple[float, Interval | None]:
     mean = float(values.mean())
     if len(values) < 2:
         return mean, None
-    reach = normal_quantile(confidence) * float(values.std(ddof=1)) / math.sqrt(len(values))
-    return mean, (mean - reach, mean + reach)
+    return mean, mean_interval(mean, (values - mean) / math.sqrt(len(values) * (len(values) - 1)), confidence)

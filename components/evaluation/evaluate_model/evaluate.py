@@ -12,6 +12,7 @@ from kfp_hallmark.components.evaluation.evaluate_model.slices import measure_sli
 from kfp_hallmark.contracts.artifacts import Artifact, Metrics, log_metrics, verified
 from kfp_hallmark.contracts.dataset import read_schema, require_column
 from kfp_hallmark.contracts.predictions import BINARY, REGRESSION, Predictions, write_predictions
+from kfp_hallmark.contracts.seed import require_seed
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.measures import (
     Interval,
@@ -21,7 +22,8 @@ from kfp_hallmark.measures import (
     require_resampling,
     roc_curve,
 )
-from kfp_hallmark.modeling import LoadedModel, in_step, load_model, predict
+from kfp_hallmark.modeling.loading import LoadedModel, load_model
+from kfp_hallmark.modeling.prediction import in_step, predict
 from kfp_hallmark.reports import write_page
 
 STEP = "evaluate_model"
@@ -62,6 +64,7 @@ def evaluate(
         InputError: If target or a slice is absent, the data holds one class alone, or the model cannot predict it.
         IntegrityError: If model or dataset were changed since they were written.
     """
+    require_seed(seed)
     require_resampling(bootstrap_samples, confidence)
     names = read_schema(verified(dataset, "dataset")).names
     require_column(target, names, "target")
@@ -79,7 +82,7 @@ def evaluate(
     decided = None
     if matrix is not None:
         others = None if validation is None else _predict_validation(loaded, validation, given)
-        decided = report_costs(given, matrix, others, confidence)
+        decided = report_costs(given, matrix, others, confidence, seed)
 
     values = measure(given)
     spans = bootstrap_intervals(given, list(values), bootstrap_samples, confidence, seed)

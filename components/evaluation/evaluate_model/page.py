@@ -208,7 +208,8 @@ def _costs(decided: CostReport, confidence: float) -> Markup:
     several = isinstance(decided.costs, ClassCosts)
     rows = [["the model's own", *_decided(decided.own)]]
     if decided.chosen is not None and decided.saving is not None:
-        rows.append(["least expected cost" if several else "chosen on the validation data", *_decided(decided.chosen)])
+        chosen_on = "chosen on one half of the rows" if decided.halved else "chosen on the validation data"
+        rows.append(["least expected cost" if several else chosen_on, *_decided(decided.chosen)])
         rows.append(["saved by it", None, decided.saving.cost, _span(decided.saving.interval)])
     head = ["Decision", "Threshold", "Cost of a row", f"{confidence:.0%} interval"]
     if several:
@@ -216,6 +217,12 @@ def _costs(decided: CostReport, confidence: float) -> Markup:
     parts = [facts(said), table(head, rows)]
     if several and decided.chosen is not None:
         note = "By the least expected cost, each row gets the class that costs least by the probabilities of all."
+        parts.append(paragraph(note, note=True))
+    if decided.halved:
+        note = (
+            "There were no validation data, so one half of the rows chose the threshold. What it costs and saves is "
+            "told of the other half, and so need not add up to the model's own cost, which is of all rows."
+        )
         parts.append(paragraph(note, note=True))
     thresholds, means = decided.curve
     if thresholds:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.contracts.importances import Cohort
@@ -23,7 +24,7 @@ MISSING = "(missing)"
 
 
 def cohorts_of(column: str, shared: Sequence[str], values: ndarray, names: Sequence[str]) -> list[Cohort]:
-    """Return the cohorts that are large enough, in the order of their values.
+    """Return the cohorts that are large enough, in the order of their values: of numbers, the missing first.
 
     Args:
         column: What the rows of a cohort share.
@@ -35,11 +36,21 @@ def cohorts_of(column: str, shared: Sequence[str], values: ndarray, names: Seque
 
     places = numpy.array(shared, dtype=object)
     found = []
-    for value in sorted(set(shared)):
+    for value in _in_order(set(shared)):
         rows = numpy.flatnonzero(places == value)
         if len(rows) >= LEAST_ROWS:
             found.append(Cohort(column, value, len(rows), ordered_means(values[rows], names)))
     return found
+
+
+def _in_order(values: Iterable[str]) -> list[str]:
+    """Return texts in order, as numbers if all are some."""
+    texts = sorted(values)
+    try:
+        numbers = {text: -math.inf if text == MISSING else float(text) for text in texts}
+    except ValueError:
+        return texts
+    return texts if any(map(math.isnan, numbers.values())) else sorted(texts, key=numbers.__getitem__)
 
 
 def as_texts(column: pyarrow.ChunkedArray, name: str) -> list[str]:

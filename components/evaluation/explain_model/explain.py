@@ -20,6 +20,7 @@ from kfp_hallmark.contracts.dataset import read_schema, read_table, require_colu
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.importances import Importances
 from kfp_hallmark.contracts.predictions import MULTICLASS, REGRESSION
+from kfp_hallmark.contracts.seed import require_seed
 from kfp_hallmark.explanation.rows import (
     ExplainedRows,
     explain_rows,
@@ -29,7 +30,8 @@ from kfp_hallmark.explanation.rows import (
     part_rows,
 )
 from kfp_hallmark.explanation.shapley import require_sizes
-from kfp_hallmark.modeling import in_step, load_model
+from kfp_hallmark.modeling.loading import load_model
+from kfp_hallmark.modeling.prediction import in_step
 from kfp_hallmark.reports import number, write_page
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ def explain(
         InputError: If the dataset lacks a feature, or the model cannot predict it.
         IntegrityError: If model or dataset were changed since they were written.
     """
+    require_seed(seed)
     require_sizes(max_rows, local_explanations)
     require_method(local_method)
     loaded = load_model(model.path, model.metadata.get("digest"))

@@ -49,7 +49,8 @@ class Explained:
 def explanation_page(explained: Explained) -> str:
     """Return the report as one HTML document."""
     top = list(explained.found.importances)[:SHOWN]
-    lead = f"The predictions rest most on {', '.join(top[:3])}." if top else ""
+    most = [name for name in top[:3] if explained.found.importances[name]]
+    lead = f"The predictions rest most on {', '.join(most)}." if most else "No feature moves these predictions."
     parts = [_about(explained), _importances(explained, top), _directions(explained, top)]
     if explained.found.cohorts:
         parts.append(_cohorts(explained))
@@ -61,6 +62,8 @@ def explanation_page(explained: Explained) -> str:
 def _about(explained: Explained) -> Markup:
     rows, available = explained.found.rows, explained.rows.available
     sample = f"a sample of {rows:,} of {available:,}" if rows < available else f"all {rows:,}"
+    if rows < len(explained.rows.places):
+        sample += f"; of all {len(explained.rows.places):,} that max_rows allows it would take too long"
     return facts(
         {
             "explained": explained.found.explained,

@@ -20,11 +20,13 @@ from kfp_hallmark.contracts.dataset import read_schema, read_table, require_colu
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.importances import Importances
 from kfp_hallmark.contracts.registration import require_model_name
+from kfp_hallmark.contracts.seed import require_seed
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
 from kfp_hallmark.errors import HallmarkError, InputError, IntegrityError, nearest
 from kfp_hallmark.explanation.rows import ExplainedRows, explain_rows, output_name, part_means, sample
 from kfp_hallmark.measures import Interval
-from kfp_hallmark.modeling import load_model, origin
+from kfp_hallmark.modeling.loading import load_model
+from kfp_hallmark.modeling.prediction import origin
 from kfp_hallmark.reports import number, write_page
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ def judge_explanation(
         InputError: If a limit, a forbidden feature or a setting cannot be used.
         IntegrityError: If the importances are not of this dataset, or an input was changed since it was written.
     """
+    require_seed(seed)
     wanted = require_limits(limits, forbidden_features, model_name)
     _require_settings(min_proxy_strength, confidence)
     found = Importances.read(verified(importances, "importances"))

@@ -11,7 +11,7 @@ from kfp_hallmark.champion import Answer, ask_champion
 from kfp_hallmark.components.evaluation.fairness_gate.disparity import disparity
 from kfp_hallmark.components.evaluation.fairness_gate.growth import can_grow, growth_interval, paired
 from kfp_hallmark.components.evaluation.fairness_gate.page import CHAMPION_CHECK, sentence
-from kfp_hallmark.components.evaluation.fairness_gate.registry import DIFFERENCE, DISPARITIES, ROC_AUC, Disparity
+from kfp_hallmark.components.evaluation.fairness_gate.registry import DISPARITIES, RATIO, ROC_AUC, Disparity
 from kfp_hallmark.components.evaluation.fairness_gate.tally import Tally, class_names, tallies
 from kfp_hallmark.contracts.predictions import BINARY, Predictions
 from kfp_hallmark.contracts.registration import require_model_name
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Terms:
-    """How much greater than the champion's disparities may be.
+    """How much worse than the champion's disparities may be: a difference greater, a ratio less.
 
     Attributes:
         model_name: The registered model whose champion is asked.
         tracking_uri: The registry; None asks the environment.
-        losses: Disparity to how much greater it may be; without any, the champion is not asked.
+        losses: Disparity to how much worse it may be; without any, the champion is not asked.
         min_size: The fewest rows by which a group is compared.
         samples: Number of resamples behind each interval.
         confidence: Confidence level, between 0 and 1.
@@ -57,7 +57,7 @@ class Terms:
         for name, loss in self.losses.items():
             if name not in known:
                 raise InputError(
-                    f"max_champion_losses must hold differences; got {name!r}.",
+                    f"max_champion_losses must hold differences or ratios; got {name!r}.",
                     nearest(name, known),
                 )
             if isinstance(loss, bool) or not isinstance(loss, int | float) or not 0 <= loss < math.inf:
@@ -118,13 +118,18 @@ def _check(
         message = f"Fewer than two groups of {model.title} are large enough to compare with the champion."
         return Check(CHAMPION_CHECK, Status.INCONCLUSIVE, maximum=loss, scope=scope, message=message)
     values = [
-        disparity([each.quantities[name].of(places) for name, places in known.items()], DIFFERENCE) or 0.0
+        disparity([each.quantities[name].of(places) for name, places in known.items()], measure.statistic)
         for each in both
     ]
+    now, before = values
+    if now is None or before is None:
+        message = f"A rate is 0 in all groups of {model.title}, so there is no ratio to compare with the champion."
+        return Check(CHAMPION_CHECK, Status.INCONCLUSIVE, maximum=loss, scope=scope, message=message)
+    ratio = measure.statistic == RATIO
     of = _class(model, predictions[0])
     compared = [paired(name, *predictions, model.groups.codes, places, of) for name, places in known.items()]
-    growth = values[0] - values[1]
-    low, high = growth_interval(compared, terms.samples, terms.confidence, generator)
+    growth = before - now if ratio else now - before
+    low, high = growth_interval(compared, terms.samples, terms.confidence, generator, ratio)
     interval = min(low, growth), max(high, growth)
     status = Status.PASS if interval[1] <= loss else Status.FAIL if interval[0] > loss else Status.INCONCLUSIVE
     return Check(
@@ -136,7 +141,7 @@ def _check(
         confidence=terms.confidence,
         samples=sum(int(model.quantities[name].of(places).trials.sum()) for name, places in known.items()),
         scope=scope,
-        message=_message(measure, status, values, interval, loss),
+        message=_message(measure, status, (now, before), interval, loss),
     )
 
 
@@ -157,15 +162,16 @@ def _class(tally: Tally, predictions: Predictions) -> Any:
     return next((value for value in class_names(predictions) if str(value) == tally.of_class), None)
 
 
-def _message(measure: Disparity, status: Status, values: list[float], interval: Interval, loss: float) -> str:
+def _message(measure: Disparity, status: Status, values: tuple[float, float], interval: Interval, loss: float) -> str:
     low, high = (number(end, 3) for end in interval)
+    verb, noun = ("fallen", "fall") if measure.statistic == RATIO else ("grown", "growth")
     began = {
-        Status.PASS: "has not grown more than allowed",
-        Status.FAIL: "has grown more than allowed",
-        Status.INCONCLUSIVE: "may have grown more than allowed; the data cannot tell",
+        Status.PASS: f"has not {verb} more than allowed",
+        Status.FAIL: f"has {verb} more than allowed",
+        Status.INCONCLUSIVE: f"may have {verb} more than allowed; the data cannot tell",
     }[status]
     now, before = (number(value, 3) for value in values)
     return (
-        f"{sentence(measure.name)} {began}: it is {now}, the champion's {before} (growth {low} to {high}; "
+        f"{sentence(measure.name)} {began}: it is {now}, the champion's {before} ({noun} {low} to {high}; "
         f"at most {number(loss, 3)} is allowed)."
     )

@@ -38,8 +38,8 @@ def fairness_gate(
         confidence: Confidence level of the intervals, between 0 and 1.
         seed: Seed of the resampling.
         model_name: Registered model whose champion to compare with on the same rows, by max_champion_losses.
-        max_champion_losses: Disparity to how much greater than the champion's it may be, such as
-            {"equalized_odds_difference": 0.02}; differences alone. Default: no comparison.
+        max_champion_losses: Disparity to how much worse than the champion's it may be, a difference greater, a ratio
+            less, such as {"equalized_odds_difference": 0.02, "demographic_parity_ratio": 0.05}. Default: no comparison.
         tracking_uri: MLflow registry. Default: MLFLOW_TRACKING_URI.
 
     Returns:

@@ -16,6 +16,7 @@ from kfp_hallmark.components.evaluation.fairness_gate.tradeoff import TradeOff, 
 from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.dataset import read_schema, read_table, require_column
 from kfp_hallmark.contracts.predictions import BINARY, Predictions, read_predictions
+from kfp_hallmark.contracts.seed import require_seed
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
 from kfp_hallmark.errors import InputError, nearest
 from kfp_hallmark.measures import Interval, judge_interval, require_resampling
@@ -54,6 +55,7 @@ def judge_fairness(
     """
     import numpy as np
 
+    require_seed(seed)
     wanted = _require_limits(limits)
     _require_settings(sensitive_features, min_group_size)
     require_resampling(bootstrap_samples, confidence)

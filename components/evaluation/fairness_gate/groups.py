@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.errors import InputError
+from kfp_hallmark.measures import Partition, count_codes
 
 if TYPE_CHECKING:
     import pyarrow
@@ -39,6 +40,11 @@ class Groups:
     titles: list[str]
     codes: ndarray
 
+    @cached_property
+    def partition(self) -> Partition:
+        """The rows by their groups."""
+        return Partition(self.codes, len(self.names))
+
 
 def group_by(column: pyarrow.ChunkedArray, feature: str) -> Groups:
     """Return the groups of a column; rows without a value, or NaN, are a group of their own.
@@ -48,7 +54,7 @@ def group_by(column: pyarrow.ChunkedArray, feature: str) -> Groups:
     """
     import numpy as np
 
-    encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
+    encoded = column.dictionary_encode(null_encoding="encode").combine_chunks()
     values = encoded.dictionary.to_pylist()
     most = MAX_GROUPS if _names_groups(column.type) else MAX_NUMBERS
     if len(values) > most:
@@ -58,9 +64,9 @@ def group_by(column: pyarrow.ChunkedArray, feature: str) -> Groups:
         )
     order = sorted(range(len(values)), key=lambda place: _order(values[place]))
     names = list(dict.fromkeys(_name(values[place]) for place in order))
-    codes = np.array([names.index(_name(value)) for value in values], dtype=int)
+    codes = np.array([names.index(_name(value)) for value in values], dtype=np.int32)
     titles = [f"{feature} {name}" for name in names]
-    return Groups(feature, names, titles, codes[encoded.indices.to_numpy(zero_copy_only=False)])
+    return Groups(feature, names, titles, codes.take(encoded.indices.to_numpy(zero_copy_only=False)))
 
 
 def intersect(groups: Sequence[Groups]) -> Groups:
@@ -71,18 +77,18 @@ def intersect(groups: Sequence[Groups]) -> Groups:
     """
     import numpy as np
 
-    codes = groups[0].codes
-    for other in groups[1:]:
-        codes = codes * len(other.names) + other.codes
-    found, codes = _renumbered(codes, math.prod(len(each.names) for each in groups))
-    if len(found) > MAX_GROUPS:
-        features = " and ".join(repr(each.feature) for each in groups)
-        raise InputError(
-            f"The combinations of {features} must be at most {MAX_GROUPS:,} groups; got {len(found):,}.",
-            "Bin them into fewer groups, or set intersection to false.",
-        )
-    places = zip(*np.unravel_index(found, [len(each.names) for each in groups]), strict=True)
-    parts = [list(zip(groups, combination, strict=True)) for combination in places]
+    codes, places = groups[0].codes, np.arange(len(groups[0].names))[None]
+    for last, other in enumerate(groups[1:], 1):
+        count = len(other.names)
+        found, codes = _renumbered(codes * count + other.codes, places.shape[1] * count)
+        places = np.vstack([places[:, found // count], found % count])
+        if places.shape[1] > MAX_GROUPS:
+            features = " and ".join(repr(each.feature) for each in groups[: last + 1])
+            raise InputError(
+                f"The combinations of {features} must be at most {MAX_GROUPS:,} groups; got {places.shape[1]:,}.",
+                "Bin them into fewer groups, or set intersection to false.",
+            )
+    parts = [list(zip(groups, combination, strict=True)) for combination in places.T.tolist()]
     return Groups(
         feature=TIMES.join(each.feature for each in groups),
         names=[TIMES.join(each.names[place] for each, place in part) for part in parts],
@@ -96,9 +102,10 @@ def _renumbered(codes: ndarray, most: int) -> tuple[ndarray, ndarray]:
     import numpy as np
 
     if most > len(codes):
-        return np.unique(codes, return_inverse=True)
-    present = np.bincount(codes, minlength=most) > 0
-    return np.flatnonzero(present), (np.cumsum(present) - 1)[codes]
+        found, places = np.unique(codes, return_inverse=True)
+        return found, places.astype(np.int32)
+    present = count_codes(codes, most) > 0
+    return np.flatnonzero(present), codes if present.all() else (np.cumsum(present, dtype=np.int32) - 1).take(codes)
 
 
 def _names_groups(kind: pyarrow.DataType) -> bool:

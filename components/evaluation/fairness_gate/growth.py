@@ -1,17 +1,24 @@
 """By how much disparities have grown over the champion's, on the same rows.
 
-A disparity is the greatest gap between any two groups, so its growth is not a smooth function of the rows and a plain
+A difference is the greatest gap between any two groups, so its growth is not a smooth function of the rows and a plain
 bootstrap of it errs. The interval comes from all pairs at once, as that of a disparity does: bounds that hold together
 for the gaps of the model, those of the champion, and their changes, which the same rows make precise. With G a gap of
 the model, H the same of the champion, and a dash for the greatest of all pairs, G' - H' is at most the greatest of
 G - H' over the pairs, and each of these is at most G's upper end less the lower end of H', and at most the greatest
 |G| - |H| within the bounds. The lower end is the same with the models swapped.
+
+A ratio grows worse by falling. With gaps of logarithms, the model's ratio is exp(-G'), the champion's exp(-H'), and the
+fall exp(-H') - exp(-G') is greatest where one of the bounds of G', H' and G' - H' ends.
+
 Shares get two pseudo-rows, half a row for each pair of outcomes, which is Agresti and Caffo's one of each for either.
-The areas under the curves covary as DeLong, DeLong and Clarke-Pearson (Biometrics 44 (1988)) tell.
+Their logarithms are not normal where they are small, so there the pairs of outcomes are resampled; all else is drawn
+from the normal distribution. The areas under the curves covary as DeLong, DeLong and Clarke-Pearson (Biometrics 44
+(1988)) tell.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,7 +26,6 @@ from typing import TYPE_CHECKING
 from kfp_hallmark.components.evaluation.fairness_gate.disparity import greatest_deviations
 from kfp_hallmark.components.evaluation.fairness_gate.registry import (
     ACCURACY,
-    DIFFERENCE,
     ERROR_RATE,
     FALSE_NEGATIVE_RATE,
     FALSE_POSITIVE_RATE,
@@ -29,6 +35,7 @@ from kfp_hallmark.components.evaluation.fairness_gate.registry import (
     PRECISION,
     ROC_AUC,
     SELECTION_RATE,
+    SPREADS,
     TRUE_NEGATIVE_RATE,
     TRUE_POSITIVE_RATE,
     Disparity,
@@ -55,9 +62,9 @@ INFLUENCED = (PRECISION, ROC_AUC)
 
 
 def can_grow(measure: Disparity) -> bool:
-    """Return whether growth can be judged: of differences."""
+    """Return whether growth can be judged: of differences and ratios."""
     judged = (*SHARES, *MEANS, *INFLUENCED)
-    return measure.statistic == DIFFERENCE and all(name in judged for name in measure.quantities)
+    return measure.statistic in SPREADS and all(name in judged for name in measure.quantities)
 
 
 @dataclass(frozen=True)
@@ -67,10 +74,50 @@ class Paired:
     Attributes:
         means: The model's value and the champion's, shape (2, groups).
         covariances: Of the two, shape (groups, 2, 2).
+        outcomes: Of shares, the rows that count by both models, by this one alone, by the champion alone and by
+            neither, half a pseudo-row among each, shape (groups, 4).
     """
 
     means: ndarray
     covariances: ndarray
+    outcomes: ndarray | None = None
+
+    def drawn(self, samples: int, generator: Generator) -> tuple[ndarray, ndarray]:
+        """Return by how much each model is off in each resample, both of shape (groups, samples)."""
+        import numpy as np
+
+        first, second, shared = (self.covariances[:, *place] for place in ((0, 0), (1, 1), (0, 1)))
+        first = first.clip(np.finfo(float).tiny)
+        model = generator.normal(size=(len(first), samples)) * np.sqrt(first)[:, None]
+        slope = shared / first
+        rest = (second - slope**2 * first).clip(0)
+        return model, slope[:, None] * model + generator.normal(size=model.shape) * np.sqrt(rest)[:, None]
+
+
+class Logarithms(Paired):
+    """The same of logarithms, to the first order; shares are resampled."""
+
+    @classmethod
+    def of(cls, given: Paired) -> Logarithms:
+        """Return the logarithms of means."""
+        import numpy as np
+
+        products = given.means.T[:, :, None] * given.means.T[:, None, :]
+        return cls(np.log(given.means), given.covariances / products, given.outcomes)
+
+    def drawn(self, samples: int, generator: Generator) -> tuple[ndarray, ndarray]:
+        """Return by how much each model is off in each resample, both of shape (groups, samples)."""
+        import numpy as np
+
+        if self.outcomes is None:
+            return super().drawn(samples, generator)
+        rows = np.rint(self.outcomes.sum(axis=1)).astype(int)
+        cells = generator.multinomial(rows, self.outcomes / rows[:, None], size=(samples, len(rows)))
+        hits = cells[..., 0] + cells[..., 1], cells[..., 0] + cells[..., 2]
+        model, champion = (
+            (np.log(each.clip(0.5) / rows) - mean).T for each, mean in zip(hits, self.means, strict=True)
+        )
+        return model, champion
 
 
 def paired(name: str, model: Predictions, champion: Predictions, codes: ndarray, places: ndarray, of: object) -> Paired:
@@ -103,7 +150,13 @@ def paired(name: str, model: Predictions, champion: Predictions, codes: ndarray,
     squares = [total(values**2) + smooth for values in (first, second)]
     moments = np.stack([squares[0], crossed, crossed, squares[1]], axis=1).reshape(-1, 2, 2) / count[:, None, None]
     spread = moments - means.T[:, :, None] * means.T[:, None, :]
-    return Paired(means, spread / (count if smooth else count - 1)[:, None, None])
+    covariances = spread / (count if smooth else count - 1)[:, None, None]
+    if not smooth:
+        return Paired(means, covariances)
+    hits = means * count
+    return Paired(
+        means, covariances, np.stack([crossed, *(hits - crossed), count - hits.sum(axis=0) + crossed], axis=1)
+    )
 
 
 def _paired_by_influences(
@@ -163,7 +216,9 @@ def row_values(name: str, predictions: Predictions, of: object) -> ndarray:
     return ~said if name in (TRUE_NEGATIVE_RATE, FALSE_NEGATIVE_RATE) else said
 
 
-def growth_interval(compared: Sequence[Paired], samples: int, confidence: float, generator: Generator) -> Interval:
+def growth_interval(
+    compared: Sequence[Paired], samples: int, confidence: float, generator: Generator, ratio: bool = False
+) -> Interval:
     """Return the interval of the model's greatest gap less the champion's; the module says how.
 
     Args:
@@ -171,15 +226,22 @@ def growth_interval(compared: Sequence[Paired], samples: int, confidence: float,
         samples: Number of resamples.
         confidence: Confidence level, between 0 and 1.
         generator: The source of chance.
+        ratio: Whether to return that of the champion's least ratio less the model's instead.
     """
     import numpy as np
 
+    if ratio:
+        compared = [Logarithms.of(each) for each in compared]
     deviations = np.max([_deviations(each, samples, generator) for each in compared], axis=0)
     reach = float(np.quantile(deviations, confidence))
     model, champion, change = (
         np.concatenate(parts, axis=1) for parts in zip(*(_bounds(each, reach) for each in compared), strict=True)
     )
-    return -_most(champion, model, -change[::-1]), _most(model, champion, change)
+    shrunk, grown = _most(champion, model, -change[::-1]), _most(model, champion, change)
+    if not ratio:
+        return -shrunk, grown
+    spans = _span(model), _span(champion)
+    return -most_fallen(*spans[::-1], shrunk), most_fallen(*spans, grown)
 
 
 def _views(each: Paired) -> tuple[ndarray, ndarray]:
@@ -196,10 +258,7 @@ def _deviations(each: Paired, samples: int, generator: Generator) -> ndarray:
     import numpy as np
 
     _, variances = _views(each)
-    model = generator.normal(size=(len(variances[0]), samples)) * np.sqrt(variances[0])[:, None]
-    slope = each.covariances[:, 0, 1] / variances[0]
-    rest = (variances[1] - slope**2 * variances[0]).clip(0)
-    champion = slope[:, None] * model + generator.normal(size=model.shape) * np.sqrt(rest)[:, None]
+    model, champion = each.drawn(samples, generator)
     drawn = (model, champion, model - champion)
     return np.max([greatest_deviations(view, spread) for view, spread in zip(drawn, variances, strict=True)], axis=0)
 
@@ -216,11 +275,23 @@ def _bounds(each: Paired, reach: float) -> list[ndarray]:
     return found
 
 
+def _span(bounds: ndarray) -> Interval:
+    """Return the ends of the greatest gap, from those of the gaps of all pairs, shape (2, pairs)."""
+    return max(0.0, float(bounds[0].max()), float(-bounds[1].min())), float(abs(bounds).max())
+
+
+def most_fallen(model: Interval, champion: Interval, grown: float) -> float:
+    """Return the most that exp(-champion) - exp(-model) can be, with the model at most `grown` above the champion."""
+    least, greatest = champion
+    turn = min(max(model[1] - grown, least), greatest)
+    return max(math.exp(-each) - math.exp(-min(model[1], each + grown)) for each in (least, turn, greatest))
+
+
 def _most(model: ndarray, champion: ndarray, change: ndarray) -> float:
     """Return the most that the greatest gap of one model can be above that of the other."""
     import numpy as np
 
-    least = max(0.0, float(champion[0].max()), float(-champion[1].min()))
+    least, _ = _span(champion)
     greatest = abs(model).max(axis=0)
     up, down = change[1], -change[0]
     at_least = np.where(champion[0] > 0, champion[0], np.where(champion[1] < 0, -champion[1], 0.0))

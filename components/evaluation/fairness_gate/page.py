@@ -120,8 +120,9 @@ def _positive(predictions: Predictions) -> Markup:
 def _champion_section(checks: Sequence[Check]) -> Markup:
     """Return what became of each disparity since the champion."""
     words = (
-        "By how much each disparity is greater than the champion's on the same rows. A check passes when its whole "
-        "interval keeps the limit, fails when its whole interval breaks it, and is inconclusive in between."
+        "By how much each difference is greater, or each ratio less, than the champion's on the same rows. A check "
+        "passes when its whole interval keeps the limit, fails when its whole interval breaks it, and is inconclusive "
+        "in between."
     )
     spoken = [
         replace(

@@ -201,7 +201,7 @@ class Estimate:
         """Return by how much each group's value is off in each resample by Student's t, shape (groups, samples)."""
         import numpy as np
 
-        drawn = generator.standard_t(self.trials[:, None] - 1, size=(len(self.values), samples))
+        drawn = student_of_normal(generator.standard_normal((len(self.values), samples)), self.trials[:, None] - 1)
         return drawn * np.sqrt(self._spread)[:, None]
 
     @cached_property
@@ -214,6 +214,25 @@ class Estimate:
         shares = (self.values * self.trials + 1) / (self.trials + 2)
         least = np.where(self.variances > 0, 0.0, shares * (1 - shares) / (self.trials + 2))
         return np.maximum(self.variances, least)
+
+
+def student_of_normal(normal: ndarray, freedom: ndarray) -> ndarray:
+    """Return the quantiles of Student's t where the normal distribution has the given ones: quicker than drawing them.
+
+    Off by less than 0.001 of a quantile of up to 4 at 19 degrees of freedom, and less the more there are.
+
+    Source: M. Abramowitz, I. Stegun, Handbook of Mathematical Functions (1964), 26.7.5.
+    """
+    square, share = normal**2, 1 / freedom
+    found = share**3 * 3 / 384
+    for other in (
+        share**2 * 5 / 96 + share**3 * 19 / 384,
+        share / 4 + share**2 * 16 / 96 + share**3 * 17 / 384,
+        1 + share / 4 + share**2 * 3 / 96 - share**3 * 15 / 384,
+    ):
+        found = found * square
+        found += other
+    return found * normal
 
 
 Quantity = Rate | F1Score | BalancedAccuracy | Estimate

@@ -34,11 +34,15 @@ from kfp_hallmark.components.evaluation.fairness_gate.registry import (
     TRUE_NEGATIVE_RATE,
     TRUE_POSITIVE_RATE,
 )
-from kfp_hallmark.contracts.predictions import BINARY, REGRESSION, Predictions
-from kfp_hallmark.measures import IDENTITY, LEAST_ROWS, LOG, LOGIT, REST, grouped_areas
+from kfp_hallmark.contracts.predictions import BINARY, Predictions
+from kfp_hallmark.errors import InputError
+from kfp_hallmark.measures import IDENTITY, LEAST_ROWS, LOG, LOGIT, REST, count_codes, grouped_areas
 
 if TYPE_CHECKING:
     from numpy import ndarray
+
+MAX_CELLS = 100_000
+"""How many groups times classes are judged, each class against the rest: beyond, nobody reads the report."""
 
 Compute = Callable[[Predictions, Groups], Estimate]
 
@@ -93,22 +97,30 @@ def tallies(predictions: Predictions, groups: Groups, wanted: Set[str]) -> list[
         predictions: What the model said.
         groups: The groups of its rows.
         wanted: What is to be compared, by name.
-    """
-    import numpy as np
 
-    sizes = np.bincount(groups.codes, minlength=len(groups.names))
+    Raises:
+        InputError: If there are too many groups and classes to judge each class.
+    """
     estimates = {name: compute(predictions, groups) for name, compute in ESTIMATES.items() if name in wanted}
-    if predictions.task == REGRESSION:
-        return [Tally(groups, sizes, estimates)]
+    if wanted <= estimates.keys():
+        return [Tally(groups, groups.partition.sizes, estimates)]
     classes = class_names(predictions)
-    counts = confusion_counts(predictions, groups, classes)
-    whole = {name: value for name, value in overall_quantities(counts).items() if name in wanted} | estimates
+    of_class = any(KINDS[name].of_class for name in wanted)
+    if of_class and len(groups.names) * len(classes) > MAX_CELLS:
+        raise InputError(
+            f"The groups of {groups.feature!r} times the classes must be at most {MAX_CELLS:,} to judge each class; "
+            f"got {len(groups.names):,} times {len(classes):,}.",
+            "Join groups or classes, set intersection to false, or limit what is of all classes, such as the accuracy.",
+        )
+    margins = count_margins(predictions, groups, classes)
+    sizes = margins.true.sum(axis=1)
+    whole = {name: value for name, value in overall_quantities(margins).items() if name in wanted} | estimates
     if predictions.task == BINARY:
-        return [Tally(groups, sizes, _ordered(whole | _pick(class_quantities(counts), wanted)))]
+        return [Tally(groups, sizes, _ordered(whole | _pick(class_quantities(margins.against_rest(1)), wanted)))]
     found = [Tally(groups, sizes, _ordered(whole))] if whole else []
-    if any(KINDS[name].of_class for name in wanted):
+    if of_class:
         for place, name in enumerate(classes):
-            each = _pick(class_quantities(one_against_rest(counts, place)), wanted)
+            each = _pick(class_quantities(margins.against_rest(place)), wanted)
             found.append(Tally(groups, sizes, each, str(name)))
     return found
 
@@ -129,35 +141,55 @@ def class_names(predictions: Predictions) -> list[Any]:
     return known + sorted(set(predictions.label.tolist()) - set(known), key=str)
 
 
-def confusion_counts(predictions: Predictions, groups: Groups, classes: Sequence[Any]) -> ndarray:
-    """Count the rows of each group by true and by predicted class, shape (groups, classes, classes)."""
+@dataclass(frozen=True)
+class Margins:
+    """What of the confusion counts of groups is needed: it grows as the classes, where the counts do as their square.
+
+    Attributes:
+        true: The rows of each group that are of each class, shape (groups, classes).
+        said: Those that are predicted to be of each class.
+        hits: Those of which both hold.
+    """
+
+    true: ndarray
+    said: ndarray
+    hits: ndarray
+
+    @classmethod
+    def of(cls, counts: ndarray) -> Margins:
+        """Return those of counts by true and by predicted class, shape (groups, classes, classes)."""
+        return cls(counts.sum(axis=2), counts.sum(axis=1), counts.diagonal(axis1=1, axis2=2))
+
+    def against_rest(self, place: int) -> ndarray:
+        """Return the counts of one class against the rest, shape (groups, 2, 2), the class second."""
+        import numpy as np
+
+        true, said, hits = (each[:, place] for each in (self.true, self.said, self.hits))
+        others = self.true.sum(axis=1) - true - said + hits
+        return np.stack([others, said - hits, true - hits, hits], axis=1).reshape(-1, 2, 2)
+
+
+def count_margins(predictions: Predictions, groups: Groups, classes: Sequence[Any]) -> Margins:
+    """Count the rows of each group by true class, by predicted class, and by class where both are the same."""
     import numpy as np
 
-    count = len(classes)
+    size, count = len(groups.names), len(classes)
     if predictions.task == BINARY:
-        label, said = predictions.positive_label, predictions.positive_prediction
-    else:
-        label, said = (_codes(values, classes) for values in (predictions.label, predictions.prediction))
-    place = (groups.codes * count + label) * count + said
-    return np.bincount(place, minlength=len(groups.names) * count**2).reshape(-1, count, count)
+        place = groups.codes * 4
+        place += 2 * predictions.positive_label.astype(np.uint8) + predictions.positive_prediction
+        return Margins.of(count_codes(place, 4 * size).reshape(-1, 2, 2))
+    label, said = (_codes(values, classes) for values in (predictions.label, predictions.prediction))
+    base, right = groups.codes * (count + 1), label == said
+    places = base + label, base + said, (base + label)[right]
+    return Margins(*(count_codes(each, size * (count + 1)).reshape(size, -1)[:, :-1] for each in places))
 
 
 def _codes(values: ndarray, classes: Sequence[Any]) -> ndarray:
+    """Return the place of each value among the classes; of what is none of them, their number."""
     import numpy as np
 
-    codes = np.zeros(len(values), dtype=int)
-    for code, value in enumerate(classes):
-        codes[values == value] = code
-    return codes
-
-
-def one_against_rest(counts: ndarray, place: int) -> ndarray:
-    """Return the counts of one class against the rest, shape (groups, 2, 2), the class second."""
-    import numpy as np
-
-    hits, true, said = counts[:, place, place], counts[:, place].sum(axis=1), counts[:, :, place].sum(axis=1)
-    others = counts.sum(axis=(1, 2)) - true - said + hits
-    return np.stack([others, said - hits, true - hits, hits], axis=1).reshape(-1, 2, 2)
+    places = {value: place for place, value in enumerate(classes)}
+    return np.array([places.get(value, len(classes)) for value in values.tolist()], dtype=int)
 
 
 def class_quantities(counts: ndarray) -> dict[str, Quantity]:
@@ -175,14 +207,14 @@ def class_quantities(counts: ndarray) -> dict[str, Quantity]:
     }
 
 
-def overall_quantities(counts: ndarray) -> dict[str, Quantity]:
-    """Return what is of all classes, from counts of shape (groups, classes, classes)."""
-    hits, rows, total = counts.diagonal(axis1=1, axis2=2), counts.sum(axis=2), counts.sum(axis=(1, 2))
-    right = hits.sum(axis=1)
+def overall_quantities(margins: Margins) -> dict[str, Quantity]:
+    """Return what is of all classes."""
+    right, total = margins.hits.sum(axis=1), margins.true.sum(axis=1)
+    recalls = [Rate(hits, true) for hits, true in zip(margins.hits.T, margins.true.T, strict=True)]
     return {
         ACCURACY: Rate(right, total),
         ERROR_RATE: Rate(total - right, total),
-        BALANCED_ACCURACY: BalancedAccuracy([Rate(hits[:, k], rows[:, k]) for k in range(counts.shape[1])]),
+        BALANCED_ACCURACY: BalancedAccuracy(recalls),
     }
 
 
@@ -190,51 +222,54 @@ def mean_of(values: ndarray, groups: Groups, scale: str = IDENTITY) -> Estimate:
     """Return the mean of a value of each row, shape (rows,), in each group."""
     import numpy as np
 
-    codes, size = groups.codes, len(groups.names)
-    rows = np.bincount(codes, minlength=size)
-    means = np.bincount(codes, values, size) / rows
-    squares = np.bincount(codes, (values - means[codes]) ** 2, size)
-    return Estimate(means, squares / (rows * np.maximum(rows - 1, 1)), rows, scale)
+    rows = groups.partition.sizes
+    parts = groups.partition.split(values)
+    means = [part.mean() for part in parts]
+    squares = [((part - mean) ** 2).sum() for part, mean in zip(parts, means, strict=True)]
+    return Estimate(np.array(means), np.array(squares) / (rows * np.maximum(rows - 1, 1)), rows, scale)
 
 
 def _mean_score(predictions: Predictions, groups: Groups) -> Estimate:
     assert predictions.score is not None
-    return mean_of(predictions.score.astype(float), groups)
+    return mean_of(predictions.score.astype(float, copy=False), groups)
 
 
 def _log_loss(predictions: Predictions, groups: Groups) -> Estimate:
     import numpy as np
 
     assert predictions.score is not None
-    score = predictions.score.astype(float)
     if predictions.task == BINARY:
+        score = predictions.score.astype(float, copy=False)
         right = np.where(predictions.positive_label, score, 1 - score)
     else:
-        right = np.zeros(len(score))
-        for place, value in enumerate(predictions.classes):
-            true = predictions.label == value
-            right[true] = score[true, place]
+        place = _codes(predictions.label, predictions.classes)
+        padded = np.column_stack([predictions.score, np.zeros(len(place))])
+        right = padded[np.arange(len(place)), place]
     least = np.finfo(float).eps
-    return mean_of(-np.log(right.clip(least, 1 - least)), groups, LOG)
+    np.log(right.clip(least, 1 - least, out=right), out=right)
+    return mean_of(np.negative(right, out=right), groups, LOG)
 
 
 def _roc_auc(predictions: Predictions, groups: Groups) -> Estimate:
     """Areas under the curves of groups, with DeLong's variances; too few rows of a class are few trials."""
     assert predictions.score is not None
-    score, positive = predictions.score.astype(float), predictions.positive_label
-    return Estimate(*grouped_areas(score, positive, groups.codes, len(groups.names)), LOGIT)
+    score, positive = predictions.score.astype(float, copy=False), predictions.positive_label
+    return Estimate(*grouped_areas(score, positive, groups.partition), LOGIT)
 
 
 def _mean_prediction(predictions: Predictions, groups: Groups) -> Estimate:
-    return mean_of(predictions.prediction.astype(float), groups)
+    return mean_of(predictions.prediction.astype(float, copy=False), groups)
 
 
 def _errors(predictions: Predictions) -> ndarray:
-    return predictions.prediction.astype(float) - predictions.label.astype(float)
+    return predictions.prediction.astype(float, copy=False) - predictions.label.astype(float, copy=False)
 
 
 def _mean_absolute_error(predictions: Predictions, groups: Groups) -> Estimate:
-    return mean_of(abs(_errors(predictions)), groups, LOG)
+    import numpy as np
+
+    errors = _errors(predictions)
+    return mean_of(np.abs(errors, out=errors), groups, LOG)
 
 
 def _mean_squared_error(predictions: Predictions, groups: Groups) -> Estimate:
@@ -245,15 +280,19 @@ def _r2(predictions: Predictions, groups: Groups) -> Estimate:
     """R² of groups, with variances from each row's influence; 0 trials where all labels of a group are equal."""
     import numpy as np
 
-    codes, size = groups.codes, len(groups.names)
-    label, squares = predictions.label.astype(float), _errors(predictions) ** 2
-    rows = np.bincount(codes, minlength=size)
-    spread = (label - (np.bincount(codes, label, size) / rows)[codes]) ** 2
-    total = np.bincount(codes, spread, size)
-    known = total > 0
-    unexplained = np.divide(np.bincount(codes, squares, size), total, out=np.zeros(size), where=known)
-    influence = unexplained[codes] * spread - squares
-    variances = np.divide(np.bincount(codes, influence**2, size), total**2, out=np.zeros(size), where=known)
+    rows = groups.partition.sizes
+    unexplained, variances = np.zeros(len(rows)), np.zeros(len(rows))
+    parts = (
+        groups.partition.split(values.astype(float, copy=False))
+        for values in (predictions.label, predictions.prediction)
+    )
+    known = np.zeros(len(rows), dtype=bool)
+    for place, (label, prediction) in enumerate(zip(*parts, strict=True)):
+        squares, spread = (prediction - label) ** 2, (label - label.mean()) ** 2
+        total = spread.sum()
+        if total > 0:
+            known[place], unexplained[place] = True, squares.sum() / total
+            variances[place] = ((unexplained[place] * spread - squares) ** 2).sum() / total**2
     return Estimate(1 - unexplained, variances, np.where(known, rows, 0), REST)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from kfp_hallmark.components.evaluation.fairness_gate.disparity import disparity
 from kfp_hallmark.components.evaluation.fairness_gate.groups import Groups
 from kfp_hallmark.components.evaluation.fairness_gate.registry import DIFFERENCE, Disparity
-from kfp_hallmark.components.evaluation.fairness_gate.tally import class_quantities, overall_quantities
+from kfp_hallmark.components.evaluation.fairness_gate.tally import Margins, class_quantities, overall_quantities
 from kfp_hallmark.contracts.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -62,7 +62,9 @@ def trade_offs(
     score = predictions.score.astype(float)
     thresholds = np.unique([*np.quantile(score, np.linspace(0.02, 0.98, POINTS)), predictions.threshold])
     counts = counts_over(thresholds, score, predictions.positive_label, groups)
-    accuracies = [float(overall_quantities(each.sum(axis=0)[None])["balanced accuracy"].values[0]) for each in counts]
+    accuracies = [
+        float(overall_quantities(Margins.of(each.sum(axis=0)[None]))["balanced accuracy"].values[0]) for each in counts
+    ]
     found = []
     for measure in measures:
         disparities = [_difference(each, measure, min_size) for each in counts]

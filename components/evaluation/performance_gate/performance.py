@@ -14,6 +14,7 @@ from kfp_hallmark.components.evaluation.performance_gate.serving import ServingL
 from kfp_hallmark.components.evaluation.performance_gate.slices import SliceTerms, compare_slices
 from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION, Predictions, read_predictions
+from kfp_hallmark.contracts.seed import require_seed
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
 from kfp_hallmark.errors import InputError, nearest
 from kfp_hallmark.measures import (
@@ -74,6 +75,7 @@ def judge_performance(
             registry is named.
         IntegrityError: If the predictions are not of this dataset, or were changed since they were written.
     """
+    require_seed(seed)
     given = read_predictions(verified(predictions, "predictions"), dataset.path)
     wanted = _require_limits(limits, given.task)
     require_resampling(bootstrap_samples, confidence)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from kfp_hallmark.contracts.options import read_options
 from kfp_hallmark.contracts.verdict import Check, Status, judge
 from kfp_hallmark.errors import InputError
-from kfp_hallmark.measures import Interval, judge_interval, normal_quantile, quantile_interval
+from kfp_hallmark.measures import Interval, judge_interval, quantile_interval
 from kfp_hallmark.reports import number
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def measure_serving(path: str | Path, digest: str, dataset: str | Path, seed: in
     """
     import numpy as np
 
-    from kfp_hallmark.modeling import load_model
+    from kfp_hallmark.modeling.loading import load_model
     from kfp_hallmark.serving.predictor import Predictor
 
     model = load_model(path, digest)
@@ -157,7 +157,7 @@ def _answer(predictor: Predictor, body: bytes) -> bytes:
 
 def _refusal(predictor: Predictor, body: bytes) -> str | None:
     """Return why a request is not answered, without a value of it; None when it is."""
-    from kfp_hallmark.modeling import origin
+    from kfp_hallmark.modeling.prediction import origin
     from kfp_hallmark.serving.bodies import parse
     from kfp_hallmark.serving.protocols import Instances
 
@@ -197,6 +197,7 @@ def _quantile(served: Served, share: float, confidence: float) -> tuple[float | 
 
 def _cost(served: Served, price: float, confidence: float) -> tuple[float | None, Interval | None]:
     import numpy as np
+    from scipy.special import stdtrit
 
     if not len(served.seconds):
         return None, None
@@ -205,7 +206,7 @@ def _cost(served: Served, price: float, confidence: float) -> tuple[float | None
     if len(costs) < 2 * BATCHES:
         return mean, None
     means = [float(batch.mean()) for batch in np.array_split(costs, BATCHES)]
-    reach = normal_quantile(confidence) * float(np.std(means, ddof=1)) / math.sqrt(BATCHES)
+    reach = float(stdtrit(BATCHES - 1, (1 + confidence) / 2)) * float(np.std(means, ddof=1)) / math.sqrt(BATCHES)
     return mean, (mean - reach, mean + reach)
 
 

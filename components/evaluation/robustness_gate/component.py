@@ -25,6 +25,7 @@ def robustness_gate(
     seed: int = 0,
     training: Input[Dataset] = None,
     retrainings: int = 10,
+    retrained_models: Input[Artifact] = None,
 ) -> NamedTuple("Outputs", [("status", str)]):
     """Judge whether a model keeps its quality and its decisions when its inputs are poor, or changed on purpose.
 
@@ -49,8 +50,11 @@ def robustness_gate(
         bootstrap_samples: Number of resamples behind the interval of a metric of counts.
         confidence: Confidence level of the intervals, between 0 and 1.
         seed: Seed of the samples, the perturbations, the resampling and the seeds of retrainings.
-        training: Data that the model was trained on; asked for by a limit of retraining alone.
+        training: Data that the model was trained on, to train it again; asked for by a limit of retraining alone, which
+            takes this or retrained_models.
         retrainings: How often the model is trained again, each time with another seed, from 2 to 100.
+        retrained_models: Folder of 2 to 100 MLflow model folders of the same training with other seeds, for a model
+            that the gate cannot train again; they are run.
 
     Returns:
         verdict: JSON, hallmark/verdict/v1.
@@ -59,8 +63,8 @@ def robustness_gate(
 
     Raises:
         InputError: If a limit, strength, metric or column is unknown, the model cannot predict the data as it is, or
-            it cannot be trained again though a limit asks for that.
-        IntegrityError: If model or dataset were changed since they were written.
+            retrained_models differ from it in more than the seed.
+        IntegrityError: If an input was changed since it was written.
     """
     from kfp_hallmark.components.evaluation.robustness_gate.robustness import judge_robustness
 
@@ -83,4 +87,5 @@ def robustness_gate(
         seed,
         training,
         retrainings,
+        retrained_models,
     )

@@ -99,7 +99,7 @@ def _lead(checks: Sequence[Check]) -> str:
     """Say what came to what, the worst first."""
     phrases = {
         Status.FAIL: "A limit is broken for",
-        Status.INCONCLUSIVE: "There is too little data to tell for",
+        Status.INCONCLUSIVE: "It cannot be told whether the limit is kept for",
         Status.PASS: "Every limit is kept for",
     }
     worst = {
@@ -235,8 +235,8 @@ def _retraining_section(found: Retraining) -> Markup:
     chart = bars(f"Each retraining: {what}", [(f"retraining {place + 1}", each) for place, each in enumerate(shown)])
     more = f" {SHOWN} of {times} are shown." if times > SHOWN else ""
     meaning = (
-        f"The model is trained again on the same data with {times} other seeds. What changes then, the data did not "
-        "decide."
+        f"{times} models were trained as this one on the same data, with other seeds. What changes then, the data did "
+        "not decide."
     )
     if found.ambiguous is not None:
         meaning += f" On {found.ambiguous:.1%} of the rows at least one of them decides otherwise."
@@ -254,7 +254,8 @@ def _reading(verdict: Verdict) -> list[Markup]:
         ),
         paragraph(
             f"A check passes when the whole {confidence:.0%} interval keeps the limit, fails when none of it does or "
-            "the model cannot predict the rows, and is inconclusive in between: more rows would tell. So a model "
+            "the model cannot predict the rows, and is inconclusive in between, where more rows would tell, and where "
+            "nothing was measured. So a model "
             f"whose true value breaks a limit passes with a chance of at most about {level:.1%}. That holds for all "
             "checks together, for all must pass.",
             note=True,

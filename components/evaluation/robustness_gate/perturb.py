@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.contracts.dataset import require_column
 from kfp_hallmark.errors import InputError
-from kfp_hallmark.modeling import Column
+from kfp_hallmark.modeling.columns import Column
 
 if TYPE_CHECKING:
     import pyarrow

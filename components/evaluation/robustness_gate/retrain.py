@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,9 @@ from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION, Predictions
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.measures import Interval, normal_quantile, wilson_interval
-from kfp_hallmark.modeling import Column, LoadedModel, as_output, feature_frame, interpret, read_label, require_classes
+from kfp_hallmark.modeling.columns import Column, feature_frame, read_label
+from kfp_hallmark.modeling.loading import LoadedModel
+from kfp_hallmark.modeling.prediction import interpret, predict_frame, require_classes
 from kfp_hallmark.training.fitting import fit
 
 if TYPE_CHECKING:
@@ -42,6 +44,10 @@ LIMITS = {
     REGRESSION: "max_retraining_spread",
 }
 """The limit of each task."""
+
+
+class CannotRetrain(InputError):
+    """A model cannot be trained again here, so that nothing is measured."""
 
 
 @dataclass(frozen=True)
@@ -88,56 +94,71 @@ def retrain(
         seed: Where the other seeds come from.
 
     Raises:
-        InputError: If the model cannot be trained again, was trained on other data, or is another one when it is
-            trained as it was.
+        CannotRetrain: If the model is no estimator, fails to be trained again, or is another one when it is trained as
+            it was.
+        InputError: If it was trained on other data, or the targets do not suit.
     """
     import numpy as np
     from sklearn.base import clone
 
-    original = _estimator(model)
     digests = model.metadata.get("datasets") or [artifact_digest(training)]
     if digests[0] != artifact_digest(training):
         raise InputError(
             f"training must be the data that the model {model.name!r} was trained on; its digest is another.",
             f"The model names {digests[0]}.",
         )
+    original = _estimator(model)
     frame = feature_frame(read_table(training, [each.name for each in columns]), columns)
     label = read_label(training, clean.target)
-    if clean.task == REGRESSION and not clean.label.astype(float).var():
-        raise InputError(f"The target {clean.target!r} must vary in the tested rows to tell a spread; it does not.")
+    require_spread(clean)
     if clean.task != REGRESSION:
         require_classes(label, clean.classes, "The target of training")
     rows = feature_frame(tested, columns)
     method = model.function.__name__ if model.estimator is not None else _method(clean)
 
-    def differences(estimator: Any) -> ndarray:
-        fitted = fit(estimator, frame.copy(), label, type(original).__name__)
-        output = as_output(model, getattr(fitted, method)(rows.copy()), len(rows))
-        prediction, _ = interpret(model, output, meaning)
-        if clean.task == REGRESSION:
-            return np.asarray((prediction - clean.prediction) ** 2 / clean.label.astype(float).var())
-        return np.asarray(prediction != clean.prediction, dtype=float)
+    def changed(estimator: Any) -> ndarray:
+        try:
+            fitted = fit(estimator, frame.copy(), label, type(original).__name__)
+            output = predict_frame(replace(model, function=getattr(fitted, method)), rows.copy())
+        except InputError as error:
+            raise CannotRetrain(error.message, error.hint) from None
+        return differences(interpret(model, output, meaning)[0], clean)
 
     seeds = [name for name in original.get_params() if name.endswith("random_state")]
     if all(isinstance(original.get_params()[name], int) for name in seeds):
-        _require_same(model, float(differences(clone(original)).mean()))
+        _require_same(model, float(changed(clone(original)).mean()))
     drawn = np.random.default_rng(seed).integers(2**31, size=retrainings).tolist()
-    found = [differences(clone(original).set_params(**dict.fromkeys(seeds, each))) for each in drawn]
+    found = [changed(clone(original).set_params(**dict.fromkeys(seeds, each))) for each in drawn]
     return summarise(np.array(found), clean.task, confidence)
+
+
+def require_spread(clean: Predictions) -> None:
+    """Raise `InputError` if a regression's target does not vary, so that no change is a share of its deviation."""
+    if clean.task == REGRESSION and not clean.label.astype(float).var():
+        raise InputError(f"The target {clean.target!r} must vary in the tested rows to tell a spread; it does not.")
+
+
+def differences(prediction: ndarray, clean: Predictions) -> ndarray:
+    """Return how another training's prediction differs; see `summarise`, shape (rows,)."""
+    import numpy as np
+
+    if clean.task == REGRESSION:
+        return np.asarray((prediction - clean.prediction) ** 2 / clean.label.astype(float).var())
+    return np.asarray(prediction != clean.prediction, dtype=float)
 
 
 def _estimator(model: LoadedModel) -> Any:
     """Return what was fitted, with scikit-learn's API, as MLflow's flavors of sklearn, xgboost and lightgbm keep it.
 
     Raises:
-        InputError: If a model has none.
+        CannotRetrain: If a model has none.
     """
     raw = getattr(getattr(model.function, "__self__", None), "get_raw_model", None)
     found = model.estimator if model.estimator is not None or raw is None else raw()
     if not all(hasattr(found, name) for name in ("fit", "get_params", "set_params")):
-        raise InputError(
+        raise CannotRetrain(
             f"The model {model.name!r} must be an estimator with scikit-learn's API to be trained again; it is not.",
-            "Leave out the limit of retraining; two trainings can be compared as champion and challenger.",
+            "Train it with other seeds yourself, and give these as retrained_models.",
         )
     return found
 
@@ -148,11 +169,12 @@ def _method(clean: Predictions) -> str:
 
 
 def _require_same(model: LoadedModel, difference: float) -> None:
-    """Raise `InputError` unless a model trained as it was is the same: then its training is known."""
+    """Raise `CannotRetrain` unless a model trained as it was is the same: then its training is known."""
     if difference > SAME:
-        raise InputError(
+        raise CannotRetrain(
             f"The model {model.name!r} must be the same when it is trained as it was; it is another.",
-            "It was trained with weights, on other rows or in another way, such as by a mitigation.",
+            "It was trained with weights, on other rows or in another way, such as by a mitigation. Train it with "
+            "other seeds yourself, and give these as retrained_models.",
         )
 
 

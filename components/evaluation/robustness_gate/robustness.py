@@ -18,27 +18,27 @@ from kfp_hallmark.components.evaluation.robustness_gate.perturb import (
     read_features,
     require_changeable,
 )
-from kfp_hallmark.components.evaluation.robustness_gate.retrain import LEAST, MOST, Retraining, retrain
+from kfp_hallmark.components.evaluation.robustness_gate.retrain import LEAST, MOST, CannotRetrain, Retraining, retrain
 from kfp_hallmark.components.evaluation.robustness_gate.retrain import LIMITS as RETRAINING_LIMITS
+from kfp_hallmark.components.evaluation.robustness_gate.retrained import compare
 from kfp_hallmark.components.evaluation.robustness_gate.search import Searched, search_evasions, search_flips
 from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.dataset import read_table
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.predictions import BINARY, REGRESSION, Predictions
+from kfp_hallmark.contracts.seed import require_seed
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
 from kfp_hallmark.errors import InputError, nearest
 from kfp_hallmark.measures import Interval, require_metric, require_resampling, select, wilson_interval
-from kfp_hallmark.modeling import (
+from kfp_hallmark.modeling.columns import Column, read_label
+from kfp_hallmark.modeling.loading import LoadedModel, load_model
+from kfp_hallmark.modeling.prediction import (
     THRESHOLD,
-    Column,
-    LoadedModel,
     in_step,
     input_columns,
     interpret,
-    load_model,
     meaning_of,
     predict_table,
-    read_label,
     require_classes,
 )
 from kfp_hallmark.reports import number, write_page
@@ -95,20 +95,22 @@ def judge_robustness(
     seed: int,
     training: Artifact | None,
     retrainings: int,
+    retrained_models: Artifact | None,
 ) -> tuple[str]:
     """Write a verdict and a report on how robust a model is, and return the status; see the component.
 
     Raises:
         MissingInputError: If an input is not there.
-        InputError: If a limit, strength, metric, column or setting cannot be used, or the model cannot predict the data
-            as it is or be trained again.
-        IntegrityError: If model, dataset or training were changed since they were written.
+        InputError: If a limit, strength, metric, column or setting cannot be used, the model cannot predict the data as
+            it is, or the further models cannot be compared with it.
+        IntegrityError: If an input was changed since it was written.
     """
     import numpy as np
 
+    require_seed(seed)
     wanted, tried = require_limits(limits), require_strengths(strengths or {})
     _require_sizes(max_rows, max_searched_rows, min_prediction_change, retrainings)
-    retrained = _require_training(wanted, training)
+    retrained = _require_training(wanted, training, retrained_models)
     require_resampling(bootstrap_samples, confidence)
     loaded = load_model(model.path, model.metadata.get("digest"))
     label = read_label(verified(dataset, "dataset"), target)
@@ -138,10 +140,11 @@ def judge_robustness(
         found.checks.append(_flip_check(searched, features, settings, found))
     if EVASION in wanted:
         found.checks.append(_evasion_check(searched, changeable, settings, found))
-    if retrained and training is not None:
+    if retrained:
         with in_step(f"{GATE}, in a retraining"):
-            found.retraining = tested.retrain(training.path, retrainings, confidence, seed)
-        found.checks.append(_retraining_check(found.retraining, retrained, settings))
+            found.checks.append(
+                _retraining_check(tested, training, retrained_models, retrainings, retrained, settings, found)
+            )
     parameters = {
         "limits": dict(limits),
         "metric": name,
@@ -156,6 +159,9 @@ def judge_robustness(
         "seed": seed,
         "retrainings": retrainings,
         "training": artifact_digest(training.path) if retrained and training is not None else None,
+        "retrained_models": (
+            artifact_digest(retrained_models.path) if retrained and retrained_models is not None else None
+        ),
     }
     judged = Verdict(GATE, tested.clean.subjects, found.checks, parameters)
     document = robustness_page(judged, found)
@@ -217,24 +223,31 @@ def _require_sizes(
         raise InputError(f"min_prediction_change must be above 0; got {min_prediction_change}.")
 
 
-def _require_training(wanted: Mapping[str, float], training: Artifact | None) -> str | None:
+def _require_training(
+    wanted: Mapping[str, float], training: Artifact | None, retrained_models: Artifact | None
+) -> str | None:
     """Return the limit of retraining that is wanted, by its name; None when none is.
 
     Raises:
-        InputError: If one is wanted without the data to train on, or more than one.
-        IntegrityError: If the data were changed since they were written.
+        InputError: If one is wanted without the data to train on and without further models, or with both, or more
+            than one is.
+        IntegrityError: If what is given was changed since it was written.
     """
     names = [name for name in wanted if LIMITS[name] in RETRAINING_LIMITS.values()]
     if not names:
         return None
     if len(names) > 1:
         raise InputError("limits must hold one limit of retraining: of the flip rate or of a regression's spread.")
-    if training is None:
+    if (training is None) == (retrained_models is None):
         raise InputError(
-            f"training must be given together with {LIMITS[names[0]]}; got none.",
-            "It is the data that the model was trained on.",
+            f"Either training or retrained_models must be given together with {LIMITS[names[0]]}; "
+            f"got {'neither' if training is None else 'both'}.",
+            "training is the data that the model was trained on; retrained_models are models that you trained with "
+            "other seeds.",
         )
-    verified(training, "training")
+    for name, artifact in (("training", training), ("retrained_models", retrained_models)):
+        if artifact is not None:
+            verified(artifact, name)
     return names[0]
 
 
@@ -305,6 +318,10 @@ class _Tested:
         return retrain(
             self.model, self.columns, training, self.table, self.clean, self.meaning, retrainings, confidence, seed
         )
+
+    def compare(self, folder: str, confidence: float) -> Retraining:
+        """Compare with further models; see `compare`."""
+        return compare(folder, self.model, self.columns, self.table, self.clean, confidence)
 
     def searched(self, rows: int, change: float) -> Searched:
         """Return the first rows, to be searched."""
@@ -463,22 +480,41 @@ def _evasion_check(searched: Searched, features: Sequence[Feature], settings: _S
     return _rate_check(EVASION, int((evaded <= sizes[-1]).sum()), right.rows, sizes[-1], what, settings)
 
 
-def _retraining_check(found: Retraining, name: str, settings: _Settings) -> Check:
+def _retraining_check(
+    tested: _Tested,
+    training: Artifact | None,
+    retrained_models: Artifact | None,
+    retrainings: int,
+    name: str,
+    settings: _Settings,
+    found: Robustness,
+) -> Check:
+    """Return what other seeds change; a model that cannot be trained again is not measured, which is no pass."""
     limit = settings.limits[name]
-    status = shown(found.interval, limit)
+    try:
+        if retrained_models is not None:
+            measured = tested.compare(retrained_models.path, settings.confidence)
+        else:
+            assert training is not None
+            measured = tested.retrain(training.path, retrainings, settings.confidence, settings.seed)
+    except CannotRetrain as error:
+        message = f"What other seeds change was not measured. {error.message} {error.hint or ''}".strip()
+        return Check(name, Status.INCONCLUSIVE, maximum=limit, message=message)
+    found.retraining = measured
+    status, times = shown(measured.interval, limit), len(measured.each)
     changed = (
         "change the predictions by {} of the target's standard deviation"
-        if found.ambiguous is None
+        if measured.ambiguous is None
         else "give another decision on {} of the rows"
-    ).format(f"{found.observed:.1%}")
+    ).format(f"{measured.observed:.1%}")
     return Check(
         name,
         status,
-        observed=found.observed,
+        observed=measured.observed,
         maximum=limit,
-        interval=found.interval,
+        interval=measured.interval,
         confidence=settings.confidence,
-        samples=found.rows,
-        scope={"retrainings": str(len(found.each))},
-        message=f"Trainings with {len(found.each)} other seeds {changed}{_outcome(status, found.observed, limit)}",
+        samples=measured.rows,
+        scope={"retrainings": str(times)},
+        message=f"Trainings with {times} other seeds {changed}{_outcome(status, measured.observed, limit)}",
     )

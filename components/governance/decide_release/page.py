@@ -59,12 +59,13 @@ def _lead(decision: Decision) -> str:
 def _light(entry: Evidence, verdict: Verdict | None, decision: Decision) -> list[object]:
     passed = verdict and f"{sum(check.status is Status.PASS for check in verdict.checks)} of {len(verdict.checks)}"
     more = [f"{len(entry.reasons) - SHOWN} more are below."] if len(entry.reasons) > SHOWN else []
+    said = entry.reasons or (verdict.said() if verdict else [])
     return [
         badge(entry.status),
         entry.gate,
         "required" if entry.gate in decision.policy.required_gates else "additional",
         passed,
-        _lines([*entry.reasons[:SHOWN], *more]) if entry.reasons else None,
+        _lines([*said[:SHOWN], *more]) if said else None,
     ]
 
 

@@ -20,6 +20,7 @@ def log_run(
     robustness_report: Input[HTML] = None,
     explanation_report: Input[HTML] = None,
     explanation_gate_report: Input[HTML] = None,
+    privacy_report: Input[HTML] = None,
     decision_report: Input[HTML] = None,
     model_card: Input[HTML] = None,
     training_run_id: Optional[str] = None,
@@ -45,6 +46,7 @@ def log_run(
         robustness_report: Report of robustness_gate.
         explanation_report: Report of explain_model.
         explanation_gate_report: Report of explanation_gate.
+        privacy_report: Report of privacy_gate.
         decision_report: Report of decide_release.
         model_card: Card of write_model_card.
         training_run_id: The MLflow run of train_model, which is put below the parent unless another run's has it.
@@ -77,6 +79,7 @@ def log_run(
             "robustness_gate": robustness_report,
             "explain_model": explanation_report,
             "explanation_gate": explanation_gate_report,
+            "privacy_gate": privacy_report,
             "decide_release": decision_report,
             "write_model_card": model_card,
         },

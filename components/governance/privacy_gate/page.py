@@ -23,6 +23,11 @@ from kfp_hallmark.reports import (
 SHOWN = 50
 """How many trainings are shown, the latest."""
 
+NOT_PRIVATE = (
+    "Without differential privacy, a model's parameters and predictions can tell of single people in its data. That "
+    "nothing stands against release here says that nothing was promised, not that nothing is told."
+)
+
 
 def privacy_page(verdict: Verdict, spends: Mapping[str, Spend], own: str | None) -> str:
     """Return the report as one HTML document.
@@ -32,18 +37,21 @@ def privacy_page(verdict: Verdict, spends: Mapping[str, Spend], own: str | None)
         spends: Hash of the ledger's line to what was spent, in order; empty when it cannot be read.
         own: The hash of the model's own line.
     """
+    reading = _reading(spends) if verdict.parameters else [paragraph(NOT_PRIVATE)]
     return page(
         "Privacy gate",
         section("What was judged", verdict_facts(verdict)),
         section("Checks", check_table(verdict.checks)),
         *([_spent(spends, own, verdict.parameters["max_epsilon"])] if spends else []),
-        section("How to read this", *_reading(spends)),
+        section("How to read this", *reading),
         status=verdict.status,
         lead=_lead(verdict),
     )
 
 
 def _lead(verdict: Verdict) -> str:
+    if verdict.status is Status.PASS and not verdict.parameters:
+        return " ".join(check.message for check in verdict.checks)
     if verdict.status is Status.PASS:
         return "The model is differentially private, and what was spent is within the limits."
     return " ".join(check.message for check in verdict.checks if check.status is not Status.PASS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +12,43 @@ from kfp_hallmark.components.governance.privacy_gate.page import privacy_page
 from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.digest import artifact_digest, is_digest
 from kfp_hallmark.contracts.model import model_metadata
+from kfp_hallmark.contracts.options import read_options
 from kfp_hallmark.contracts.privacy import Spend, is_number, ledger_path, read_ledger, total
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict, judge
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
 from kfp_hallmark.reports import write_page
 
 GATE = "privacy_gate"
-LIMITS = ("max_epsilon", "max_delta", "max_model_epsilon", "max_model_delta")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much may be spent.
+
+    Attributes:
+        max_epsilon: Over all trainings in the ledger.
+        max_delta: Over all trainings in the ledger.
+        max_model_epsilon: By this model; None is no limit.
+        max_model_delta: By this model; None is no limit.
+    """
+
+    max_epsilon: float
+    max_delta: float
+    max_model_epsilon: float | None = None
+    max_model_delta: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise InputError(f"limits[{name!r}] must be above 0; got {value}.")
 
 
 def judge_privacy(
     model: Artifact,
     verdict: Artifact,
     report: Artifact,
-    limits: Mapping[str, float | None],
-    ledger: str | None,
+    limits: Mapping[str, Any],
+    privacy: Mapping[str, Any],
     ledger_hash: str | None,
 ) -> tuple[str]:
     """Write a verdict and a report on the privacy that was spent, and return the status; see the component.
@@ -34,33 +57,47 @@ def judge_privacy(
         model: The model.
         verdict: Where the verdict goes.
         report: Where the report goes.
-        limits: Each of `LIMITS`; None is no limit.
-        ledger: The ledger's path.
-        ledger_hash: The hash of a line that it must hold.
+        limits: What `Limits` holds; what is missing is taken from `privacy`.
+        privacy: What the training was asked for, with the ledger's path.
+        ledger_hash: The hash of a line that the ledger must hold.
 
     Raises:
         InputError: If a limit or the hash cannot be used, or no ledger is named.
         MissingInputError: If the model is no model folder.
         IntegrityError: If the model was changed since it was written.
     """
-    for name, value in limits.items():
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise InputError(f"{name} must be above 0; got {value}.")
     if ledger_hash is not None and not is_digest(ledger_hash):
         raise InputError(f"ledger_hash must be written as sha256: and 64 hex digits; got {ledger_hash!r}.")
-    path = ledger_path(ledger)
+    asked = bool(limits or privacy)
+    most = _limits(limits, privacy) if asked else None
+    path = ledger_path(privacy.get("ledger")) if asked else None
     stated = model_metadata(verified(model, "model"))
-    spends, broken = _read(path, ledger_hash)
-    checks = [*_model_checks(stated, limits), _ledger_check(stated, spends, broken)]
-    if broken is None:
-        checks += _sum_checks(spends, limits)
-    parameters = {**limits, "ledger": str(path), "ledger_hash": ledger_hash}
+    spends: dict[str, Spend] = {}
+    checks, parameters = [_unasked(stated)], {}
+    if most is not None and path is not None:
+        spends, broken = _read(path, ledger_hash)
+        checks = [*_model_checks(stated, asdict(most)), _ledger_check(stated, spends, broken)]
+        checks += _sum_checks(spends, asdict(most)) if broken is None else []
+        parameters = {**asdict(most), "ledger": str(path), "ledger_hash": ledger_hash}
     judged = Verdict(GATE, {"model": artifact_digest(model.path)}, checks, parameters)
     said = stated.get("privacy")
     document = privacy_page(judged, spends, said.get("ledger_entry") if isinstance(said, dict) else None)
     judged.store(verdict)
     write_page(report.path, document)
     return (str(judged.status),)
+
+
+def _limits(limits: Mapping[str, Any], privacy: Mapping[str, Any]) -> Limits:
+    """Return the limits; those over all trainings are what one may spend unless they are given."""
+    asked = {f"max_{name}": privacy[name] for name in ("epsilon", "delta") if name in privacy}
+    return read_options(Limits, asked | dict(limits), "limits")
+
+
+def _unasked(stated: Mapping[str, Any]) -> Check:
+    """Return the check of a model of which no privacy was asked."""
+    problem = "The model says that it is differentially private; by what limits must be asked, and was not."
+    fine = "No differential privacy was asked for, and the model promises none."
+    return _state("not_private", problem if "privacy" in stated else None, fine)
 
 
 def _read(path: Path, expected_hash: str | None) -> tuple[dict[str, Spend], str | None]:

@@ -18,10 +18,11 @@ from kfp_hallmark.contracts.documents import now, write_json, writing
 from kfp_hallmark.contracts.importances import Importances
 from kfp_hallmark.contracts.model import Lineage, lineage, read_model_file
 from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION, Predictions, read_predictions
+from kfp_hallmark.contracts.seed import require_seed
 from kfp_hallmark.contracts.verdict import Verdict
 from kfp_hallmark.errors import InputError, IntegrityError
 from kfp_hallmark.measures import Interval, bootstrap_intervals, measure, metrics_for, require_resampling
-from kfp_hallmark.modeling import Column, signature_of
+from kfp_hallmark.modeling.columns import Column, signature_of
 from kfp_hallmark.reports import write_page
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ def write_card(
         InputError: If the statement or a setting cannot be used.
         IntegrityError: If an input is about another model or other data, or was changed since it was written.
     """
+    require_seed(seed)
     require_resampling(bootstrap_samples, confidence)
     if min_group_size < 1:
         raise InputError(f"min_group_size must be at least 1; got {min_group_size}.")

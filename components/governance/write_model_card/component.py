@@ -32,7 +32,7 @@ def write_model_card(
         dataset: The data that was predicted.
         decision: What decide_release wrote, with all verdicts.
         importances: What explain_model wrote.
-        statement_uri: Path or fsspec URI (local, gs, s3) of a YAML file of what a person must say: intended use,
+        statement_uri: Path or fsspec URI (local, gs, s3, https) of a YAML file of what a person must say: intended use,
             limitations and others; docs/model_card.md lists every field. Default: all is missing.
         group_columns: Columns of the dataset by whose values metrics are told.
         min_group_size: Fewest rows of a group whose metrics are told.

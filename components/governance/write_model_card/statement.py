@@ -8,6 +8,7 @@ from typing import Any
 from unicodedata import category
 
 from kfp_hallmark.errors import InputError, MissingInputError, nearest
+from kfp_hallmark.storage import advice, reading, shown
 
 TEXT, TEXTS, RISKS, GROUPS = "text", "a list of texts", "a list of risks", "a list of groups"
 PARTS = {RISKS: ("risk", "mitigation"), GROUPS: ("group", "benefits", "harms", "mitigation")}
@@ -66,17 +67,13 @@ def read_statement(uri: str | None) -> Statement:
     """
     if uri is None:
         return Statement()
-    import fsspec
     import yaml
 
+    content = _fetched(uri)
     try:
-        with fsspec.open(uri, "rb") as file:
-            content = file.read().decode("utf-8")
         value = yaml.safe_load(content)
-    except FileNotFoundError as error:
-        raise MissingInputError(f"statement_uri must be a YAML file; got {uri!r}.") from error
-    except (OSError, RecursionError, ValueError, ImportError, AttributeError, KeyError, yaml.YAMLError) as error:
-        raise InputError(f"statement_uri must be a YAML file; {uri!r} cannot be read as one.") from error
+    except (RecursionError, ValueError, AttributeError, KeyError, yaml.YAMLError) as error:
+        raise InputError(f"statement_uri must be a YAML file; {shown(uri)!r} cannot be read as one.") from error
     if not isinstance(value, dict):
         raise InputError(f"The statement must be a YAML mapping; got {type(value).__name__}.")
     names = [key.value for key, _ in yaml.compose(content, yaml.SafeLoader).value]
@@ -86,6 +83,23 @@ def read_statement(uri: str | None) -> Statement:
         if name not in FIELDS:
             raise InputError(f"The statement must hold known fields; got {name!r}.", nearest(name, [*FIELDS]))
     return Statement({name: said for name in FIELDS if (said := _checked(name, value))})
+
+
+def _fetched(uri: str) -> bytes:
+    """Return what is at a URI.
+
+    Raises:
+        MissingInputError: If nothing is there.
+        InputError: If it cannot be read: by a protocol that is unknown, without credentials, or from no file.
+    """
+    import fsspec
+
+    try:
+        with reading("statement_uri", uri), fsspec.open(uri, "rb") as file:
+            return bytes(file.read())
+    except FileNotFoundError as error:
+        message = f"statement_uri must be a YAML file; got {shown(uri)!r}, where none is."
+        raise MissingInputError(message, advice(uri)) from error
 
 
 def _checked(name: str, value: Mapping[str, Any]) -> Any:

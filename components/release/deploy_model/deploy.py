@@ -25,7 +25,7 @@ from kfp_hallmark.contracts.registration import (
 )
 from kfp_hallmark.contracts.release import Release
 from kfp_hallmark.errors import InputError, IntegrityError, nearest
-from kfp_hallmark.modeling import require_servable, signature_of
+from kfp_hallmark.modeling.columns import require_servable, signature_of
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

@@ -36,10 +36,10 @@ def train_model(
             "exponentiated_gradient", "constraint": "equalized_odds", "sensitive_features": ["SEX"]}; docs/mitigation.md
             has all. With the method threshold_optimizer the model takes the sensitive features to predict. Default: not
             at all.
-        privacy: How private a binary classifier is for the people in the data: epsilon, delta, and what is public of
-            each feature, such as {"epsilon": 1.0, "delta": 1e-6, "bounds": {"AGEP": [0, 99]}, "categories": {"SEX": [1,
-            2]}}; docs/privacy.md has all. The noise is not seeded, so each training gives another model. Default: not
-            at all.
+        privacy: How private a binary classifier or a regression is for the people in the data: epsilon, delta, and what
+            is public of each feature, such as {"epsilon": 1.0, "delta": 1e-6, "bounds": {"AGEP": [0, 99]},
+            "categories": {"SEX": [1, 2]}}, and of a regression's target; docs/privacy.md has all. The noise is not
+            seeded, so each training gives another model. Default: not at all.
         seed: Seed of everything random.
         experiment: MLflow experiment.
         tracking_uri: MLflow tracking server or store. Default: MLFLOW_TRACKING_URI.

@@ -1,4 +1,4 @@
-"""Train a binary classifier under differential privacy: InterpretML's DP-EBM, turned into scikit-learn's own parts.
+"""Train under differential privacy: InterpretML's DP-EBM for two classes, turned into scikit-learn's own parts.
 
 An explainable boosting machine adds up one table of scores a feature. DP-EBM learns the tables from noisy histograms
 and noisy sums of residuals alone. Nothing else of the data goes into the model: what prepares the features is made from
@@ -8,8 +8,14 @@ take the noise away again.
 
 The guarantee is for one row added or removed, with the number of rows taken as public.
 
+A regression is trained by the same classifier: a target's place between its stated bounds is a share s, and its row
+stands twice, in the upper class with the weight s and in the lower with 1 - s. So the row's residual is that of a
+share, from -1 to 1, which the noise is made for. The library's own regressor makes its noise for the range of the
+target, but a residual is the distance of the target to a score that begins at 0 and has no bounds: it is no use here.
+
 Source: H. Nori, R. Caruana, Z. Bu, J. H. Shen and J. Kulkarni, Accuracy, Interpretability, and Differential Privacy via
-Explainable Boosting, ICML (2021).
+Explainable Boosting, ICML (2021). The regression of shares: L. Papke and J. Wooldridge, Econometric Methods for
+Fractional Response Variables, Journal of Applied Econometrics 11 (1996).
 """
 
 from __future__ import annotations
@@ -19,13 +25,15 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from kfp_hallmark.contracts.predictions import BINARY
+from kfp_hallmark.components.training.train_model.tables import as_bins, as_logistic, as_scaled
+from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS
 from kfp_hallmark.contracts.privacy import Spend, is_number, ledger_path, read_ledger
 from kfp_hallmark.contracts.privacy import spend as write_spend
 from kfp_hallmark.errors import InputError, nearest
-from kfp_hallmark.modeling import Column
+from kfp_hallmark.modeling.columns import Column
 from kfp_hallmark.training.features import NUMBER
 from kfp_hallmark.training.fitting import fit
+from kfp_hallmark.training.target import describe_number, describe_target
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,13 +42,19 @@ if TYPE_CHECKING:
     import pandas
 
 ESTIMATOR = "interpret.privacy.DPExplainableBoostingClassifier"
+REGRESSOR = "interpret.privacy.DPExplainableBoostingRegressor"
 PACKAGE = "interpret-core"
 MECHANISM = "DP-EBM: Gaussian noise on histograms and sums of residuals, composed by Gaussian differential privacy"
-KEYS = ("epsilon", "delta", "bounds", "categories", "ledger")
+OF_SHARES = f"{MECHANISM}; of the target's place between its bounds"
+KEYS = ("epsilon", "delta", "bounds", "categories", "target_bounds", "ledger")
 WHOLE, SHARES = ("max_bins", "max_leaves", "max_rounds"), ("bin_budget_frac", "learning_rate")
 """The parameters of the estimator that can be chosen; all others are part of what makes it private."""
 MIN_EPSILON, MAX_EPSILON = 0.001, 100.0
 """Below, the noise cannot be computed; above, nothing is private."""
+LEARNING_RATE = 0.1
+"""Of a regression, unless chosen; by the library's 0.01 a mean far from the middle of the bounds is not reached."""
+LEAST_SHARE = 1e-9
+"""The least weight of a row: the library takes none of 0."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +66,7 @@ class Privacy:
         delta: Probability of a greater loss.
         bounds: Least and greatest value of features that are numbers.
         categories: Values of features that are categories.
+        target_bounds: Least and greatest value of a regression's target; None for two classes.
         ledger: Where the spend is written.
     """
 
@@ -59,7 +74,13 @@ class Privacy:
     delta: float
     bounds: Mapping[str, tuple[float, float]]
     categories: Mapping[str, tuple[Any, ...]]
+    target_bounds: tuple[float, float] | None
     ledger: Path
+
+    @property
+    def mechanism(self) -> str:
+        """What makes the training private."""
+        return MECHANISM if self.target_bounds is None else OF_SHARES
 
 
 def read_privacy(given: Mapping[str, Any]) -> Privacy | None:
@@ -80,16 +101,18 @@ def read_privacy(given: Mapping[str, Any]) -> Privacy | None:
         raise InputError(f"privacy's epsilon must be from {MIN_EPSILON} to {MAX_EPSILON:g}; got {epsilon!r}.")
     if not is_number(delta) or not 0 < delta < 1:
         raise InputError(f"privacy's delta must be above 0 and below 1; got {delta!r}.")
-    bounds = {name: _bounds(name, value) for name, value in _mapping("bounds", given).items()}
+    bounds = {name: _bounds(f"bounds of {name!r}", value) for name, value in _mapping("bounds", given).items()}
     categories = {name: _categories(name, value) for name, value in _mapping("categories", given).items()}
     for name in bounds.keys() & categories.keys():
         raise InputError(f"privacy must give bounds or categories of a feature, not both; {name!r} has both.")
+    target = given.get("target_bounds")
+    target_bounds = None if target is None else _bounds("target_bounds", target)
     ledger = given.get("ledger")
     if ledger is not None and not isinstance(ledger, str):
         raise InputError(f"privacy's ledger must be a path; got {ledger!r}.")
     path = ledger_path(ledger)
     read_ledger(path)
-    return Privacy(float(epsilon), float(delta), bounds, categories, path)
+    return Privacy(float(epsilon), float(delta), bounds, categories, target_bounds, path)
 
 
 def _mapping(key: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -99,9 +122,9 @@ def _mapping(key: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
     return value
 
 
-def _bounds(name: str, value: Any) -> tuple[float, float]:
+def _bounds(what: str, value: Any) -> tuple[float, float]:
     if not isinstance(value, list) or len(value) != 2 or not all(map(is_number, value)) or not value[0] < value[1]:
-        raise InputError(f"privacy's bounds of {name!r} must be two numbers, the lesser first; got {value!r}.")
+        raise InputError(f"privacy's {what} must be two numbers, the lesser first; got {value!r}.")
     return float(value[0]), float(value[1])
 
 
@@ -122,7 +145,12 @@ def make_private(estimator: str, parameters: Mapping[str, Any], privacy: Privacy
         InputError: If it is another than the one there is, or a parameter is none of those that can be chosen.
     """
     if estimator != ESTIMATOR:
-        raise InputError(f"estimator must be {ESTIMATOR!r} with privacy; got {estimator!r}.")
+        raise InputError(
+            f"estimator must be {ESTIMATOR!r} with privacy; got {estimator!r}.",
+            "It trains a regression too, given target_bounds; the library's own regressor adds too little noise."
+            if estimator == REGRESSOR
+            else None,
+        )
     known = sorted((*WHOLE, *SHARES))
     for name, value in parameters.items():
         if name not in known:
@@ -139,32 +167,60 @@ def make_private(estimator: str, parameters: Mapping[str, Any], privacy: Privacy
     from interpret.privacy import DPExplainableBoostingClassifier
 
     chosen = {name: int(value) if name in WHOLE else float(value) for name, value in parameters.items()}
+    if privacy.target_bounds is not None:
+        chosen = {"learning_rate": LEARNING_RATE} | chosen
     return DPExplainableBoostingClassifier(
         epsilon=privacy.epsilon, delta=privacy.delta, random_state=None, n_jobs=1, **chosen
     )
 
 
+def describe(
+    made: Any, privacy: Privacy, label: numpy.ndarray, target: str, positive_class: str | None
+) -> dict[str, Any]:
+    """Return what the label means: a regression where the target's bounds are stated, else two classes.
+
+    Raises:
+        InputError: If the label does not suit, or has more than two classes.
+    """
+    if privacy.target_bounds is not None:
+        if positive_class is not None:
+            raise InputError(f"positive_class must be left out with privacy's target_bounds; got {positive_class!r}.")
+        return describe_number(label, target)
+    if label.dtype.kind == "f" and (label % 1 != 0).any():
+        raise InputError(
+            f"privacy must have target_bounds for a target of fractions; the column {target!r} has them.",
+            "State the least and the greatest value that the target can have; they must be public.",
+        )
+    meaning = describe_target(made, label, target, positive_class)
+    if meaning["task"] == MULTICLASS:
+        raise InputError(
+            f"privacy must be of a binary task, or of a regression; got {MULTICLASS}.",
+            "The library has no private training for more than two classes. For a target that is a number state its "
+            "target_bounds; for one class against all others, make a target of the two: each such training spends.",
+        )
+    return meaning
+
+
 class Private:
-    """A classifier that is trained under differential privacy, and the public preparation of its features."""
+    """An estimator that is trained under differential privacy, and the public preparation of its features."""
 
     def __init__(
         self, estimator: Any, privacy: Privacy, columns: Sequence[Column], rows: int, meaning: Mapping[str, Any]
     ):
-        """Take what `make_private` returned, and make sure that it can be trained, without looking at the data.
+        """Take what `make_private` and `describe` returned, and make sure that it can be trained, without the data.
 
         Raises:
-            InputError: If the task is not binary, delta is no less than a row's share, or a feature has neither bounds
-                nor categories, or of another type.
+            InputError: If delta is no less than a row's share, or a feature has neither bounds nor categories, or of
+                another type.
         """
-        if meaning["task"] != BINARY:
-            raise InputError(f"privacy must be of a binary task; got {meaning['task']}.")
         if privacy.delta * rows >= 1:
             raise InputError(
                 f"privacy's delta must be below one in the number of rows, {rows:,}; got {privacy.delta:g}.",
                 "A mechanism that publishes one row in so many keeps a greater one.",
             )
         _require_public(columns, privacy)
-        self.estimator, self.classes = estimator, list(meaning["classes"])
+        self.estimator, self.target = estimator, list(privacy.target_bounds or meaning["classes"])
+        self.binary = meaning["task"] == BINARY
         numbers = [column.name for column in columns if column.name in privacy.bounds]
         texts = [column.name for column in columns if column.name in privacy.categories]
         self.bounds = [privacy.bounds[name] for name in numbers]
@@ -188,7 +244,7 @@ class Private:
     def _labels(self) -> numpy.ndarray:
         import numpy
 
-        return numpy.array(self.classes)
+        return numpy.array(self.target)
 
     def fit(self, frame: pandas.DataFrame, label: numpy.ndarray) -> Any:
         """Return a pipeline of scikit-learn's own parts that says what the trained classifier says."""
@@ -197,16 +253,41 @@ class Private:
 
         limits = self._limits()
         rows = self.features.transform(frame).clip(limits[:, 0], limits[:, 1])
-        model = clone(self.estimator).fit(rows, (label == self.classes[1]).astype(int))
+        model = clone(self.estimator)
+        if self.binary:
+            model.fit(rows, (label == self.target[1]).astype(int))
+        else:
+            model.fit(*_as_shares(rows, label, self.target, limits))
         cuts = [each[0] for each in model.bins_]
         tables = [scores[1:-1] for scores in model.term_scores_]
+        as_estimator = as_logistic if self.binary else as_scaled
         return Pipeline(
             [
                 ("features", self.features),
-                ("bins", _bins(cuts, limits)),
-                ("estimator", _sum(tables, cuts, model.intercept_, self.classes)),
+                ("bins", as_bins(cuts, limits)),
+                ("estimator", as_estimator(tables, cuts, model.intercept_, self.target)),
             ]
         )
+
+
+def _as_shares(
+    rows: numpy.ndarray, label: numpy.ndarray, bounds: Sequence[float], limits: numpy.ndarray
+) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+    """Return rows of two classes with weights, whose residuals are those of a target's share of its bounds.
+
+    Each row stands twice, with weights that come to 1. The library scales its noise by the greatest weight there is,
+    which is in the data; two made-up rows in the middle of all bounds, one of each class, have the weight 1.
+
+    Returns:
+        Rows, shape (2 rows + 2, features), classes and weights, shape (2 rows + 2,).
+    """
+    import numpy
+
+    low, high = bounds
+    share = ((label.astype(float) - low) / (high - low)).clip(LEAST_SHARE, 1 - LEAST_SHARE)
+    middle = limits.mean(axis=1)[None]
+    classes = numpy.repeat([1, 0, 1, 0], [len(rows), len(rows), 1, 1])
+    return numpy.concatenate([rows, rows, middle, middle]), classes, numpy.concatenate([share, 1 - share, [1.0, 1.0]])
 
 
 def _require_public(columns: Sequence[Column], privacy: Privacy) -> None:
@@ -256,43 +337,6 @@ def _features(numbers: Sequence[str], texts: Sequence[str], privacy: Privacy) ->
     return ColumnTransformer([part for part in parts if part[2]], sparse_threshold=0)
 
 
-def _bins(cuts: Sequence[numpy.ndarray], limits: numpy.ndarray) -> Any:
-    """Return what finds the bin of each feature, a column for each; a feature without cuts gets one in the middle.
-
-    Like `_sum` it has a seed, so that whoever trains the model again as it stands finds that it becomes another.
-    """
-    import numpy
-    from sklearn.preprocessing import KBinsDiscretizer
-
-    edges = [
-        numpy.concatenate([[low], between if len(between) else [(low + high) / 2], [high]])
-        for between, (low, high) in zip(cuts, limits, strict=True)
-    ]
-    counts = [len(each) - 1 for each in edges]
-    found = KBinsDiscretizer(
-        counts, encode="onehot-dense", strategy="uniform", dtype=numpy.float64, random_state=0
-    ).fit(limits.T)
-    for place, each in enumerate(edges):
-        found.bin_edges_[place] = each
-    return found
-
-
-def _sum(
-    tables: Sequence[numpy.ndarray], cuts: Sequence[numpy.ndarray], intercept: numpy.ndarray, classes: Sequence[Any]
-) -> Any:
-    """Return a logistic regression whose coefficients are the tables."""
-    import numpy
-    from sklearn.linear_model import LogisticRegression
-
-    scores = [table if len(between) else table.repeat(2) for table, between in zip(tables, cuts, strict=True)]
-    regression = LogisticRegression(random_state=0)
-    regression.coef_ = numpy.concatenate(scores)[None, :]
-    regression.intercept_ = numpy.array(intercept, dtype=float).reshape(1)
-    regression.classes_ = numpy.array(classes)
-    regression.n_features_in_ = regression.coef_.shape[1]
-    return regression
-
-
 def spend(privacy: Privacy, lineage: Sequence[str], rows: int, target: str, experiment_hash: str) -> dict[str, Any]:
     """Write to the ledger that a training is about to use the data, and return what its model says of its privacy."""
     library = f"{PACKAGE} {metadata.version(PACKAGE)}"
@@ -303,14 +347,14 @@ def spend(privacy: Privacy, lineage: Sequence[str], rows: int, target: str, expe
         target=target,
         epsilon=privacy.epsilon,
         delta=privacy.delta,
-        mechanism=MECHANISM,
+        mechanism=privacy.mechanism,
         library=library,
         experiment_hash=experiment_hash,
     )
     return {
         "epsilon": privacy.epsilon,
         "delta": privacy.delta,
-        "mechanism": MECHANISM,
+        "mechanism": privacy.mechanism,
         "library": library,
         "ledger_entry": write_spend(privacy.ledger, entry),
     }

@@ -15,7 +15,14 @@ from kfp_hallmark.components.training.train_model.mitigation import (
     read_mitigation,
     require_sensitive,
 )
-from kfp_hallmark.components.training.train_model.privacy import Privacy, Private, make_private, read_privacy, spend
+from kfp_hallmark.components.training.train_model.privacy import (
+    Privacy,
+    Private,
+    describe,
+    make_private,
+    read_privacy,
+    spend,
+)
 from kfp_hallmark.components.training.train_model.thresholds import Thresholded
 from kfp_hallmark.contracts.artifacts import Artifact, Metrics, log_metrics, verified
 from kfp_hallmark.contracts.dataset import dataset_lineage
@@ -23,8 +30,9 @@ from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.documents import writing
 from kfp_hallmark.contracts.experiment import Experiment
 from kfp_hallmark.contracts.predictions import REGRESSION
+from kfp_hallmark.contracts.seed import require_seed
 from kfp_hallmark.errors import InputError
-from kfp_hallmark.modeling import Column, read_label
+from kfp_hallmark.modeling.columns import Column, read_label
 from kfp_hallmark.training.estimators import accept_labels, make_estimator
 from kfp_hallmark.training.features import choose_columns, hash_rows, make_pipeline, read_features
 from kfp_hallmark.training.fitting import fit
@@ -84,8 +92,7 @@ def train(
         MissingInputError: If there is no dataset or privacy ledger, or the tracking store does not answer.
         IntegrityError: If the dataset or the ledger was changed since it was written.
     """
-    if not 0 <= seed < 2**32:
-        raise InputError(f"seed must be at least 0 and below 2**32; got {seed}.")
+    require_seed(seed)
     wanted, private = _read_methods(mitigation, privacy)
     if private is None:
         made = make_estimator(estimator, estimator_parameters, seed)
@@ -94,7 +101,10 @@ def train(
     columns = choose_columns(verified(dataset, "dataset"), target, excluded_columns)
     asked = columns if wanted is None else _asked(dataset.path, columns, target, excluded_columns, wanted)
     label = read_label(dataset.path, target)
-    meaning = describe_target(made, label, target, positive_class)
+    if private is None:
+        meaning = describe_target(made, label, target, positive_class)
+    else:
+        meaning = describe(made, private, label, target, positive_class)
     data = _Data(dataset.path, columns, read_features(dataset.path, asked), label, meaning)
     store = Store.open(tracking_uri, experiment)
 

@@ -2,6 +2,10 @@
 
 A trial's run is made in one call with a tag that holds the whole trial, so there is no half of one; metrics and
 parameters, for people, follow. A search that is run again finds its run by the hash of all it depends on.
+
+Two same searches may run at once, as when a step is begun anew while its first attempt still runs. They share one run
+and note a trial once: MLflow has no unique key, so whoever made a trial's run looks which there are, and of several
+deletes all but the one with the least id. Whoever made the last of them sees all, so just one stays.
 """
 
 from __future__ import annotations
@@ -15,10 +19,12 @@ from kfp_hallmark import tracking
 from kfp_hallmark.components.training.tune_model.trial import COMPLETE, FAILED, PRUNED, Trial
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
 SEARCH_TAG = "hallmark.search"
 TRIAL_TAG = "hallmark.trial"
+KEY_TAG = "hallmark.trial_key"
 STATE_TAG = "hallmark.trial_state"
 STATUSES = {COMPLETE: "FINISHED", PRUNED: "KILLED", FAILED: "FAILED"}
 """What MLflow calls a run that ended as a trial did."""
@@ -70,16 +76,12 @@ class Ledger:
         with tracking.reaching(client.tracking_uri):
             if above is not None:
                 folder = client.get_run(above).info.experiment_id
-            found = tracking.runs_with_tag(client, folder, SEARCH_TAG, search)
-            unfinished = [run.info.run_id for run in found if run.info.status != "FINISHED"]
-            if unfinished:
-                ledger = cls(client, folder, unfinished[-1], metric)
-                ledger._read()
-            else:
-                run = client.create_run(folder, tags={SEARCH_TAG: search}, run_name="tune-model")
-                ledger = cls(client, folder, run.info.run_id, metric)
-                params = [Param(name, str(value)[:MAX_VALUE]) for name, value in given.items()]
-                client.log_batch(ledger.run_id, params=params)
+            with tracking.alone(client.tracking_uri):
+                ledger = cls(client, folder, _search_run(client, folder, search), metric)
+            client.log_batch(
+                ledger.run_id, params=[Param(name, str(value)[:MAX_VALUE]) for name, value in given.items()]
+            )
+            ledger._read()
             if above is not None:
                 client.set_tag(ledger.run_id, tracking.PARENT_TAG, above)
         return ledger
@@ -90,34 +92,60 @@ class Ledger:
             if trial is None:
                 continue
             if run.info.status == "RUNNING":
-                self._describe(run.info.run_id, trial)
+                self._describe(run, trial)
             self.trials[trial.search, trial.place] = trial
 
     def note(self, trial: Trial) -> None:
-        """Note a trial that has ended, once."""
-        key = (trial.search, trial.place)
-        if key in self.trials:
+        """Note a trial that has ended, once, whoever else notes it."""
+        if (trial.search, trial.place) in self.trials:
             return
-        name = f"trial {trial.place}" if trial.search == 0 else f"outer fold {trial.search}, trial {trial.place}"
-        tags = {tracking.PARENT_TAG: self.run_id, TRIAL_TAG: trial.to_text(), STATE_TAG: trial.state}
-        started = int((time.time() - trial.seconds) * 1000)
         with tracking.reaching(self.client.tracking_uri):
-            run = self.client.create_run(self.experiment_id, start_time=started, tags=tags, run_name=name)
-            self._describe(run.info.run_id, trial)
-        self.trials[key] = trial
+            if not self._noted(trial):
+                run = self._make(trial)
+                if self._noted(trial) == [run.info.run_id]:
+                    self._describe(run, trial)
+        self.trials[trial.search, trial.place] = trial
 
-    def _describe(self, run_id: str, trial: Trial) -> None:
+    def _make(self, trial: Trial) -> Run:
+        name = f"trial {trial.place}" if trial.search == 0 else f"outer fold {trial.search}, trial {trial.place}"
+        tags = {
+            tracking.PARENT_TAG: self.run_id,
+            KEY_TAG: self._key(trial),
+            TRIAL_TAG: trial.to_text(),
+            STATE_TAG: trial.state,
+        }
+        started = int((time.time() - trial.seconds) * 1000)
+        return self.client.create_run(self.experiment_id, start_time=started, tags=tags, run_name=name)
+
+    def _key(self, trial: Trial) -> str:
+        return f"{self.run_id} {trial.search} {trial.place}"
+
+    def _noted(self, trial: Trial) -> list[str]:
+        """Return the id of a trial's run, if there is one; of several all but one are deleted."""
+        found = tracking.runs_with_tag(self.client, self.experiment_id, KEY_TAG, self._key(trial))
+        kept, *others = sorted(run.info.run_id for run in found) or [None]
+        for other in others:
+            self.client.delete_run(other)
+        return [] if kept is None else [kept]
+
+    def _describe(self, run: Run, trial: Trial) -> None:
+        """Log a trial's numbers; twice is as good as once, for the times are those of the trial."""
         from mlflow.entities import Metric, Param
+        from mlflow.exceptions import MlflowException
 
-        now = int(time.time() * 1000)
-        metrics = [Metric(f"fold_{self.metric}", value, now, step) for step, value in enumerate(trial.scores)]
+        ended, run_id = run.info.start_time + round(trial.seconds * 1000), run.info.run_id
+        metrics = [Metric(f"fold_{self.metric}", value, ended, step) for step, value in enumerate(trial.scores)]
         if trial.scores:
-            metrics.append(Metric(self.metric, trial.score, now, 0))
+            metrics.append(Metric(self.metric, trial.score, ended, 0))
         params = [Param(name, str(value)[:MAX_VALUE]) for name, value in trial.parameters.items()]
-        self.client.log_batch(run_id, metrics=metrics, params=params)
-        if trial.problem:
-            self.client.set_tag(run_id, "hallmark.problem", trial.problem)
-        self.client.set_terminated(run_id, STATUSES[trial.state])
+        try:
+            self.client.log_batch(run_id, metrics=metrics, params=params)
+            if trial.problem:
+                self.client.set_tag(run_id, "hallmark.problem", trial.problem)
+            self.client.set_terminated(run_id, STATUSES[trial.state], end_time=ended)
+        except MlflowException:
+            if self.client.get_run(run_id).info.lifecycle_stage == "active":
+                raise  # else another search, which notes the same trial, deleted this run and keeps its own
 
     def end(self, values: Mapping[str, float], tags: Mapping[str, str]) -> None:
         """Log what came out of the search, and end its run."""
@@ -125,9 +153,27 @@ class Ledger:
 
         now = int(time.time() * 1000)
         with tracking.reaching(self.client.tracking_uri):
+            self._read()  # whoever made a trial's run may have been killed before it was described
             self.client.log_batch(
                 self.run_id,
                 metrics=[Metric(name, value, now, 0) for name, value in values.items()],
                 tags=[RunTag(name, value) for name, value in tags.items()],
             )
             self.client.set_terminated(self.run_id)
+
+
+def _search_run(client: MlflowClient, folder: str, search: str) -> str:
+    """Return the id of a search's run that did not end, or make one; of two that are made at once the first stays."""
+
+    def unfinished() -> list[str]:
+        found = tracking.runs_with_tag(client, folder, SEARCH_TAG, search)
+        return [run.info.run_id for run in found if run.info.status != "FINISHED"]
+
+    known = unfinished()
+    if known:
+        return known[0]
+    made = str(client.create_run(folder, tags={SEARCH_TAG: search}, run_name="tune-model").info.run_id)
+    first = unfinished()[0]
+    if first != made:
+        client.delete_run(made)
+    return first

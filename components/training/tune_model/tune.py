@@ -25,9 +25,10 @@ from kfp_hallmark.contracts.dataset import dataset_lineage
 from kfp_hallmark.contracts.documents import canonical
 from kfp_hallmark.contracts.experiment import Experiment
 from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION
+from kfp_hallmark.contracts.seed import SEEDS, require_seed
 from kfp_hallmark.errors import InputError, nearest
 from kfp_hallmark.measures import require_metric
-from kfp_hallmark.modeling import read_label
+from kfp_hallmark.modeling.columns import read_label
 from kfp_hallmark.reports import write_page
 from kfp_hallmark.training.estimators import make_estimator
 from kfp_hallmark.training.features import choose_columns, read_features
@@ -120,6 +121,7 @@ def run(
 
 
 def _check(request: Request) -> None:
+    require_seed(request.seed)
     for name, value, least in (
         ("trials", request.trials, 1),
         ("parallel_trials", request.parallel_trials, 1),
@@ -133,8 +135,6 @@ def _check(request: Request) -> None:
     for name, word, known in (("sampler", request.sampler, SAMPLERS), ("pruner", request.pruner, PRUNERS)):
         if word not in known:
             raise InputError(f"{name} must be one of {', '.join(known)}; got {word!r}.", nearest(word, list(known)))
-    if not 0 <= request.seed < 2**32:
-        raise InputError(f"seed must be at least 0 and below 2**32; got {request.seed}.")
 
 
 def _plan(path: str, request: Request) -> Work:
@@ -171,7 +171,7 @@ def _all_folds(path: str, label: ndarray, task: str, request: Request) -> dict[i
     keys = read_keys(path, request.group_column, request.time_column)
     folds = {0: make_folds(request.folds, label, keys, task, request.seed)}
     if request.outer_folds:
-        outer = make_folds(request.outer_folds, label, keys, task, request.seed + 1)
+        outer = make_folds(request.outer_folds, label, keys, task, (request.seed + 1) % SEEDS)
         for place, number in enumerate(outer.numbers, 1):
             folds[place] = make_folds(request.folds, label, keys, task, request.seed, outer.sides(number)[0])
         folds[OUTER] = outer

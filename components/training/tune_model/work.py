@@ -14,7 +14,9 @@ from kfp_hallmark.components.training.tune_model.trial import FAILED, MAX_PROBLE
 from kfp_hallmark.contracts.predictions import REGRESSION, Predictions
 from kfp_hallmark.errors import HallmarkError, InputError
 from kfp_hallmark.measures import METRICS, measure
-from kfp_hallmark.modeling import Column, LoadedModel, interpret, predict_frame, read_label
+from kfp_hallmark.modeling.columns import Column, read_label
+from kfp_hallmark.modeling.loading import LoadedModel
+from kfp_hallmark.modeling.prediction import interpret, predict_frame
 from kfp_hallmark.training.estimators import accept_labels, make_estimator
 from kfp_hallmark.training.features import make_pipeline, read_features
 from kfp_hallmark.training.fitting import fit

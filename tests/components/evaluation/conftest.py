@@ -2,7 +2,7 @@ import numpy
 import pandas
 import pytest
 
-from kfp_hallmark.modeling import read_label
+from kfp_hallmark.modeling.columns import read_label
 from kfp_hallmark.training.estimators import accept_labels
 from kfp_hallmark.training.features import choose_columns, make_pipeline, read_features
 from kfp_hallmark.training.fitting import fit

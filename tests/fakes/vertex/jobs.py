@@ -2,7 +2,7 @@
 
 import threading
 
-from fakes.vertex.errors import Refusal, require, require_display_name, require_match
+from fakes.vertex.errors import Refusal, require, require_display_name, require_labels, require_match
 from google.cloud.aiplatform_v1 import types
 from google.protobuf import empty_pb2
 from google.rpc import status_pb2
@@ -35,6 +35,7 @@ class Jobs:
     def create_custom_job(self, request):
         parent, given = self.location(request.parent), request.custom_job
         require_display_name(given.display_name)
+        require_labels(given.labels)
         require(given.job_spec.worker_pool_specs, "worker_pool_specs must not be empty.")
         for pool in given.job_spec.worker_pool_specs:
             require_match(r"[a-z0-9]+(-[a-z0-9]+)+", pool.machine_spec.machine_type, "machine_type")
@@ -59,6 +60,12 @@ class Jobs:
 
     def get_custom_job(self, request):
         return self.custom_job(request.name)
+
+    def list_custom_jobs(self, request):
+        self.location(request.parent)
+        return types.ListCustomJobsResponse(
+            custom_jobs=self.filtered(list(self.custom_jobs.values())[::-1], request.filter)
+        )
 
     def cancel_custom_job(self, request):
         job = self.custom_job(request.name)

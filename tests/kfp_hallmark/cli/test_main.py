@@ -70,6 +70,7 @@ def test_show_names_the_nearest(hallmark):
         (["run", "my_pipeline.py:my_pipeline"], "got 'my_pipeline.py:my_pipeline'.\nHint: Compile it first"),
         (["run", __file__], "test_main.py' cannot be read"),
         (["run", "governed_training", "--params", EXAMPLE, "--set", "sede=1"], "Did you mean 'seed'?"),
+        (["run", "governed_training", "--params", EXAMPLE, "--set", "foo=1"], "`hallmark show PIPELINE` lists"),
         (["run", "governed_training", "--params", EXAMPLE, "--set", "seed=one"], "'seed' must be of type int"),
         (["run", "governed_training", "--params", EXAMPLE, "--set", "seed"], "--set must be NAME=VALUE"),
         (["run", "governed_training", "--params", EXAMPLE, "--set", "slices={a: 1}"], "'slices' must be of type list"),

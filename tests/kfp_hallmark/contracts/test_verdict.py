@@ -108,6 +108,17 @@ def test_nan_is_written_as_null(tmp_path):
     assert (read.checks[0].observed, read.checks[0].interval, read.parameters) == (None, (None, 0.3), {"limit": None})
 
 
+def test_the_only_check_is_said_though_it_passed_and_of_several_only_what_did_not():
+    fine = Check("not_private", Status.PASS, message="No privacy was asked for.")
+    poor = Check("roc_auc", Status.WARN, message="It is near the limit.")
+    verdicts = [Verdict("privacy_gate", {"model": MODEL}, found) for found in ([fine], [fine, fine], [fine, poor])]
+    assert [verdict.said() for verdict in verdicts] == [
+        ["No privacy was asked for."],
+        [],
+        ["warn: It is near the limit."],
+    ]
+
+
 def test_reasons_tell_the_worst_first_and_leave_out_passes():
     found = [
         Check("a", Status.WARN, message="A moved."),

@@ -2,11 +2,13 @@ import itertools
 import math
 
 import numpy
+import pandas
 import pytest
 import shap
-from lightgbm import LGBMRegressor
+from lightgbm import LGBMClassifier, LGBMRegressor, early_stopping
 from sklearn.ensemble import (
     ExtraTreesClassifier,
+    ExtraTreesRegressor,
     GradientBoostingClassifier,
     GradientBoostingRegressor,
     HistGradientBoostingClassifier,
@@ -15,9 +17,10 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from xgboost import XGBClassifier, XGBRegressor
 
 from kfp_hallmark.explanation import trees
-from kfp_hallmark.explanation.shapley import explain_structure
+from kfp_hallmark.explanation.shapley import _from_tables, explain_structure
 from kfp_hallmark.explanation.trees import tree_values
 
 ENVIRONMENT = "ml"
@@ -34,8 +37,13 @@ NUMBERS = [
     DecisionTreeRegressor(max_depth=7, random_state=0),
     HistGradientBoostingRegressor(max_iter=15, max_depth=7),
     GradientBoostingRegressor(n_estimators=15, max_depth=6, random_state=0),
+    ExtraTreesRegressor(15, max_depth=7, random_state=0),
 ]
-CLASSES = [RandomForestClassifier(10, max_depth=7, random_state=0), HistGradientBoostingClassifier(max_iter=9)]
+CLASSES = [
+    RandomForestClassifier(10, max_depth=7, random_state=0),
+    ExtraTreesClassifier(10, max_depth=7, random_state=0),
+    HistGradientBoostingClassifier(max_iter=9),
+]
 CASES = [
     (each, kind) for group, kind in ((BINARY, "binary"), (NUMBERS, "number"), (CLASSES, "three")) for each in group
 ]
@@ -129,8 +137,6 @@ def test_treeshap_does_the_rest(data):
 
 def test_sets_of_categories_are_explained_by_predictions_alone(data):
     """SHAP 0.51 takes their tests for tests of a number, and its values do not add up to the output."""
-    import pandas
-
     matrix, labels = data
     frame = pandas.DataFrame(matrix, columns=list("abcdef"))
     model = HistGradientBoostingClassifier(categorical_features=[2], max_iter=15).fit(frame, labels["binary"])
@@ -138,7 +144,7 @@ def test_sets_of_categories_are_explained_by_predictions_alone(data):
 
 
 def test_every_size_of_table(monkeypatch):
-    monkeypatch.setattr(trees, "_worthwhile", lambda ensemble, rows: True)
+    monkeypatch.setattr(trees, "STEP", 1.0)
     random = numpy.random.default_rng(0)
     matrix = random.integers(0, 2, size=(4000, 11)).astype(float)
     for count in range(1, 12):
@@ -151,8 +157,6 @@ def test_every_size_of_table(monkeypatch):
 
 @pytest.mark.parametrize("estimator", [BINARY[0], BINARY[3]], ids=["forest", "boosted"])
 def test_an_explanation_uses_them(data, estimator, monkeypatch):
-    import pandas
-
     matrix, labels = data
     frame = pandas.DataFrame(matrix, columns=list("abcdef"))
     estimator.fit(matrix, labels["binary"])
@@ -160,3 +164,74 @@ def test_an_explanation_uses_them(data, estimator, monkeypatch):
     monkeypatch.setattr(shap.TreeExplainer, "shap_values", None)
     again = explain_structure(estimator, frame, numpy.ones(ROWS, int))
     assert (fast.values == again.values).all()
+
+
+ALONE = {"n_estimators": 15, "n_jobs": 1}
+QUIET = ALONE | {"verbose": -1}
+BOOSTERS = [
+    (XGBClassifier(**ALONE, max_depth=3), "binary"),
+    (XGBClassifier(**ALONE, max_depth=6), "three"),
+    (XGBRegressor(**ALONE, max_depth=8), "number"),
+    (LGBMClassifier(max_depth=3, **QUIET), "binary"),
+    (LGBMClassifier(**QUIET), "three"),
+    (LGBMClassifier(min_child_samples=1200, **QUIET), "three"),
+    (LGBMRegressor(**QUIET), "number"),
+]
+
+
+def gaps(matrix):
+    return numpy.where(numpy.random.default_rng(1).random(matrix.shape) < 0.2, numpy.nan, matrix)
+
+
+@pytest.mark.parametrize("holey", [False, True])
+@pytest.mark.parametrize(("estimator", "kind"), BOOSTERS, ids=lambda value: type(value).__name__)
+def test_values_of_boosters_are_their_own(data, estimator, kind, holey):
+    """xgboost computes its own in single precision; SHAP has the same trees in double precision."""
+    matrix, labels = data
+    matrix = gaps(matrix) if holey else matrix
+    explainer = shap.TreeExplainer(estimator.fit(matrix, labels[kind]))
+    values, base = _from_tables(explainer, estimator, matrix)
+    own = numpy.asarray(explainer.shap_values(matrix))
+    assert values == pytest.approx(own, rel=0, abs=1e-6 * float(abs(own).max()))
+    assert base == pytest.approx(numpy.atleast_1d(explainer.expected_value), abs=1e-6)
+    if kind != "three":
+        explainer.model.model_type = "internal"
+        rows = (
+            matrix[:100].astype(numpy.float32) if isinstance(estimator, XGBClassifier | XGBRegressor) else matrix[:100]
+        )
+        assert values[:100] == pytest.approx(explainer.shap_values(rows, check_additivity=False), abs=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "options"),
+    [
+        (XGBRegressor(n_estimators=200, n_jobs=1, learning_rate=1, early_stopping_rounds=1), {"verbose": False}),
+        (
+            LGBMRegressor(n_estimators=200, learning_rate=1, n_jobs=1, verbose=-1),
+            {"callbacks": [early_stopping(1, verbose=False)]},
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_boosters_that_stopped_early(data, estimator, options):
+    matrix, labels = data
+    held = (numpy.random.default_rng(0).normal(size=(200, 6)), numpy.zeros(200))
+    estimator.fit(matrix, labels["number"], eval_set=[held], **options)
+    explainer = shap.TreeExplainer(estimator)
+    values, base = _from_tables(explainer, estimator, matrix)
+    assert values == pytest.approx(explainer.shap_values(matrix), abs=2e-6)
+    assert base + values.sum(axis=1) == pytest.approx(estimator.predict(matrix), abs=1e-5)
+
+
+def test_boosters_that_go_other_ways_than_shap_reads_are_left_to_their_own(data):
+    """Zeros that count as missing, missing values that training had none of, trees of which some are dropped."""
+    matrix, labels = data
+    edges = labels["number"] + 5 * (matrix[:, 2] != 1)
+    zeros = LGBMRegressor(zero_as_missing=True, **QUIET).fit(matrix, edges)
+    whole = LGBMRegressor(**QUIET).fit(matrix, labels["number"])
+    dropping = XGBRegressor(**ALONE, booster="dart", rate_drop=0.5, seed=0).fit(matrix, labels["number"])
+    for estimator, rows in ((zeros, matrix), (whole, gaps(matrix)), (dropping, matrix)):
+        assert _from_tables(shap.TreeExplainer(estimator), estimator, rows) is None
+        frame = pandas.DataFrame(rows, columns=list("abcdef"))
+        found = explain_structure(estimator, frame, numpy.zeros(ROWS, int))
+        assert found.base + found.values.sum(axis=1) == pytest.approx(estimator.predict(rows), abs=1e-4)

@@ -154,6 +154,18 @@ def test_text_is_read_by_the_declared_type():
     }
 
 
+@pytest.mark.parametrize(
+    ("text", "value"), [("1e-6", 1e-6), ("-2.5E3", -2500.0), (".5e+1", 5.0), ("3", 3), ("0.5", 0.5)]
+)
+def test_numbers_are_those_that_people_write(text, value):
+    assert runner.parse_parameters(typed, {"limits": f"{{delta: {text}}}"}) == {"limits": {"delta": value}}
+
+
+@pytest.mark.parametrize("text", ["'1e-6'", "08", "e5", "1e", "1e-6 m"])
+def test_text_that_is_nearly_a_number_stays_text(text):
+    assert runner.parse_parameters(typed, {"names": f"[{text}]"}) == {"names": [text.strip("'")]}
+
+
 def test_null_means_absent():
     assert runner.parse_parameters(typed, {"share": "null", "names": "null"}) == {"share": None, "names": None}
     assert runner.parse_parameters(typed, {"text": "null"}) == {"text": "null"}

@@ -21,7 +21,8 @@ from kfp_hallmark.contracts.digest import Manifest, artifact_digest
 from kfp_hallmark.contracts.documents import write_json
 from kfp_hallmark.contracts.release import RELEASE_FILE, Release
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
-from kfp_hallmark.modeling import load_model, read_label
+from kfp_hallmark.modeling.columns import read_label
+from kfp_hallmark.modeling.loading import load_model
 from kfp_hallmark.serving.app import Application
 from kfp_hallmark.serving.metrics import Metrics
 from kfp_hallmark.serving.releases import Releases

@@ -15,7 +15,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
 
 from kfp_hallmark.errors import InputError
-from kfp_hallmark.modeling import Column, LoadedModel, load_model, predict
+from kfp_hallmark.modeling.columns import Column
+from kfp_hallmark.modeling.loading import LoadedModel, load_model
+from kfp_hallmark.modeling.prediction import predict
 from kfp_hallmark.serving.bodies import Refusal
 from kfp_hallmark.serving.features import features, frame
 from kfp_hallmark.serving.predictor import Predictor, Together

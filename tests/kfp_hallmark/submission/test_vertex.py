@@ -415,6 +415,7 @@ def test_a_run_is_shown_with_its_steps(service, fake, spec):
         ("validate_dataset", "skipped"),
         ("evaluate_model", "skipped"),
         ("explain_model", "running"),
+        ("privacy_gate", "skipped"),
         ("robustness_gate", "skipped"),
         ("explanation_gate", "skipped"),
         ("fairness_gate", "skipped"),
@@ -433,7 +434,7 @@ def test_a_run_is_shown_with_its_steps(service, fake, spec):
     failed = found.steps[2]
     assert (failed.started, failed.finished) == (MOMENT + timedelta(minutes=5), MOMENT + timedelta(minutes=5.5))
     assert failed.reason == "Out of memory."
-    assert (found.steps[10].started, found.steps[10].finished) == (None, None)
+    assert (found.steps[11].started, found.steps[11].finished) == (None, None)
     assert found.ended
 
 

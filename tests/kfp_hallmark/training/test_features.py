@@ -3,7 +3,7 @@ import pandas
 import pytest
 from sklearn.dummy import DummyClassifier
 
-from kfp_hallmark.modeling import Column
+from kfp_hallmark.modeling.columns import Column
 from kfp_hallmark.training.features import make_pipeline
 
 ENVIRONMENT = "ml"

@@ -12,6 +12,7 @@ import fsspec
 import pyarrow
 import pyarrow.parquet
 import pytest
+from fakes.credentials import no_credentials  # noqa: F401
 
 from kfp_hallmark.components.data.load_dataset import load as module
 from kfp_hallmark.components.data.load_dataset.load import load
@@ -322,6 +323,15 @@ def test_an_unknown_protocol_is_refused_without_its_secret(dataset, tmp_path):
     message = refused(InputError, dataset, "nowhere://user:secret@host/data.csv?token=secret")
     assert "must be a path or a URI that fsspec can open; got 'nowhere://host/data.csv'" in message
     assert "secret" not in message
+
+
+@pytest.mark.usefixtures("no_credentials")
+def test_a_bucket_without_credentials_says_what_to_do(dataset):
+    message = refused(InputError, dataset, "s3://data/loans.csv")
+    assert message == (
+        "uri must be a file that can be read; 's3://data/loans.csv' cannot (NoCredentialsError).\n"
+        "Hint: Check the address, and that the step has AWS credentials that may read it, as by AWS_ACCESS_KEY_ID."
+    )
 
 
 def test_an_unknown_suffix_is_refused(tmp_path, dataset):

@@ -11,12 +11,13 @@ from kfp import dsl
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
-from kfp_hallmark.components.evaluation.explain_model.cohorts import LEAST_ROWS, as_texts, cohorts_of
+from kfp_hallmark.components.evaluation.explain_model.cohorts import LEAST_ROWS, MISSING, as_texts, cohorts_of
 from kfp_hallmark.components.evaluation.explain_model.explain import explain
 from kfp_hallmark.contracts.dataset import read_table
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.explanation.shapley import AGNOSTIC_ROWS, explain_structure
-from kfp_hallmark.modeling import feature_frame, load_model
+from kfp_hallmark.modeling.columns import feature_frame
+from kfp_hallmark.modeling.loading import load_model
 
 
 @pytest.fixture
@@ -103,6 +104,22 @@ def test_small_cohorts_are_not_told(first, second):
     assert [cohort.value for cohort in found] == [
         value for value, rows in (("a", first), ("b", second)) if rows >= LEAST_ROWS
     ]
+
+
+@pytest.mark.parametrize(
+    "ordered",
+    [
+        [MISSING, "-3", "1.5", "2", "10"],
+        [MISSING, "1", "10", "2", "b"],
+        ["1", "10", "2", "nan"],
+        ["class 1", "class 10", "class 2"],
+        ["1", "1.0", "2"],
+    ],
+)
+def test_cohorts_of_numbers_are_in_their_order(ordered):
+    shared = sorted(ordered, reverse=True) * LEAST_ROWS
+    found = cohorts_of("k", shared, numpy.ones((len(shared), 1)), ["f"])
+    assert [cohort.value for cohort in found] == ordered
 
 
 def test_values_are_told_as_text():

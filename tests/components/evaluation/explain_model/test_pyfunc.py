@@ -45,6 +45,23 @@ class Classes(mlflow.pyfunc.PythonModel):
         return pd.Series((chance(model_input) >= 0.5).astype(int), index=range(7, 7 + len(model_input)))
 
 
+class Unbounded(mlflow.pyfunc.PythonModel):
+    """Says something that is no finite number of some rows; from the first, or only where values are exchanged."""
+
+    def __init__(self, value, rows):
+        self.value, self.rows = value, rows
+
+    def predict(self, context, model_input, params=None):
+        found = chance(model_input).astype(float)
+        found[-1] = found[-1] if len(model_input) == self.rows else self.value
+        return found
+
+
+class Constant(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        return np.full(len(model_input), 0.25)
+
+
 class BreakingLater(mlflow.pyfunc.PythonModel):
     """Predicts the rows themselves; fails where values are exchanged."""
 
@@ -99,6 +116,14 @@ def test_every_form_of_output_is_explained(explained, model, label, output):
 
 
 @pytest.mark.parametrize("method", ["shap", "lime"])
+def test_of_a_model_that_says_always_the_same_no_feature_is_named(explained, method):
+    document, page = explained(Constant(), yes, method)
+    assert set(document["importances"].values()) == {0}
+    assert "No feature moves these predictions." in page
+    assert "rest most" not in page
+
+
+@pytest.mark.parametrize("method", ["shap", "lime"])
 def test_a_model_that_fails_is_named_with_the_step_and_no_values(explained, tmp_path, method):
     with pytest.raises(InputError) as caught:
         explained(BreakingLater(), yes, method)
@@ -108,4 +133,13 @@ def test_a_model_that_fails_is_named_with_the_step_and_no_values(explained, tmp_
         caught.value.message,
     )
     assert "cannot use" not in str(caught.value)
+    assert not (tmp_path / "importances.json").exists()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("rows", [0, 150])
+@pytest.mark.parametrize("label", [yes, lambda frame: 3 * frame["a"] + 0.1])
+def test_a_model_that_predicts_no_finite_number_is_refused(explained, tmp_path, value, rows, label):
+    with pytest.raises(InputError, match=r"In explain_model: The model '.*' must predict finite numbers; some are NaN"):
+        explained(Unbounded(value, rows), label, "shap")
     assert not (tmp_path / "importances.json").exists()

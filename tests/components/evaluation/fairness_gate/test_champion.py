@@ -123,6 +123,60 @@ def test_both_rates_of_equalized_odds_are_compared(against, registry):
     assert check.samples == 3000
 
 
+RATIO = "demographic_parity_ratio"
+
+
+def parity_ratio(prediction, people):
+    rates = [prediction[people.group == name].mean() for name in ("old", "young")]
+    return min(rates) / max(rates)
+
+
+def test_a_ratio_that_has_fallen_fails(against, registry, people):
+    found = against(registry.unlike, "alike", {RATIO: 0.1})
+    (check,) = of_champion(found)
+    assert (found.status, check.status, check.maximum) == ("fail", Status.FAIL, 0.1)
+    assert check.observed == pytest.approx(parity_ratio(registry.alike, people) - parity_ratio(registry.unlike, people))
+    assert check.scope == {"feature": "g", "measure": RATIO, "model": "alike", "version": "1"}
+    assert check.message.startswith("Demographic parity ratio has fallen more than allowed: it is 0.")
+    assert "(fall 0." in check.message
+    assert "Against the champion a limit is broken." in found.report
+    assert "demographic parity ratio" in found.report
+
+
+def test_a_ratio_is_held_to_the_ends_of_its_interval(against, registry):
+    """The limit at the upper end of the interval passes, just below it and at the lower end it cannot be told."""
+    (check,) = of_champion(against(registry.unlike, "alike", {RATIO: 0.3}))
+    low, high = check.interval
+    assert 0.1 < low < check.observed < high
+    for limit, status in (
+        (high, Status.PASS),
+        (np.nextafter(high, 0), Status.INCONCLUSIVE),
+        (low, Status.INCONCLUSIVE),
+        (np.nextafter(low, 0), Status.FAIL),
+    ):
+        (check,) = of_champion(against(registry.unlike, "alike", {RATIO: float(limit)}))
+        assert (check.status, check.interval) == (status, (low, high))
+
+
+def test_a_ratio_that_has_risen_passes(against, registry):
+    (check,) = of_champion(against(registry.alike, "unlike", {RATIO: 0}))
+    assert check.status is Status.PASS
+    assert check.observed < -0.2
+    assert check.message.startswith("Demographic parity ratio has not fallen more than allowed: it is 0.")
+
+
+def test_ratios_and_differences_are_compared_in_the_order_of_the_registry(against, registry):
+    checks = of_champion(against(registry.alike, "alike", {"equalized_odds_ratio": 0.5, RATIO: 0.5, PARITY: 0.2}))
+    assert [check.scope["measure"] for check in checks] == [PARITY, RATIO, "equalized_odds_ratio"]
+    assert [check.observed for check in checks] == [0, 0, 0]
+
+
+def test_a_ratio_of_rates_that_are_all_0_is_inconclusive(against, registry, people):
+    (check,) = of_champion(against(np.zeros(len(people.label), int), "alike", {RATIO: 0.5}))
+    assert (check.status, check.observed) == (Status.INCONCLUSIVE, None)
+    assert check.message == "A rate is 0 in all groups of g, so there is no ratio to compare with the champion."
+
+
 def test_without_a_disparity_to_compare_the_champion_is_not_asked(against, registry):
     assert of_champion(against(registry.alike, "alike", {})) == []
 
@@ -141,8 +195,8 @@ def test_without_a_champion_the_gate_passes_and_says_so(against, registry):
         ("alike", {PARITY: True}, f"The loss of '{PARITY}' must be a finite number, at least 0; got True."),
         (
             "alike",
-            {"demographic_parity_ratio": 0.1},
-            "max_champion_losses must hold differences; got 'demographic_parity_ratio'.",
+            {"accuracy_score_group_min": 0.1},
+            "max_champion_losses must hold differences or ratios; got 'accuracy_score_group_min'.",
         ),
         (
             "alike",

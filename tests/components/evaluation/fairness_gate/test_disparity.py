@@ -11,7 +11,13 @@ from kfp_hallmark.components.evaluation.fairness_gate.disparity import (
     disparity_interval,
     greatest_deviation,
 )
-from kfp_hallmark.components.evaluation.fairness_gate.quantities import BalancedAccuracy, Estimate, F1Score, Rate
+from kfp_hallmark.components.evaluation.fairness_gate.quantities import (
+    BalancedAccuracy,
+    Estimate,
+    F1Score,
+    Rate,
+    student_of_normal,
+)
 from kfp_hallmark.components.evaluation.fairness_gate.registry import (
     DIFFERENCE,
     GROUP_MAX,
@@ -233,6 +239,13 @@ def test_the_interval_of_two_means_is_that_of_welch():
     )
     welch = scipy.stats.ttest_ind(rows[1], rows[0], equal_var=False).confidence_interval(0.95)
     assert found == pytest.approx((welch.low, welch.high), abs=0.03)
+
+
+@pytest.mark.parametrize(("freedom", "error"), [(19, 1e-3), (100, 2e-6), (5000, 1e-9)])
+def test_quantiles_of_students_t(freedom, error):
+    normal = np.linspace(-4, 4, 81)
+    expected = scipy.stats.t.ppf(scipy.stats.norm.cdf(normal), freedom)
+    assert student_of_normal(normal, np.array(freedom)) == pytest.approx(expected, rel=error, abs=1e-9)
 
 
 def test_an_area_of_1_has_an_interval():

@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from kfp_hallmark.components.evaluation.fairness_gate.groups import MISSING, group_by, intersect
+from kfp_hallmark.components.evaluation.fairness_gate.groups import MISSING, Groups, group_by, intersect
 from kfp_hallmark.errors import InputError
 
 
@@ -76,3 +76,13 @@ def test_an_intersection_of_more_combinations_than_rows_holds_those_that_rows_ha
     second = group_by(pa.chunked_array([[3, 2, 1, 3]]), "s")
     both = intersect([first, second])
     assert (both.names, both.codes.tolist()) == (["a × 3", "b × 2", "c × 1"], [0, 1, 2, 0])
+
+
+def test_many_features_of_many_values_are_told_apart():
+    """Numbered across all features, 1,000 to the 7th combinations, they would not fit into 64 bits."""
+    names = [str(place) for place in range(1000)]
+    codes = np.random.default_rng(0).integers(0, 1000, (7, 5))
+    codes[:, 4] = codes[:, 1]
+    both = intersect([Groups(str(place), names, names, each) for place, each in enumerate(codes)])
+    assert [both.names[code] for code in both.codes] == [" × ".join(map(str, column)) for column in codes.T]
+    assert len(both.names) == 4

@@ -92,7 +92,7 @@ def test_cost_is_price_by_time():
     assert (check.status, over.status) == (Status.PASS, Status.FAIL)
     slow = milliseconds(*[2] * 200, *[4] * 200)
     low, high = the_check(slow, max_cost_per_million_rows=2.0, price_per_hour=1.2).interval
-    reach = 1.959963984540054 * np.std([2, 4] * 10, ddof=1) / 20**0.5 / 3
+    reach = 2.093024054408263 * np.std([2, 4] * 10, ddof=1) / 20**0.5 / 3
     assert (low, high) == pytest.approx((1 - reach, 1 + reach))
     assert the_check(milliseconds(*[3] * 39), max_cost_per_million_rows=2.0, price_per_hour=1.0).interval is None
 

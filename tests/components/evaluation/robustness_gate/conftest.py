@@ -22,6 +22,7 @@ SETTINGS = {
     "seed": 0,
     "training": None,
     "retrainings": 10,
+    "retrained_models": None,
 }
 MEANINGS = {
     "binary": {"task": "binary", "classes": [0, 1], "positive_class": 1, "threshold": 0.5},

@@ -17,7 +17,7 @@ from kfp_hallmark.components.evaluation.robustness_gate.perturb import (
     with_values,
 )
 from kfp_hallmark.errors import InputError
-from kfp_hallmark.modeling import Column
+from kfp_hallmark.modeling.columns import Column
 
 KINDS = {kind.name: kind for kind in PERTURBATIONS}
 ROWS = 4000

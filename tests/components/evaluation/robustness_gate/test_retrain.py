@@ -161,26 +161,88 @@ def test_models_of_other_flavors_are_trained_again(robustness, data, tmp_path, f
     assert (check.observed == 0) == (flavor == "skops")
 
 
-def test_a_model_that_is_no_estimator_says_so(robustness, linear, data):
+def not_measured(result):
+    """Return why the one check of retraining is not measured."""
+    (check,) = result.verdict.checks
+    assert (result.status, check.status, check.observed, check.interval, check.samples) == (
+        "inconclusive",
+        "inconclusive",
+        None,
+        None,
+        None,
+    )
+    assert check.maximum == FLIP["max_retraining_flip_rate"]
+    assert check.message in result.verdict.reasons()[0]
+    assert "It cannot be told whether the limit is kept for retraining flip rate." in result.report
+    assert check.message.startswith("What other seeds change was not measured. ")
+    return check.message
+
+
+def test_a_model_that_is_no_estimator_is_not_measured(robustness, linear, data):
     path = data()[2]
-    with pytest.raises(InputError, match=r"The model '.*' must be an estimator with scikit-learn's API to be trained"):
-        robustness(linear.score, linear.frame, linear.label, FLIP, training=dsl.Dataset(uri=str(path)))
+    result = robustness(linear.score, linear.frame, linear.label, FLIP, training=dsl.Dataset(uri=str(path)))
+    assert "must be an estimator with scikit-learn's API to be trained again; it is not." in not_measured(result)
 
 
-def test_a_model_that_is_another_when_trained_as_it_was_says_so(robustness, save, data):
+def test_what_is_not_measured_hides_nothing_else(robustness, linear, data):
+    limits = FLIP | {"max_noise_drop": 0.5}
+    result = robustness(linear.score, linear.frame, linear.label, limits, training=dsl.Dataset(uri=str(data()[2])))
+    assert result.status == "inconclusive"
+    assert {check.status for check in result.verdict.checks if check.name == "noise_drop"} == {"pass"}
+
+
+def test_a_model_that_is_another_when_trained_as_it_was_is_not_measured(robustness, save, data):
     frame, fitted, path = data()
     weighted = LogisticRegression(random_state=0).fit(
         fitted[["x", "y"]], fitted["label"], np.where(fitted["label"] == 1, 3.0, 1.0)
     )
     folder, training = save(weighted, frame[["x", "y"]]), dsl.Dataset(uri=str(path))
-    with pytest.raises(InputError, match="must be the same when it is trained as it was; it is another"):
-        robustness(None, frame[["x", "y"]], frame["label"], FLIP, model=folder, training=training)
+    result = robustness(None, frame[["x", "y"]], frame["label"], FLIP, model=folder, training=training)
+    assert "must be the same when it is trained as it was; it is another. It was trained" in not_measured(result)
+
+
+class Once(Coin):
+    """Can be fitted once, or gives nothing to predict with."""
+
+    def fit(self, rows, label):
+        if len(rows) < 2000:
+            return super().fit(rows, label)
+        raise RuntimeError("the value 41")
+
+
+class Mute(Coin):
+    def predict(self, rows):
+        raise RuntimeError("the value 41")
+
+
+@pytest.mark.parametrize(("made", "told"), [(Once, "must fit 2,000 rows"), (Mute, "must predict every row")])
+def test_a_training_that_fails_is_not_measured(robustness, save, data, made, told):
+    frame, fitted, path = data()
+    folder = save(Coin(0.1, 3).fit(fitted[["x", "y"]], fitted["label"]), frame[["x", "y"]])
+    other = save(made(0.1, 3), frame[["x", "y"]])
+    assert other == folder
+    if made is Mute:  # it must predict as it is, so it fails only once it is trained again
+        made = type("Late", (Coin,), {"fit": lambda self, rows, label: Mute(0.1, 3)})
+        save(made(0.1, 3), frame[["x", "y"]])
+    training = dsl.Dataset(uri=str(path))
+    message = not_measured(robustness(None, frame[["x", "y"]], frame["label"], FLIP, model=folder, training=training))
+    assert told in message
+    assert "41" not in message
 
 
 @pytest.mark.parametrize(
     ("settings", "limits", "message"),
     [
-        ({"training": None}, FLIP, r"training must be given together with max_retraining_flip_rate; got none\."),
+        (
+            {"training": None},
+            FLIP,
+            r"Either training or retrained_models must be given together with max_retraining_flip_rate; got neither\.",
+        ),
+        (
+            {"retrained_models": dsl.Artifact(uri="/nowhere")},
+            FLIP,
+            r"Either training or retrained_models must be given together with max_retraining_flip_rate; got both\.",
+        ),
         ({"retrainings": 1}, FLIP, r"retrainings must be from 2 to 100; got 1\."),
         ({"retrainings": 101}, FLIP, r"retrainings must be from 2 to 100; got 101\."),
         ({}, SPREAD, r"The limit of retraining must be max_retraining_flip_rate here; got max_retraining_spread\."),

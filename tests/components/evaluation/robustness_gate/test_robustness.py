@@ -401,7 +401,7 @@ def test_a_changed_dataset_is_refused(robustness, linear, tmp_path, save):
             dsl.HTML(uri=str(tmp_path / "r")),
             "label",
             {"max_noise_drop": 0.1},
-            None, None, [], None, None, 100, 100, 200, 0.95, 0, None, 10,
+            None, None, [], None, None, 100, 100, 200, 0.95, 0, None, 10, None,
         )  # fmt: skip
 
 

@@ -61,9 +61,11 @@ class Step:
         (folder / "MLmodel").write_text(yaml.safe_dump({"metadata": {"hallmark": said}}))
 
     def run(self, ledger=None, ledger_hash=None, **limits):
-        given = {"max_epsilon": 2.0, "max_delta": 1e-5, "max_model_epsilon": None, "max_model_delta": None} | limits
-        ledger = str(self.ledger) if ledger is None else ledger
-        (status,) = judge_privacy(self.model, self.verdict, self.report, given, ledger, ledger_hash)
+        privacy = {"ledger": str(self.ledger) if ledger is None else ledger}
+        return self.judge({"max_epsilon": 2.0, "max_delta": 1e-5} | limits, privacy, ledger_hash)
+
+    def judge(self, limits, privacy, ledger_hash=None):
+        (status,) = judge_privacy(self.model, self.verdict, self.report, limits, privacy, ledger_hash)
         self.found = Verdict.read(self.verdict.path)
         assert status == self.found.status
         return status
@@ -254,10 +256,12 @@ def test_the_ledger_is_named_by_the_environment(step, monkeypatch):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"max_epsilon": 0.0}, "max_epsilon must be above 0; got 0.0"),
-        ({"max_delta": float("nan")}, "max_delta must be above 0; got nan"),
-        ({"max_model_epsilon": float("inf")}, "max_model_epsilon must be above 0; got inf"),
-        ({"max_model_delta": -1e-9}, "max_model_delta must be above 0; got -1e-09"),
+        ({"max_epsilon": 0.0}, r"limits\['max_epsilon'\] must be above 0; got 0.0"),
+        ({"max_delta": float("nan")}, r"limits\['max_delta'\] must be above 0; got nan"),
+        ({"max_model_epsilon": float("inf")}, r"limits\['max_model_epsilon'\] must be above 0; got inf"),
+        ({"max_model_delta": -1e-9}, r"limits\['max_model_delta'\] must be above 0; got -1e-09"),
+        ({"max_delta": "1e-5"}, r"limits\['max_delta'\] must be a number; got '1e-5'"),
+        ({"max_eps": 1.0}, "limits must hold options that there are; got 'max_eps'"),
         ({"ledger": "gs://bucket/ledger"}, "must be a local or mounted file; got 'gs://bucket/ledger'"),
         ({"ledger_hash": "abc"}, "ledger_hash must be written as sha256: and 64 hex digits; got 'abc'"),
     ],
@@ -267,6 +271,40 @@ def test_what_cannot_be_used_is_refused(step, given, message):
     with pytest.raises(InputError, match=message):
         step.run(**given)
     assert not Path(step.verdict.path).exists()
+
+
+def test_the_limits_are_what_one_training_was_asked_for_unless_they_are_given(step):
+    privacy = {"epsilon": 0.5, "delta": 1e-6, "ledger": str(step.ledger), "bounds": {"age": [0, 99]}}
+    step.train()
+    assert step.judge({}, privacy) == "pass"
+    assert (step.check("total_epsilon").maximum, step.check("total_delta").maximum) == (0.5, 1e-6)
+    step.train()
+    assert step.judge({}, privacy) == "fail"
+    assert step.failed == {"total_epsilon", "total_delta"}
+    assert step.judge({"max_epsilon": 1.0, "max_delta": 2e-6}, privacy) == "pass"
+
+
+def test_limits_without_what_was_asked_for_must_be_whole(step):
+    step.train()
+    with pytest.raises(InputError, match=r"limits must hold every required option; missing: max_delta\."):
+        step.judge({"max_epsilon": 1.0}, {"ledger": str(step.ledger)})
+
+
+def test_a_model_of_which_no_privacy_was_asked_passes_and_the_report_promises_none(step, monkeypatch):
+    monkeypatch.delenv(PATH_VARIABLE, raising=False)
+    step.write({"task": "binary", "datasets": [DATASET], "experiment_hash": EXPERIMENT})
+    assert step.judge({}, {}) == "pass"
+    assert [check.name for check in step.found.checks] == ["not_private"]
+    assert "No differential privacy was asked for, and the model promises none." in step.page
+    assert "can tell of single people" in step.page
+    assert "is differentially private" not in step.page
+
+
+def test_a_private_model_fails_where_no_privacy_was_asked_for(step):
+    step.train()
+    assert step.judge({}, {}) == "fail"
+    assert step.failed == {"not_private"}
+    assert "by what limits must be asked" in step.page
 
 
 def test_a_model_that_is_none_and_one_that_was_changed_are_refused(step):

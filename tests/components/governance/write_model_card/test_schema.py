@@ -14,7 +14,7 @@ from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.model import lineage
 from kfp_hallmark.contracts.predictions import BINARY, Predictions
 from kfp_hallmark.contracts.verdict import Verdict
-from kfp_hallmark.modeling import Column
+from kfp_hallmark.modeling.columns import Column
 
 ENVIRONMENT = "sdk"
 DATA = "sha256:" + "d" * 64

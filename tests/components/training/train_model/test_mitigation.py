@@ -8,7 +8,8 @@ import pytest
 import sklearn.metrics
 
 from kfp_hallmark.errors import InputError
-from kfp_hallmark.modeling import load_model, predict
+from kfp_hallmark.modeling.loading import load_model
+from kfp_hallmark.modeling.prediction import predict
 
 CENSUS = Path(__file__).parents[4] / "examples" / "acs_employment" / "2015.parquet"
 LOGISTIC = "sklearn.linear_model.LogisticRegression"

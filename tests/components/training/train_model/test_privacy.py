@@ -11,20 +11,29 @@ import pytest
 import scipy.stats
 import sklearn.metrics
 import yaml
-from interpret.privacy import DPExplainableBoostingClassifier
+from interpret.privacy import DPExplainableBoostingClassifier, DPExplainableBoostingRegressor
 from interpret.utils._native import Booster, Native
 from kfp import dsl
 from mlflow.tracking import MlflowClient
 from sklearn.base import clone
 
-from kfp_hallmark.components.training.train_model.privacy import ESTIMATOR, Private, make_private, read_privacy
+from kfp_hallmark.components.governance.privacy_gate.privacy import judge_privacy
+from kfp_hallmark.components.training.train_model.privacy import (
+    ESTIMATOR,
+    REGRESSOR,
+    Private,
+    make_private,
+    read_privacy,
+)
 from kfp_hallmark.components.training.train_model.train import train
 from kfp_hallmark.contracts.dataset import dataset_lineage
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.model import model_metadata
 from kfp_hallmark.contracts.privacy import PATH_VARIABLE, read_ledger
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
-from kfp_hallmark.modeling import Column, load_model, predict
+from kfp_hallmark.modeling.columns import Column
+from kfp_hallmark.modeling.loading import load_model
+from kfp_hallmark.modeling.prediction import predict
 from kfp_hallmark.serving.predictor import Predictor
 from kfp_hallmark.training.estimators import make_estimator
 
@@ -37,6 +46,8 @@ PEOPLE = {
 }
 QUICK = {"max_rounds": 20}
 LEAVES = 3
+REGRESSION = {"task": "regression"}
+AGE = {"bounds": {"SCHL": [1, 24]}, "categories": {"MAR": [1, 2, 3, 4, 5], "SEX": [1, 2]}, "target_bounds": [0, 99]}
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +81,11 @@ def asked(path, **others):
     return {"epsilon": 1.0, "delta": 1e-6, "ledger": str(path), **PEOPLE} | others
 
 
-def private(epsilon, ledger, rows, bounds=(0, 10), delta=1e-6, **parameters):
-    """Return an untrained classifier of one feature x."""
-    privacy = read_privacy({"epsilon": epsilon, "delta": delta, "bounds": {"x": list(bounds)}, "ledger": str(ledger)})
-    meaning = {"task": "binary", "classes": [0, 1], "positive_class": 1}
+def private(epsilon, ledger, rows, bounds=(0, 10), delta=1e-6, target_bounds=None, **parameters):
+    """Return an untrained classifier, or regressor, of one feature x."""
+    given = {"epsilon": epsilon, "delta": delta, "bounds": {"x": list(bounds)}, "ledger": str(ledger)}
+    privacy = read_privacy(given | {"target_bounds": target_bounds})
+    meaning = {"task": "binary", "classes": [0, 1], "positive_class": 1} if target_bounds is None else REGRESSION
     return Private(make_private(ESTIMATOR, parameters, privacy), privacy, [Column("x", "double")], rows, meaning)
 
 
@@ -487,9 +499,12 @@ def test_nothing_beside_what_is_private_is_done(run, people, ledger, options, me
     assert read_ledger(ledger) == {}
 
 
-def test_only_a_binary_task_is_private(run, people, ledger):
-    with pytest.raises(InputError, match="privacy must be of a binary task; got multiclass"):
+def test_of_several_classes_none_is_private_and_what_is_possible_is_told(run, people, ledger):
+    with pytest.raises(InputError) as caught:
         run(people.assign(**{"bought it": numpy.arange(300) % 3}), estimator=ESTIMATOR, privacy=asked(ledger))
+    assert caught.value.message == "privacy must be of a binary task, or of a regression; got multiclass."
+    assert "state its target_bounds" in caught.value.hint
+    assert "one class against all others" in caught.value.hint
     assert read_ledger(ledger) == {}
 
 
@@ -515,3 +530,201 @@ def test_on_a_changed_ledger_nothing_is_trained(run, people, ledger, tmp_path):
 def test_the_estimator_is_not_trained_without_privacy(path):
     with pytest.raises(InputError, match="estimator must be trained with train_model's privacy, or be another; got"):
         make_estimator(path, {}, 0)
+
+
+@pytest.fixture
+def ages(run, census, ledger, tmp_path):
+    """Train on the ages of the one part under differential privacy, and predict those of the other."""
+
+    def ages(epsilon=1.0, **options):
+        privacy = {"epsilon": epsilon, "delta": 1e-6, "ledger": str(ledger), **AGE}
+        frame = census[["AGEP", "SCHL", "MAR", "SEX"]]
+        trained = run(frame[:ROWS], "AGEP", **{"estimator": ESTIMATOR, "privacy": privacy} | options)
+        frame[ROWS:].to_parquet(tmp_path / "others.parquet", index=False)
+        return trained, predict(load_model(trained.path), tmp_path / "others.parquet", "AGEP")
+
+    return ages
+
+
+def test_a_regression_predicts_people_it_was_not_trained_on(ages):
+    _, found = ages()
+    assert found.task == "regression"
+    assert sklearn.metrics.r2_score(found.label, found.prediction) > 0.5
+    assert abs(found.label.mean() - found.prediction.mean()) < 2
+    assert found.prediction.min() >= 0
+    assert found.prediction.max() <= 99
+
+
+def test_much_privacy_spoils_a_regression(ages):
+    _, found = ages(0.005)
+    assert sklearn.metrics.r2_score(found.label, found.prediction) < 0.4
+
+
+def test_the_folder_of_a_regression_says_what_was_spent_and_the_gate_limits_it(ages, ledger, tmp_path):
+    trained, _ = ages()
+    content = (trained.path / "model.pkl").read_bytes()
+    assert b"interpret" not in content
+    assert [type(step).__name__ for _, step in pickle.loads(content).steps][1:] == ["KBinsDiscretizer", "MLPRegressor"]
+    ((line, spent),) = read_ledger(ledger).items()
+    said = model_metadata(trained.path)
+    assert (said["task"], said["privacy"]["ledger_entry"]) == ("regression", line)
+    assert said["privacy"]["mechanism"] == spent.mechanism
+    assert spent.mechanism.endswith("; of the target's place between its bounds")
+    assert (spent.rows, spent.target, spent.epsilon, spent.delta) == (ROWS, "AGEP", 1.0, 1e-6)
+    out = [dsl.Artifact(uri=str(tmp_path / name)) for name in ("verdict.json", "report.html")]
+    for most, status in ((1.0, "pass"), (0.99, "fail")):
+        limits = {"max_epsilon": most, "max_delta": 1e-6}
+        assert judge_privacy(trained.model, *out, limits, {"ledger": str(ledger)}, line) == (status,)
+
+
+def test_a_regression_is_served_and_says_the_same(ages):
+    trained, found = ages(estimator_parameters=QUICK)
+    frame = pandas.read_parquet(trained.path.parent / "others.parquet")[:50].drop(columns="AGEP").astype(float)
+    served = Predictor(load_model(trained.path)).predict([frame[name].tolist() for name in frame])
+    assert served.prediction == pytest.approx(found.prediction[:50], abs=1e-9)
+
+
+def test_the_regression_is_the_library_s_share_between_the_bounds(ledger, monkeypatch):
+    kept = []
+    fit = DPExplainableBoostingClassifier.fit
+
+    def keep(self, rows, label, sample_weight):
+        kept.append((fit(self, rows, label, sample_weight=sample_weight), sample_weight))
+        return kept[-1][0]
+
+    chance = numpy.random.default_rng(0)
+    frame = pandas.DataFrame({"x": chance.uniform(-2, 12, 500)})
+    model = private(5.0, ledger, 500, target_bounds=[-20, 30], **QUICK)
+    monkeypatch.setattr(DPExplainableBoostingClassifier, "fit", keep)
+    model = model.fit(frame, frame["x"].to_numpy() * 8 - 40)  # some are outside the bounds
+    library, weights = kept[-1]
+    assert weights[:500] + weights[500:1000] == pytest.approx(1.0, abs=1e-15)
+    assert (weights.max(), weights[:1000].max() < 1, weights.min() > 0) == (1.0, True, True)
+    rows = pandas.DataFrame({"x": [*numpy.linspace(0, 10, 101), -5, 99]})
+    wanted = -20 + 50 * library.predict_proba(rows.to_numpy())[:, 1]
+    assert model.predict(rows) == pytest.approx(wanted, abs=1e-9)
+
+
+@pytest.mark.parametrize(("noise", "wrong"), [(1e30, 700), (-1e30, 300)])
+@pytest.mark.parametrize("bounds", [(0, 1), (100, 101), (-3, 5)])
+def test_a_target_moves_a_sum_by_no_more_than_the_noise_of_a_regression_is_made_for(
+    ledger, monkeypatch, noise, wrong, bounds
+):
+    """It is the learning rate for each row, wherever the bounds are and however far the scores have gone."""
+    sums, scales, get = [], [], Booster.get_term_update
+
+    def keep(self):
+        sums.append(get(self))
+        return sums[-1].copy()
+
+    def draw(self, rng, stddev, count):
+        if count > LEAVES:  # the histogram has more bins than that
+            return numpy.zeros(count)
+        scales.append(stddev)
+        return numpy.full(count, noise)
+
+    monkeypatch.setattr(Booster, "get_term_update", keep)
+    monkeypatch.setattr(Native, "generate_gaussian_random", draw)
+    parameters = {"max_rounds": 40, "learning_rate": 0.5, "max_leaves": LEAVES}
+    model = private(1.0, ledger, 1000, target_bounds=list(bounds), **parameters)
+    sums.clear()
+    scales.clear()
+    frame = pandas.DataFrame({"x": [1.0] * 700 + [9.0] * 300})
+    model.fit(frame, numpy.repeat([bounds[1], bounds[0]], [700, 300]))
+    assert len(sums) == 40
+    # one of the two made-up rows is of the class that is wrong
+    assert max(numpy.abs(each).max() for each in sums[1:]) == pytest.approx(0.5 * wrong, abs=0.5 + 1e-6)
+    classifier = private(1.0, ledger, 1000, **parameters)
+    scales, own = [], set(scales)
+    classifier.fit(frame, numpy.repeat([1, 0], [700, 300]))
+    assert own == set(scales)
+
+
+def test_the_noise_of_a_regression_does_not_follow_the_targets_that_are_there(ledger, monkeypatch):
+    """The library makes it for the greatest weight; targets in the middle have 0.5."""
+    kept = []
+    fit = DPExplainableBoostingClassifier.fit
+    monkeypatch.setattr(
+        DPExplainableBoostingClassifier, "fit", lambda self, *rows, **k: kept.append(fit(self, *rows, **k)) or kept[-1]
+    )
+    frame = pandas.DataFrame({"x": numpy.linspace(0, 10, 100)})
+    for target in (numpy.tile([49.9, 50.1], 50), numpy.tile([0.0, 100.0], 50), numpy.tile([-1e9, 1e9], 50)):
+        private(0.7, ledger, 100, target_bounds=[0, 100], **QUICK).fit(frame, target)
+    scales = [(each.noise_scale_binning_, each.noise_scale_boosting_) for each in kept[1::2]]
+    assert scales[0] == scales[1] == scales[2]
+    private(0.7, ledger, 100, learning_rate=0.1, **QUICK).fit(frame, numpy.tile([0, 1], 50))
+    assert (kept[-1].noise_scale_binning_, kept[-1].noise_scale_boosting_) == scales[0]
+
+
+def test_the_library_s_own_regressor_adds_too_little_noise(monkeypatch):
+    """Why it is not used: one row moves a sum by 101 times of what its noise is made for."""
+    sums, get = [], Booster.get_term_update
+
+    def keep(self):
+        sums.append(get(self))
+        return sums[-1].copy()
+
+    monkeypatch.setattr(Booster, "get_term_update", keep)
+    settings = {"privacy_bounds": numpy.array([[0.0, 10.0]]), "feature_types": ["continuous"], "n_jobs": 1}
+    model = DPExplainableBoostingRegressor(
+        privacy_target_min=100, privacy_target_max=101, epsilon=100.0, learning_rate=0.5, max_rounds=1, **settings
+    )
+    model.fit(numpy.array([[1.0]] * 50), numpy.full(50, 101.0))
+    made_for = 101 - 100
+    assert numpy.abs(sums[0]).max() == pytest.approx(0.5 * 101 * 50)
+    assert numpy.abs(sums[0]).max() > 100 * 0.5 * made_for * 50
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        (
+            {"target_bounds": [95, 16]},
+            {},
+            "privacy's target_bounds must be two numbers, the lesser first; got [95, 16].",
+        ),
+        ({"target_bounds": 95}, {}, "privacy's target_bounds must be two numbers, the lesser first; got 95."),
+        (
+            {"target_bounds": [16, math.nan]},
+            {},
+            "privacy's target_bounds must be two numbers, the lesser first; got [16, nan].",
+        ),
+        (
+            {"target_bounds": None},
+            {},
+            "privacy must have target_bounds for a target of fractions; the column 'AGEP' has them.",
+        ),
+        (
+            {},
+            {"estimator": REGRESSOR},
+            f"estimator must be '{ESTIMATOR}' with privacy; got '{REGRESSOR}'.",
+        ),
+        (
+            {},
+            {"positive_class": "1"},
+            "positive_class must be left out with privacy's target_bounds; got '1'.",
+        ),
+        (
+            {"categories": {"MAR": [1, 2], "SEX": [1, 2], "AGEP": [1]}},
+            {},
+            "privacy must tell of features; 'AGEP' is none.",
+        ),
+    ],
+)
+def test_what_cannot_be_a_private_regression_is_refused_and_spends_nothing(
+    run, census, ledger, change, options, message
+):
+    frame = census[["AGEP", "SCHL", "MAR", "SEX"]][:300].assign(AGEP=lambda all_of: all_of["AGEP"] + 0.5)
+    privacy = {"epsilon": 1.0, "delta": 1e-6, "ledger": str(ledger), **AGE} | change
+    with pytest.raises(InputError) as caught:
+        run(frame, "AGEP", **{"estimator": ESTIMATOR, "privacy": privacy} | options)
+    assert caught.value.message == message
+    assert read_ledger(ledger) == {}
+
+
+def test_a_target_of_text_is_no_regression(run, people, ledger):
+    given = {"estimator": ESTIMATOR, "privacy": asked(ledger, target_bounds=[0, 1])}
+    for target in (people["home, town"].fillna("Ulm"), people["bought it"]):
+        with pytest.raises(InputError, match="target must hold finite numbers for a regressor; the column 'bought it'"):
+            run(people.assign(**{"bought it": target}), **given)
+    assert read_ledger(ledger) == {}

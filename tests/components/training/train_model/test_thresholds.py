@@ -15,7 +15,8 @@ from kfp_hallmark.components.training.train_model.mitigation import CONSTRAINTS,
 from kfp_hallmark.components.training.train_model.thresholds import Curve, thresholds
 from kfp_hallmark.contracts.model import model_metadata
 from kfp_hallmark.errors import InputError
-from kfp_hallmark.modeling import load_model, predict
+from kfp_hallmark.modeling.loading import load_model
+from kfp_hallmark.modeling.prediction import predict
 from kfp_hallmark.serving.predictor import Predictor
 
 CENSUS = Path(__file__).parents[4] / "examples" / "acs_employment" / "2015.parquet"

@@ -18,7 +18,8 @@ from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.experiment import Experiment, code_version
 from kfp_hallmark.contracts.model import lineage, model_metadata
 from kfp_hallmark.errors import InputError, MissingInputError
-from kfp_hallmark.modeling import load_model, predict
+from kfp_hallmark.modeling.loading import load_model
+from kfp_hallmark.modeling.prediction import predict
 
 CLASSIFIERS = [
     "sklearn.ensemble.HistGradientBoostingClassifier",
@@ -393,7 +394,7 @@ def test_a_text_for_a_regressor(run, people):
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
 def test_a_seed_out_of_range(run, people, seed):
-    bad(run, people, r"seed must be at least 0 and below 2\*\*32; got", seed=seed)
+    bad(run, people, r"seed must be a whole number from 0 to 2\*\*32 - 1; got", seed=seed)
 
 
 def test_the_greatest_seed(run, people):

@@ -15,6 +15,7 @@ from mlflow.tracking import MlflowClient
 from sklearn.metrics import log_loss, roc_auc_score
 
 from kfp_hallmark.components.training.tune_model.folds import make_folds, read_keys
+from kfp_hallmark.components.training.tune_model.ledger import Ledger, _search_run
 from kfp_hallmark.components.training.tune_model.trial import Trial
 from kfp_hallmark.errors import InputError, MissingInputError
 from kfp_hallmark.tracking import runs_with_tag
@@ -180,6 +181,131 @@ def test_a_search_that_is_killed_goes_on_and_finds_the_same(search, killer, shop
     )
     assert len(same) == 32
     assert again == same
+
+
+# It begins when it is told to.
+AT_ONCE = """
+import sys
+
+import mlflow.tracking
+
+if __name__ == "__main__":
+    from search import main
+
+    print("READY", flush=True)
+    sys.stdin.readline()
+    main(sys.argv[1:])
+"""
+
+
+def test_two_same_searches_at_once_note_each_trial_once(search, shoppers, request_of, new_store, tmp_path):
+    (tmp_path / "search.py").write_text(
+        SEARCH.replace('if __name__ == "__main__":', "def main(given):", 1).replace("sys.argv[1:]", "given")
+    )
+    (tmp_path / "at_once.py").write_text(AT_ONCE)
+    shoppers.to_parquet(tmp_path / "data.parquet", index=False)
+    store = new_store(tmp_path)
+    variables = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    request = request_of(trials=12, parallel_trials=1, outer_folds=2)
+    commands = [
+        [
+            sys.executable,
+            *map(str, (tmp_path / "at_once.py", tmp_path / "data.parquet", store, tmp_path / f"{number}.html")),
+        ]
+        for number in range(2)
+    ]
+    both = [
+        subprocess.Popen(
+            [*command, json.dumps(asdict(request))],
+            env=variables,
+            stdin=-1,
+            stdout=-1,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for command in commands
+    ]
+    for process in both:
+        while process.stdout.readline() not in ("READY\n", ""):
+            pass
+    for process in both:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    told = [process.communicate()[0] for process in both]
+    first, second = (json.loads(text.rpartition("FOUND ")[2]) for text in told)
+    assert first == second
+    above, below = trials_of(store, first[2])
+    client = MlflowClient(tracking_uri=store)
+    searches = runs_with_tag(client, above.info.experiment_id, "hallmark.search", above.data.tags["hallmark.search"])
+    assert [run.info.run_id for run in searches] == [first[2]]
+    assert above.info.status == "FINISHED"
+    assert {run.info.status for run, _ in below} == {"FINISHED"}
+    places = sorted((trial.search, trial.place) for _, trial in below)
+    assert places == sorted(set(places))
+    assert len(places) == 3 * 13 + 2
+    for run, trial in below:
+        told_of = client.get_metric_history(run.info.run_id, "fold_roc_auc")
+        assert sorted((each.step, each.value) for each in told_of) == list(enumerate(trial.scores))
+
+
+class Overtaken:
+    """A client of the store before whose next run is made something else happens."""
+
+    def __init__(self, client, event):
+        self.client, self.event = client, event
+
+    def __getattr__(self, name):
+        return getattr(self.client, name)
+
+    def create_run(self, *arguments, **options):
+        self.event()
+        return self.client.create_run(*arguments, **options)
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_a_trial_that_another_notes_at_the_same_moment_stands_once(new_store, tmp_path, number):
+    """Which of both is kept hangs on their random ids, so it is tried several times."""
+    store = new_store(tmp_path)
+    mine, theirs = (Ledger.open(store, "tests", "sha256:1", "roc_auc", {"folds": 3}) for _ in range(2))
+    assert mine.run_id == theirs.run_id
+    trial = Trial(0, 3, {"C": 0.5}, scores=(0.5, 0.75), seconds=1.25)
+    mine.client = Overtaken(mine.client, lambda: theirs.note(trial))
+    mine.note(trial)
+    ((run, found),) = trials_of(store, mine.run_id)[1]
+    assert (found, run.info.status, run.data.params) == (trial, "FINISHED", {"C": "0.5"})
+    assert len(theirs.client.get_metric_history(run.info.run_id, "fold_roc_auc")) == 2
+    theirs.end({}, {})
+    assert [each.info.run_id for each, _ in trials_of(store, mine.run_id)[1]] == [run.info.run_id]
+
+
+def test_a_trial_that_another_noted_is_not_noted_again(new_store, tmp_path):
+    store = new_store(tmp_path)
+    mine, theirs = (Ledger.open(store, "tests", "sha256:1", "roc_auc", {}) for _ in range(2))
+    mine.note(Trial(0, 3, {"C": 0.5}, scores=(0.5,), seconds=1.0))
+    theirs.note(Trial(0, 3, {"C": 0.5}, scores=(0.5,), seconds=9.0))
+    ((_, found),) = trials_of(store, mine.run_id)[1]
+    assert found.seconds == 1.0
+
+
+def test_a_trial_whose_maker_was_killed_before_it_was_described_is_described_in_the_end(new_store, tmp_path):
+    store = new_store(tmp_path)
+    mine, theirs = (Ledger.open(store, "tests", "sha256:1", "roc_auc", {}) for _ in range(2))
+    trial = Trial(0, 3, {"C": 0.5}, scores=(0.5,), seconds=1.0)
+    mine._make(trial)
+    theirs.note(trial)
+    theirs.end({}, {})
+    ((run, found),) = trials_of(store, mine.run_id)[1]
+    assert (found, run.info.status, run.data.metrics["roc_auc"]) == (trial, "FINISHED", 0.5)
+
+
+def test_of_two_searches_that_begin_at_once_one_run_stays(new_store, tmp_path):
+    store = new_store(tmp_path)
+    client = MlflowClient(tracking_uri=store)
+    folder, found = client.create_experiment("both"), []
+    overtaken = Overtaken(client, lambda: found.append(_search_run(client, folder, "sha256:1")))
+    found.append(_search_run(overtaken, folder, "sha256:1"))
+    assert len(set(found)) == 1
+    assert [run.info.run_id for run in runs_with_tag(client, folder, "hallmark.search", "sha256:1")] == found[:1]
 
 
 # Its first fit goes on when another one, in another process, is under way.
@@ -357,7 +483,7 @@ def test_nested_cross_validation_scores_what_it_has_not_seen(search, shoppers, s
 
 @pytest.mark.parametrize("keys", [{"group_column": "household"}, {"time_column": "day"}])
 def test_groups_and_times(search, shoppers, keys):
-    assert 0.5 < search(shoppers, trials=1, outer_folds=2, **keys).score < 1
+    assert 0.5 < search(shoppers, trials=1, outer_folds=2, seed=2**32 - 1, **keys).score < 1
 
 
 def test_three_classes_and_numbers(search, shoppers):
@@ -391,7 +517,7 @@ def test_a_choice_may_be_a_list(search, shoppers):
         ({"outer_folds": 1}, "outer_folds must be 0 or at least 2; got 1"),
         ({"outer_folds": -2}, "outer_folds must be 0 or at least 2; got -2"),
         ({"shard": -1}, "shard must be at least 0; got -1"),
-        ({"seed": 2**32}, r"seed must be at least 0 and below 2\*\*32"),
+        ({"seed": 2**32}, r"seed must be a whole number from 0 to 2\*\*32 - 1; got 4294967296"),
         ({"sampler": "tpa"}, "sampler must be one of tpe, random; got 'tpa'.*\n.*'tpe'"),
         ({"pruner": "medain"}, "pruner must be one of median, wilcoxon, none; got 'medain'.*\n.*'median'"),
         ({"metric": "r2"}, "metric must be a metric of a binary task; got 'r2'"),
