@@ -24,6 +24,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from kfp_hallmark import settings_checks as check
 from kfp_hallmark.contracts.audit import PATH_VARIABLE as AUDIT_VARIABLE
+from kfp_hallmark.contracts.privacy import PATH_VARIABLE as LEDGER_VARIABLE
 from kfp_hallmark.contracts.release import SERVING_VARIABLE
 from kfp_hallmark.errors import InputError, MissingInputError, nearest
 from kfp_hallmark.tracking import VARIABLE as TRACKING_VARIABLE
@@ -184,8 +185,9 @@ class Pvc:
     Attributes:
         claim: Name of the PersistentVolumeClaim, which exists; without dots, because Kubeflow names the pod's volume by
             it. `ReadWriteMany`, or all steps must run on one node.
-        mount_path: Where steps see it; not in a folder of Kubeflow's own, such as `/gcs`. `HALLMARK_SERVING_DIR` and
-            `HALLMARK_AUDIT_LOG` point into it unless `[kubeflow.variables]` says otherwise. Default: `/mnt/hallmark`.
+        mount_path: Where steps see it; not in a folder of Kubeflow's own, such as `/gcs`. `HALLMARK_SERVING_DIR`,
+            `HALLMARK_AUDIT_LOG` and `HALLMARK_PRIVACY_LEDGER` point into it, in the steps that take such a folder, log
+            or ledger, unless `[kubeflow.variables]` says otherwise. Default: `/mnt/hallmark`.
     """
 
     claim: str = _key("", check.claim)
@@ -535,7 +537,7 @@ def _check_together(settings: Settings) -> None:
 def _check_variables(settings: Settings) -> None:
     """Check that no secret goes to a variable that something else sets."""
     tracking = [TRACKING_VARIABLE] if settings.mlflow.tracking_uri else []
-    volume = [SERVING_VARIABLE, AUDIT_VARIABLE] if settings.kubeflow.pvc else []
+    volume = [SERVING_VARIABLE, AUDIT_VARIABLE, LEDGER_VARIABLE] if settings.kubeflow.pvc else []
     from_kubernetes = [variable for keys in settings.kubeflow.secrets.values() for variable in keys.values()]
     for name, variables, secrets_name, secrets in (
         ("kubeflow.variables", settings.kubeflow.variables, "kubeflow.secrets", from_kubernetes),

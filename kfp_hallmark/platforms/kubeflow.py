@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
 
 from kfp_hallmark.contracts.audit import PATH_VARIABLE as AUDIT_VARIABLE
+from kfp_hallmark.contracts.privacy import PATH_VARIABLE as LEDGER_VARIABLE
 from kfp_hallmark.contracts.release import SERVING_VARIABLE
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.platforms import pipeline as change
@@ -23,6 +24,13 @@ from kfp_hallmark.settings import Kubeflow, Pvc, Settings
 from kfp_hallmark.tracking import VARIABLE as TRACKING_VARIABLE
 
 PLATFORM = "kubernetes"
+
+ON_VOLUME = {
+    "serving_dir": (SERVING_VARIABLE, "serving"),
+    "audit_log": (AUDIT_VARIABLE, "audit.jsonl"),
+    "privacy": (LEDGER_VARIABLE, "privacy_ledger.jsonl"),
+}
+"""Where on the volume a step finds what it takes by a parameter, if a run does not say, and in which variable."""
 
 
 def apply(pipeline: Pipeline, settings: Settings) -> None:
@@ -45,7 +53,7 @@ def apply(pipeline: Pipeline, settings: Settings) -> None:
             taken = _taken(config)
             others = {name for name, source in taken.items() if source != secrets.get(name)}
             change.refuse_overlap(step, step.variables | others, secrets)
-            change.set_variables(step, _variables(settings), step.variables | others)
+            change.set_variables(step, _variables(step, settings), step.variables | others)
             _set_secrets(config, settings.kubeflow, taken)
         _set_pod(config, settings.kubeflow)
         if settings.kubeflow.pvc:
@@ -65,13 +73,14 @@ def _max_seconds(step: Step, settings: Settings) -> int:
     return int(getattr(settings.timeouts, step.size)) * (retries.count + 1) + waits
 
 
-def _variables(settings: Settings) -> dict[str, str]:
+def _variables(step: Step, settings: Settings) -> dict[str, str]:
     variables = {}
     if settings.mlflow.tracking_uri:
         variables[TRACKING_VARIABLE] = settings.mlflow.tracking_uri
     if pvc := settings.kubeflow.pvc:
-        folder = pvc.mount_path.rstrip("/")
-        variables |= {SERVING_VARIABLE: f"{folder}/serving", AUDIT_VARIABLE: f"{folder}/audit.jsonl"}
+        for parameter, (variable, name) in ON_VOLUME.items():
+            if parameter in step.parameters:
+                variables[variable] = f"{pvc.mount_path.rstrip('/')}/{name}"
     return variables | dict(settings.kubeflow.variables)
 
 

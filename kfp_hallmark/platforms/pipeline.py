@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -34,11 +35,13 @@ class Step:
         label: The executor's label.
         container: Its message; changing it changes the pipeline.
         traits: What the component says of itself; None when it was not made by `kfp_hallmark.component`.
+        parameters: The names of the parameters that it takes.
     """
 
     label: str
     container: Container
     traits: Traits | None
+    parameters: frozenset[str]
 
     @property
     def component(self) -> str:
@@ -77,8 +80,17 @@ class Pipeline:
         self.platform.CopyFrom(pipeline.platform_spec)
         self.description = pipeline.description
         self._deployment = parse(self.spec.deployment_spec, pb.PipelineDeploymentConfig())
+        parameters = {
+            component.executor_label: frozenset(component.input_definitions.parameters)
+            for component in self.spec.components.values()
+        }
         self.steps = {
-            label: Step(label, executor.container, Traits.read("".join(executor.container.command[-1:])))
+            label: Step(
+                label,
+                executor.container,
+                Traits.read("".join(executor.container.command[-1:])),
+                parameters.get(label, frozenset()),
+            )
             for label, executor in sorted(self._deployment.executors.items())
             if executor.HasField("container") and executor.container.image not in STUBS
         }
@@ -202,7 +214,9 @@ def drop_documentation(pipeline: Pipeline) -> None:
                 entry.ClearField("description")
     for step in pipeline.steps.values():
         if step.traits:
-            step.container.command[-1] = concise(step.container.command[-1])
+            *start, source = step.container.command
+            # What KFP starts a source with is laid out by many blanks.
+            step.container.command[:] = [*(re.sub(r"([ \n])\1+", r"\1", part) for part in start), concise(source)]
 
 
 def concise(source: str) -> str:

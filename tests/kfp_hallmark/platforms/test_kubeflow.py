@@ -4,7 +4,7 @@ import pytest
 from kfp import components as kfp_components
 from kfp import dsl, kubernetes
 
-from kfp_hallmark import components
+from kfp_hallmark import components, pipelines
 from kfp_hallmark.errors import InputError
 
 OURS = {"exec-fit", "exec-publish", "exec-append", "exec-publish-2"}
@@ -88,13 +88,21 @@ def test_variables_and_the_volume_s_paths(compiled):
         mount_path = "/mnt/state/"
     """
     found = compiled("kubeflow", text)
-    assert found.variables("exec-append") == {
+    everywhere = {
         "MLFLOW_TRACKING_URI": "http://mlflow.mlflow:5000",
         "MLFLOW_S3_ENDPOINT_URL": "http://minio:9000",
         "HALLMARK_SERVING_DIR": "/mnt/state/models",
-        "HALLMARK_AUDIT_LOG": "/mnt/state/audit.jsonl",
     }
+    assert found.variables("exec-append") == everywhere
     assert found.variables("exec-tool") == {}
+    ours = compiled("kubeflow", text, pipelines.governed_training)
+    privacy = {"HALLMARK_PRIVACY_LEDGER": "/mnt/state/privacy_ledger.jsonl"}
+    assert ours.variables("exec-train-model") == everywhere | privacy
+    assert ours.variables("exec-record-run") == everywhere | {"HALLMARK_AUDIT_LOG": "/mnt/state/audit.jsonl"}
+    assert ours.variables("exec-evaluate-model") == everywhere
+    text = text.replace("HALLMARK_SERVING_DIR", "OTHER")
+    serving = compiled("kubeflow", text, pipelines.governed_training).variables("exec-deploy-model")
+    assert serving["HALLMARK_SERVING_DIR"] == "/mnt/state/serving"
     for label in found.labels:
         (mount,) = found.kubernetes(label).pvc_mount
         assert (mount.constant, mount.mount_path) == ("state", "/mnt/state/")
