@@ -19,6 +19,7 @@ The page `docs/contracts/profile.md` describes every field.
 from __future__ import annotations
 
 import json
+import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -54,8 +55,8 @@ class Binned:
     Attributes:
         edges: Its 1st to 99th percentiles without repetition, each a value of the column, ascending, shape (cuts,).
         counts: How many rows are in each bin between them, shape (cuts + 1,); a bin holds its upper edge.
-        mean: Mean of the finite values; None without.
-        standard_deviation: Of the finite values, by their number; None without.
+        mean: Mean of the finite values; None without, and if it is out of range.
+        standard_deviation: Of the finite values, by their number; None without, and if it is out of range.
         below: How many are minus infinity; these are in the first bin.
         above: How many are plus infinity; these are in the last bin.
     """
@@ -81,7 +82,7 @@ class Categories:
     Attributes:
         counts: The number of rows by value, the most frequent first. Values that fewer than `FREQUENT_ROWS` rows
             hold, and all but the `MAX_CATEGORIES` most frequent, are not named.
-        other_values: How many values are not named; at least so many when there are very many.
+        other_values: How many values are not named; an estimate when there are very many (see `tally.Texts`).
         other_count: How many rows hold one of these.
     """
 
@@ -175,12 +176,14 @@ def profile(path: str | Path, columns: Sequence[str] | None = None) -> Profile:
 def column(kind: pyarrow.DataType, counted: Counted) -> Column:
     """Return what a column holds from what was counted of it."""
     if isinstance(counted, Texts):
-        return Column("text", counted.missing, _categories(counted.counts, counted.rare_values, counted.rare_count))
+        return Column("text", counted.missing, _categories(counted.counts, counted.distinct, counted.rare_count))
     name = type_name(kind)
     counts = counted.counts(FEW_NUMBERS if name == "number" else FEW_INTEGERS)
     if counts is None or counted.below or counted.above:
         return Column(name, counted.missing, _binned(counted))
-    return Column(name, counted.missing, _categories({label(value, name): n for value, n in counts.items()}))
+    return Column(
+        name, counted.missing, _categories({label(value, name): n for value, n in counts.items()}, len(counts))
+    )
 
 
 def type_name(kind: pyarrow.DataType) -> str:
@@ -213,11 +216,11 @@ def column_values(labels: Iterable[str]) -> list[float]:
     ]
 
 
-def _categories(counts: Mapping[str, int], rare_values: int = 0, rare_count: int = 0) -> Categories:
+def _categories(counts: Mapping[str, int], distinct: int, rare_count: int = 0) -> Categories:
     ranked = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
     named = {value: count for value, count in ranked[:MAX_CATEGORIES] if count >= FREQUENT_ROWS}
     others = sum(counts.values()) - sum(named.values())
-    return Categories(named, rare_values + len(counts) - len(named), rare_count + others)
+    return Categories(named, distinct - len(named), rare_count + others)
 
 
 def _binned(numbers: Numbers) -> Binned:
@@ -231,8 +234,8 @@ def _binned(numbers: Numbers) -> Binned:
     return Binned(
         edges=tuple(edges.tolist()),
         counts=tuple(inside.tolist()),
-        mean=numbers.mean,
-        standard_deviation=numbers.standard_deviation,
+        mean=numbers.mean if math.isfinite(numbers.mean) else None,
+        standard_deviation=numbers.standard_deviation if math.isfinite(numbers.standard_deviation) else None,
         below=numbers.below,
         above=numbers.above,
     )

@@ -8,16 +8,13 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from kfp_hallmark.components.data.validate_dataset.features import as_numbers
-from kfp_hallmark.contracts.dataset import read_batches
 from kfp_hallmark.contracts.verdict import Status
 from kfp_hallmark.errors import InputError, MissingInputError
+from kfp_hallmark.profiles.statistics import compute_statistics
 
-if TYPE_CHECKING:
-    import pyarrow
+__all__ = ["TOLERANCE", "Anomaly", "compute_statistics", "find_anomalies", "infer_schema", "load_schema"]
 
 TOLERANCE = 0.01
 """What share of the rows may be outside an inferred schema: it says what was seen, not all that may be."""
@@ -55,44 +52,6 @@ def import_tfdv() -> Any:
     with calm():
         import tensorflow_data_validation
     return tensorflow_data_validation
-
-
-def compute_statistics(path: str | Path, columns: Sequence[str]) -> Any:
-    """Return TFDV's statistics of columns of a dataset, a DatasetFeatureStatisticsList, computed piece by piece."""
-    import numpy
-
-    tfdv = import_tfdv()
-    from tensorflow_data_validation.statistics import stats_impl
-
-    generators = stats_impl.get_generators(tfdv.StatsOptions(), in_memory=True)
-    partial = [generator.create_accumulator() for generator in generators]
-    with numpy.errstate(invalid="ignore"):
-        for batch in read_batches(path, columns):
-            lists = _as_lists(batch)
-            partial = [
-                generator.compact(generator.add_input(state, lists))
-                for generator, state in zip(generators, partial, strict=True)
-            ]
-    return stats_impl.extract_statistics_output(partial, generators)
-
-
-def _as_lists(batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
-    """Return a batch as TFDV takes it: every value a list of one."""
-    import pyarrow
-    from tfx_bsl.arrow.table_util import CanonicalizeRecordBatch
-
-    columns = [_for_tfdv(column) for column in batch.columns]
-    return CanonicalizeRecordBatch(pyarrow.RecordBatch.from_arrays(columns, names=batch.schema.names))
-
-
-def _for_tfdv(column: pyarrow.Array) -> pyarrow.Array:
-    """Return a column of a type that TFDV knows: as numbers, unsigned ones as floats, and booleans as integers."""
-    from pyarrow import types
-
-    column = as_numbers(column)
-    if types.is_uint64(column.type):
-        return column.cast("float64", safe=False)
-    return column.cast("int8") if types.is_boolean(column.type) else column
 
 
 def infer_schema(statistics: Any, booleans: Sequence[str]) -> Any:
