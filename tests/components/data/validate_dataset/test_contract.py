@@ -1,0 +1,162 @@
+"""What a contract asks for beyond its schema: each planted fault is found and named, and nothing else is."""
+
+from datetime import UTC, datetime
+
+import pyarrow
+import pytest
+
+from kfp_hallmark.components.data.validate_dataset.contract import contract_checks
+from kfp_hallmark.contracts.data_contract import DataContract, Limited, Reference
+from kfp_hallmark.contracts.dataset import write_table
+from kfp_hallmark.contracts.verdict import Status
+from kfp_hallmark.datacontract.rules import parse_rule
+from kfp_hallmark.errors import InputError, MissingInputError
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+COLUMNS = {
+    "id": [1, 2, 3, 4],
+    "town": ["Bern", "Chur", "Bern", None],
+    "start": [1.0, 2.0, 3.0, float("nan")],
+    "end": [2.0, 2.0, 1.0, 4.0],
+}
+
+
+@pytest.fixture
+def checked(stored, tmp_path):
+    def check(columns=None, taken="2026-11-21T10:00:00Z", **said):
+        dataset = stored(COLUMNS | (columns or {}))
+        if taken is not None:
+            dataset.metadata["snapshot_time"] = taken
+        rows = len(COLUMNS["id"])
+        return contract_checks(dataset, DataContract(schema="", **said), tmp_path, rows, NOON)
+
+    return check
+
+
+@pytest.fixture
+def towns(tmp_path):
+    write_table(tmp_path / "towns.parquet", pyarrow.table({"name": ["Bern", "Basel"], "number": [1, 2]}), {})
+
+
+def rule(text, share=0.0):
+    return Limited(parse_rule(text), share)
+
+
+def test_a_contract_that_asks_for_nothing_has_no_checks(checked):
+    assert checked() == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "taken", "status", "message"),
+    [
+        (2, "2026-11-21T10:00:00Z", Status.PASS, "The dataset is 2 hours old; at most 2 are allowed."),
+        (1.99, "2026-11-21T10:00:00Z", Status.FAIL, "The dataset is 2 hours old; at most 1.99 are allowed."),
+        (24, "2026-11-21T12:30:00Z", Status.FAIL, "The dataset was taken 0.5 hours from now: a clock is wrong."),
+        (24, None, Status.INCONCLUSIVE, "When the dataset was taken is not known: its metadata have no snapshot_time."),
+    ],
+)
+def test_age(checked, limit, taken, status, message):
+    (check,) = checked(max_age_hours=limit, taken=taken)
+    assert (check.name, check.status, check.message) == ("age_hours", status, message)
+
+
+def test_a_time_that_is_none_is_refused(checked):
+    with pytest.raises(InputError, match=r"A time must be written as in ISO 8601; got 'yesterday'"):
+        checked(max_age_hours=1, taken="yesterday")
+
+
+@pytest.mark.parametrize(("limit", "status"), [(4, Status.PASS), (5, Status.FAIL)])
+def test_rows(checked, limit, status):
+    (check,) = checked(min_rows=limit)
+    assert (check.status, check.observed, check.minimum) == (status, 4, limit)
+    assert check.message == f"The dataset has 4 rows; the contract asks for {limit} at least."
+
+
+def test_forbidden_columns_are_found_in_whatever_case(checked):
+    (check,) = checked({"E-Mail": ["SECRET"] * 4}, forbidden=("e-mail", "name"))
+    assert (check.status, check.observed) == (Status.FAIL, 1)
+    assert check.message == "The dataset has what is forbidden: E-Mail."
+    (check,) = checked(forbidden=("e-mail", "name"))
+    assert check.status is Status.PASS
+
+
+def test_keys(checked):
+    one, two, three = checked(keys=(("id",), ("town",), ("id", "start")))
+    assert (one.status, one.observed, one.message) == (Status.PASS, 0, "id: no row repeats another.")
+    assert (two.status, two.observed, two.scope) == (Status.FAIL, 2, {"columns": "town"})
+    assert two.message == "town: of 4 rows, 1 repeat those of another and 1 lack a part of them."
+    assert (three.status, three.message) == (Status.FAIL, "id, start: of 4 rows, 1 lack a part of them.")
+
+
+def test_a_duplicated_batch_is_found(stored, tmp_path):
+    half = pyarrow.table(COLUMNS)
+    dataset = stored(pyarrow.concat_tables([half, half]))
+    (check,) = contract_checks(dataset, DataContract(schema="", keys=(("id",),)), tmp_path, 8)
+    assert (check.status, check.observed) == (Status.FAIL, 4)
+
+
+@pytest.mark.usefixtures("towns")
+def test_references(checked):
+    known, unknown = Reference("id", "towns.parquet", "number"), Reference("town", "towns.parquet", "name")
+    first, second = checked(references=(known, unknown))
+    assert (first.status, first.observed, first.samples) == (Status.FAIL, 2, 4)
+    assert (second.status, second.observed, second.samples) == (Status.FAIL, 1, 3)
+    assert second.message == "1 of 3 rows have a town that is not in name of towns.parquet."
+    (check,) = checked({"town": ["Bern", "Basel", None, None]}, references=(unknown,))
+    assert (check.status, check.message) == (Status.PASS, "Every town is in name of towns.parquet.")
+
+
+@pytest.mark.usefixtures("towns")
+@pytest.mark.parametrize(
+    ("reference", "error", "message"),
+    [
+        (Reference("town", "none.parquet", "name"), MissingInputError, "A dataset must be a Parquet file or a folder"),
+        (Reference("town", "towns.parquet", "names"), InputError, "The key of 'towns.parquet' must be a column of the"),
+        (Reference("town", "towns.parquet", "number"), InputError, "The column 'town' must be of the kind of 'number'"),
+    ],
+)
+def test_references_that_cannot_be(checked, reference, error, message):
+    with pytest.raises(error) as caught:
+        checked(references=(reference,))
+    assert message in str(caught.value)
+
+
+def test_rules_tell_the_share_that_breaks_them_and_never_values(checked):
+    exact, lenient, strict = checked(rules=(rule("start <= end"), rule("end < 4", 0.25), rule("end < 4", 0.249)))
+    assert (exact.status, exact.observed, exact.maximum) == (Status.FAIL, 0.25, 0.0)
+    assert exact.scope == {"rule": "start <= end"}
+    assert exact.message == ("start <= end: broken by 1 of 4 rows; of 1 it cannot be told for a missing value.")
+    assert (lenient.status, lenient.observed, lenient.message) == (Status.PASS, 0.25, "end < 4: broken by 1 of 4 rows.")
+    assert strict.status is Status.FAIL
+
+
+def test_a_rule_that_can_be_told_of_no_row_is_inconclusive(checked):
+    (check,) = checked({"start": [float("nan")] * 4}, rules=(rule("start < end"),))
+    assert (check.status, check.observed) == (Status.INCONCLUSIVE, None)
+    assert check.message == "start < end: no row has the values to tell."
+
+
+def test_a_rule_that_does_not_fit_its_columns_is_refused(checked):
+    with pytest.raises(InputError, match=r"The rule 'town < end' must compare what can be compared"):
+        checked(rules=(rule("town < end"),))
+
+
+@pytest.mark.usefixtures("towns")
+def test_what_asks_of_an_absent_column_is_inconclusive(checked):
+    found = checked(
+        keys=(("id", "x"),),
+        references=(Reference("y", "towns.parquet", "name"),),
+        rules=(rule("z < end"), rule("id > 0")),
+    )
+    assert [check.status for check in found] == [Status.INCONCLUSIVE] * 3 + [Status.PASS]
+    assert found[0].message == "This cannot be told without x, which the dataset does not have."
+
+
+def test_a_folder_is_read_as_one_dataset(tmp_path):
+    from kfp import dsl
+
+    for name in "ab":
+        write_table(tmp_path / "parts" / f"{name}.parquet", pyarrow.table(COLUMNS), {})
+    dataset = dsl.Dataset(uri=str(tmp_path / "parts"))
+    (check,) = contract_checks(dataset, DataContract(schema="", keys=(("id",),)), tmp_path, 8)
+    assert (check.observed, check.samples) == (4, 8)
