@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kfp_hallmark.contracts.verdict import Status
+from kfp_hallmark.datacontract.inference import TOLERANCE, import_tfdv, infer_schema
 from kfp_hallmark.errors import InputError, MissingInputError
 from kfp_hallmark.profiles.statistics import compute_statistics
 
-__all__ = ["TOLERANCE", "Anomaly", "compute_statistics", "find_anomalies", "infer_schema", "load_schema"]
-
-TOLERANCE = 0.01
-"""What share of the rows may be outside an inferred schema: it says what was seen, not all that may be."""
-MAX_DOMAIN = 100
-"""A text column with more distinct values gets no list of allowed values."""
+__all__ = [
+    "TOLERANCE",
+    "Anomaly",
+    "compute_statistics",
+    "find_anomalies",
+    "import_tfdv",
+    "infer_schema",
+    "load_schema",
+]
 
 
 @dataclass(frozen=True)
@@ -35,53 +35,6 @@ class Anomaly:
     feature: str | None
     status: Status
     reasons: tuple[str, ...]
-
-
-@contextlib.contextmanager
-def calm() -> Iterator[None]:
-    """Import TFDV inside: keep its notices about notebooks, and TensorFlow's about processors, out of the log."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    handlers = logging.root.handlers[:]
-    with contextlib.redirect_stderr(io.StringIO()):
-        yield
-    logging.root.handlers[:] = handlers
-
-
-def import_tfdv() -> Any:
-    """Return the module `tensorflow_data_validation`."""
-    with calm():
-        import tensorflow_data_validation
-    return tensorflow_data_validation
-
-
-def infer_schema(statistics: Any, booleans: Sequence[str]) -> Any:
-    """Return a TFDV schema that the data of some statistics fits.
-
-    It allows for `TOLERANCE`; it knows only columns of booleans as such, not integers that happen to be 0 and 1; and it
-    lists the values of no column where most are distinct.
-    """
-    tfdv = import_tfdv()
-    schema = tfdv.infer_schema(statistics, infer_feature_shape=False, max_string_domain_size=MAX_DOMAIN)
-    features = {feature.path.step[0]: feature for feature in statistics.datasets[0].features}
-    for feature in schema.feature:
-        if feature.presence.min_fraction == 1:
-            feature.presence.min_fraction = 1 - TOLERANCE
-        if feature.HasField("bool_domain") and feature.name not in booleans:
-            feature.ClearField("bool_domain")
-        if feature.HasField("domain"):
-            texts = features[feature.name].string_stats
-            if texts.unique > texts.common_stats.num_non_missing / 2:
-                _drop_domain(schema, feature)
-            else:
-                feature.distribution_constraints.min_domain_mass = 1 - TOLERANCE
-    return schema
-
-
-def _drop_domain(schema: Any, feature: Any) -> None:
-    kept = [domain for domain in schema.string_domain if domain.name != feature.domain]
-    del schema.string_domain[:]
-    schema.string_domain.extend(kept)
-    feature.ClearField("domain")
 
 
 def load_schema(uri: str) -> Any:
