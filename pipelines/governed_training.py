@@ -27,7 +27,7 @@ def governed_training(
     group_column: Optional[str] = None,
     time_column: Optional[str] = None,
     slices: List[str] = [],
-    schema_uri: Optional[str] = None,
+    contract_uri: Optional[str] = None,
     data_digest: Optional[str] = None,
     max_data_age_hours: Optional[float] = None,
     min_rows: int = 1000,
@@ -78,7 +78,8 @@ def governed_training(
         group_column: Column whose rows with the same value stay on one side of the split.
         time_column: Column by which the latest rows are the test.
         slices: Columns by whose values to evaluate, and to compare with the champion, separately.
-        schema_uri: TFDV schema in text format that the data must fit. Default: inferred from the training side.
+        contract_uri: Data contract (.yaml), or TFDV schema in text format, that the data as loaded must fit. Default: a
+            schema inferred from the training side.
         data_digest: SHA-256 that the source must have.
         max_data_age_hours: Greatest age of the source in hours.
         min_rows: Fewest rows, of each side of the split, by which drift between them is judged.
@@ -133,7 +134,8 @@ def governed_training(
         validate = components.validate_dataset(
             dataset=split.outputs["test"],
             baseline=split.outputs["train"],
-            schema_uri=schema_uri,
+            delivered=load.outputs["dataset"],
+            contract_uri=contract_uri,
             excluded_columns=excluded_columns,
             min_rows=min_rows,
         )

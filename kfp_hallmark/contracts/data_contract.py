@@ -106,6 +106,7 @@ class DataContract:
         forbidden: Columns that must not be there; upper and lower case are the same.
         references: Columns whose values are those of other datasets.
         rules: What must hold of the columns of a row.
+        name: What errors call it: its file's name.
     """
 
     schema: str
@@ -120,6 +121,7 @@ class DataContract:
     forbidden: tuple[str, ...] = ()
     references: tuple[Reference, ...] = ()
     rules: tuple[Limited, ...] = ()
+    name: str = field(default="contract", compare=False)
 
     def columns(self) -> dict[str, tuple[str, ...]]:
         """Return the columns that the contract names outside its schema, by the part that names them."""
@@ -219,9 +221,9 @@ def parse_contract(content: bytes, name: str) -> DataContract:
     except UnicodeDecodeError:
         raise InputError(f"The contract {name!r} must be text in UTF-8; it is not.") from None
     if not name.lower().endswith(SUFFIXES):
-        return DataContract(schema=text)
+        return DataContract(schema=text, name=name)
     try:
-        return _contract(_load(text, name))
+        return _contract(_load(text, name), name)
     except _Unfit as unfit:
         raise InputError(f"The contract {name!r} must {unfit.constraint}.", unfit.hint) from None
     except InputError as error:
@@ -277,7 +279,7 @@ def _load(text: str, name: str) -> Any:
         raise _Unfit(f"be YAML; {place}") from None
 
 
-def _contract(value: Any) -> DataContract:
+def _contract(value: Any, file: str) -> DataContract:
     if not isinstance(value, dict):
         raise _Unfit(f"hold names and values; it holds {_kind(value)}")
     if value.get("hallmark") != FORM:
@@ -290,7 +292,7 @@ def _contract(value: Any) -> DataContract:
     fields = {name: _FIELDS[name](entry, name) for name, entry in said.items() if name != "drift"}
     if "drift" in said:
         fields["drift"], fields["feature_drift"] = _drift(said["drift"])
-    contract = DataContract(**fields)
+    contract = DataContract(**fields, name=file)
     both = {name.lower() for name in contract.forbidden} & {
         column.lower() for columns in contract.columns().values() for column in columns
     }

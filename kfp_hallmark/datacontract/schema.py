@@ -14,8 +14,12 @@ WIDTH = 160
 """How long a line of a schema's text may be."""
 
 
-def parse_schema(text: str) -> schema_pb2.Schema:
+def parse_schema(text: str, file: str = "contract") -> schema_pb2.Schema:
     """Read a TFDV schema from its text format.
+
+    Args:
+        text: The schema.
+        file: The file that it is in, as errors call it.
 
     Raises:
         InputError: If it is none, a feature is there twice or nameless, or a domain that one names is not there.
@@ -27,18 +31,18 @@ def parse_schema(text: str) -> schema_pb2.Schema:
         schema = text_format.Parse(text, schema_pb2.Schema())
     except text_format.ParseError as error:
         raise InputError(
-            f"The schema must be TFDV's Schema in text format; it cannot be read ({error}).",
+            f"The schema of {file!r} must be TFDV's Schema in text format; it cannot be read ({error}).",
             "Line and column are counted from the schema's first line; `hallmark contract infer` writes such a schema.",
         ) from error
     names = [feature.name for feature in schema.feature]
     for name in names:
         if not name or names.count(name) > 1:
-            raise InputError(f"The features of the schema must have names, each once; got {name!r}.")
+            raise InputError(f"The features of the schema of {file!r} must have names, each once; got {name!r}.")
     domains = [domain.name for domain in schema.string_domain]
     for feature in schema.feature:
         if feature.HasField("domain") and feature.domain not in domains:
             raise InputError(
-                f"The domain of {feature.name!r} must be in the schema; got {feature.domain!r}.",
+                f"The domain of {feature.name!r} must be in the schema of {file!r}; got {feature.domain!r}.",
                 nearest(feature.domain, domains),
             )
     return schema
@@ -66,16 +70,17 @@ def contract_schema(contract: DataContract) -> schema_pb2.Schema:
     Raises:
         InputError: If the schema cannot be read, lacks a column that is named, or has one that is forbidden.
     """
-    schema = parse_schema(contract.schema)
+    schema = parse_schema(contract.schema, contract.name)
     names = [feature.name for feature in schema.feature]
     for part, columns in contract.columns().items():
         for column in columns:
             if column not in names:
                 raise InputError(
-                    f"{part} of the contract must name features of its schema; got {column!r}.", nearest(column, names)
+                    f"{part} of {contract.name!r} must name features of its schema; got {column!r}.",
+                    nearest(column, names),
                 )
     for column in forbidden_among(contract, names):
-        raise InputError(f"The schema of the contract must not have what is forbidden; it has {column!r}.")
+        raise InputError(f"The schema of {contract.name!r} must not have what is forbidden; it has {column!r}.")
     return schema
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from kfp_hallmark.components.data.validate_dataset.schema import TOLERANCE
 from kfp_hallmark.contracts.verdict import Check, Status
@@ -33,6 +33,27 @@ class Reference:
 
     role: str
     profile: Profile
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far features may move.
+
+    Attributes:
+        max_stable_psi: Greatest PSI of a stable feature.
+        max_psi: Greatest PSI that does not fail.
+        features: Limits of single features, in place of these, by the same names.
+    """
+
+    max_stable_psi: float
+    max_psi: float
+    features: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def of(self, feature: str) -> tuple[float, float]:
+        """Return the greatest PSI of a feature that is stable, and the greatest that does not fail."""
+        own = self.features.get(feature, {})
+        greatest = own.get("max_psi", self.max_psi)
+        return min(own.get("max_stable_psi", self.max_stable_psi), greatest), greatest
 
 
 @dataclass(frozen=True)
@@ -96,18 +117,17 @@ class Comparing:
             if found and found.bins > 1 and found.psi <= max_stable_psi and gone not in self._renamed:
                 self._renamed[gone] = name
 
-    def finish(self, now: Profile, max_stable_psi: float, max_psi: float, enough: bool) -> Comparison:
+    def finish(self, now: Profile, limits: Limits, enough: bool) -> Comparison:
         """Return what came out.
 
         Args:
             now: The profile of the side whose columns were added.
-            max_stable_psi: Greatest PSI of a stable feature.
-            max_psi: Greatest PSI that does not fail.
+            limits: The limits of drift.
             enough: Whether there are rows enough to judge.
         """
         chances = adjusted([found.p_value for found in self._drifts])
         moves = [
-            Move(found, p, judge_drift(found.psi, p, max_stable_psi, max_psi) if enough else Status.INCONCLUSIVE)
+            Move(found, p, judge_drift(found.psi, p, *limits.of(found.feature)) if enough else Status.INCONCLUSIVE)
             for found, p in zip(self._drifts, chances, strict=True)
         ]
         order = list(Status)
@@ -141,32 +161,33 @@ def without(profile: Profile, excluded: Collection[str]) -> Profile:
     return replace(profile, columns={name: held for name, held in profile.columns.items() if name not in excluded})
 
 
-def drift_checks(comparison: Comparison, max_stable_psi: float, max_psi: float) -> list[Check]:
+def drift_checks(comparison: Comparison, limits: Limits) -> list[Check]:
     """Return a check for how far each feature has moved."""
     return [
         Check(
             PSI,
             move.status,
             observed=move.drift.psi,
-            maximum=max_psi,
+            maximum=limits.of(move.drift.feature)[1],
             samples=comparison.now.rows,
             scope={"feature": move.drift.feature, **comparison.scope},
-            message=_message(move, max_stable_psi, max_psi),
+            message=_message(move, *limits.of(move.drift.feature)),
         )
         for move in comparison.moves
     ]
 
 
-def _message(move: Move, max_stable_psi: float, max_psi: float) -> str:
+def _message(move: Move, role: str, max_stable_psi: float, max_psi: float) -> str:
     name, psi = move.drift.feature, number(move.drift.psi, 3)
     if move.drift.bins == 1:
         return f"{name} offers nothing to compare: all of its values share one bin."
+    where = "" if role == "baseline" else f" against the {WORDS[role]}"
     chance = f"which chance may explain (p {number(move.p_value, 2)})"
     told = {
-        Status.PASS: f"{name} is stable: PSI {psi}",
-        Status.WARN: f"{name} has moved: PSI {psi}, above {max_stable_psi:g}",
-        Status.INCONCLUSIVE: f"{name} may have moved far: PSI {psi}, above {max_psi:g}, {chance}",
-        Status.FAIL: f"{name} has moved far: PSI {psi}, above {max_psi:g}",
+        Status.PASS: f"{name} is stable{where}: PSI {psi}",
+        Status.WARN: f"{name} has moved{where}: PSI {psi}, above {max_stable_psi:g}",
+        Status.INCONCLUSIVE: f"{name} may have moved far{where}: PSI {psi}, above {max_psi:g}, {chance}",
+        Status.FAIL: f"{name} has moved far{where}: PSI {psi}, above {max_psi:g}",
     }[move.status]
     if move.status is Status.PASS:
         return f"{told}, {chance}." if move.drift.psi > max_stable_psi else f"{told}."

@@ -17,7 +17,8 @@ def validate_dataset(
     baseline_profile: Input[Artifact] = None,
     previous: Input[Artifact] = None,
     serving: Input[Dataset] = None,
-    schema_uri: Optional[str] = None,
+    delivered: Input[Dataset] = None,
+    contract_uri: Optional[str] = None,
     excluded_columns: List[str] = [],
     max_stable_psi: float = 0.10,
     max_psi: float = 0.25,
@@ -25,7 +26,7 @@ def validate_dataset(
     min_rows: int = 1000,
     seed: int = 0,
 ) -> NamedTuple("Outputs", [("status", str)]):
-    """Judge a dataset by its schema, and by how far its columns, each and together, have moved from what came before.
+    """Judge a dataset by its contract, and by how far its columns, each and together, have moved from what came before.
 
     Drift is the population stability index, sum((p - q) * ln(p / q)), over 10 equal-frequency bins of the reference for
     numbers and over the categories as they are; of more than 20, the rare ones are taken together (Siddiqi 2006, Credit
@@ -38,7 +39,9 @@ def validate_dataset(
         baseline_profile: The profile of the baseline, in place of it: as fast as reading the dataset.
         previous: The profile of the span before.
         serving: A sample of what a model is asked; it may lack columns, such as the label.
-        schema_uri: Path or gs:// URI of a TFDV schema in text format. Default: inferred, allowing for 1 % of the rows.
+        delivered: The whole dataset of which this is a part: what the contract is about.
+        contract_uri: Path or gs:// URI of a data contract (.yaml), or of a TFDV schema in text format. Its limits of
+            drift go before those given here. Default: a schema inferred, allowing for 1 % of the rows.
         excluded_columns: Columns that are not judged: identifiers, and the time or group that the split went by.
         max_stable_psi: Greatest PSI of a stable feature; above it the feature warns.
         max_psi: Greatest PSI that does not fail; one above it that chance may explain is inconclusive.
@@ -68,7 +71,8 @@ def validate_dataset(
         baseline_profile,
         previous,
         serving,
-        schema_uri,
+        delivered,
+        contract_uri,
         excluded_columns,
         max_stable_psi,
         max_psi,

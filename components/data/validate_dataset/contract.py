@@ -2,24 +2,88 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.contracts.artifacts import Artifact
-from kfp_hallmark.contracts.data_contract import DataContract, Limited, Reference
+from kfp_hallmark.contracts.data_contract import DataContract, Limited, Reference, parse_contract
 from kfp_hallmark.contracts.dataset import read_batches, read_schema, require_column
 from kfp_hallmark.contracts.documents import parse_time
 from kfp_hallmark.contracts.verdict import Check, Status, judge
+from kfp_hallmark.datacontract.inference import import_tfdv
 from kfp_hallmark.datacontract.keys import KeyTally, ReferenceTally
-from kfp_hallmark.datacontract.schema import forbidden_among
-from kfp_hallmark.errors import InputError
+from kfp_hallmark.datacontract.schema import contract_schema, forbidden_among
+from kfp_hallmark.errors import InputError, MissingInputError
 from kfp_hallmark.reports import number
 
 if TYPE_CHECKING:
     import pyarrow
+
+CHECKS = ("age_hours", "contract_rows", "forbidden_columns", "key_uniqueness", "reference", "rule")
+"""The names of the checks that a contract adds."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """A contract that was given.
+
+    Attributes:
+        contract: What the file says.
+        schema: Its TFDV schema.
+        folder: Where the file is.
+        digest: SHA-256 of the file.
+    """
+
+    contract: DataContract
+    schema: Any
+    folder: Path
+    digest: str
+
+    def parameters(self) -> dict[str, Any]:
+        """Return what a verdict says of it."""
+        version = self.contract.version
+        return {
+            "version": None if version is None else str(version),
+            "digest": self.digest,
+            "sensitive": list(self.contract.sensitive),
+        }
+
+
+def load_contract(uri: str) -> Given:
+    """Read a contract, or a bare schema, from a path or a URI that TensorFlow can open.
+
+    Raises:
+        MissingInputError: If there is none.
+        InputError: If it cannot be read, or contradicts itself.
+    """
+    content = _content(uri)
+    contract = parse_contract(content, uri.rpartition("/")[2])
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    return Given(contract, contract_schema(contract), Path(uri).parent, digest)
+
+
+def _content(uri: str) -> bytes:
+    if "://" not in uri:
+        if not Path(uri).is_file():
+            raise MissingInputError(f"contract_uri must be a file that is there; got {uri!r}.")
+        return Path(uri).read_bytes()
+    import_tfdv()
+    import tensorflow
+
+    try:
+        return tensorflow.io.gfile.GFile(uri, "rb").read()
+    except tensorflow.errors.NotFoundError as error:
+        raise MissingInputError(f"contract_uri must be a file that is there; got {uri!r}.") from error
+    except tensorflow.errors.OpError as error:
+        raise InputError(
+            f"contract_uri must be a file that can be read; {uri!r} cannot ({error}).",
+            "Local paths and gs:// are read.",
+        ) from error
 
 
 def contract_checks(

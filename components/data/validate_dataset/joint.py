@@ -40,7 +40,7 @@ class Separation:
         interval: Its confidence interval, by DeLong's variance.
         rows: How many rows of both sides it rests on.
         columns: On how many columns.
-        features: Those by which the sides are told apart best, the best first.
+        features: Those by which the sides are told apart best, the best first; none if they are hard to tell apart.
     """
 
     role: str
@@ -51,7 +51,9 @@ class Separation:
     features: tuple[str, ...]
 
 
-def separate(role: str, former: Artifact, current: Artifact, names: Sequence[str], seed: int) -> Separation | None:
+def separate(
+    role: str, former: Artifact, current: Artifact, names: Sequence[str], max_area: float, seed: int
+) -> Separation | None:
     """Return how well a classifier tells the rows of two datasets apart; None without a column to do so by.
 
     The classifier is scikit-learn's HistGradientBoostingClassifier. Each row is scored by one that did not learn from
@@ -62,6 +64,7 @@ def separate(role: str, former: Artifact, current: Artifact, names: Sequence[str
         former: The one side.
         current: The other.
         names: The columns that both have.
+        max_area: From which ROC AUC on features are named.
         seed: Seed of the sample and of the folds.
 
     Source: Lopez-Paz and Oquab 2017, Revisiting Classifier Two-Sample Tests.
@@ -82,7 +85,7 @@ def separate(role: str, former: Artifact, current: Artifact, names: Sequence[str
     areas, variances, _ = grouped_areas(scores, current_side, numpy.zeros(len(scores), "int64"), 1)
     area, reach = float(areas[0]), NORMAL * float(variances[0]) ** 0.5
     held_out = generator.permutation(held_out)[:TRIED]
-    best = _best(model, values[held_out], current_side[held_out], generator)
+    best = _best(model, values[held_out], current_side[held_out], generator) if area > max_area else []
     return Separation(
         role,
         area,
@@ -100,7 +103,7 @@ def separation_check(found: Separation, max_area: float) -> Check:
     words = {
         Status.FAIL: "can be told apart by their columns taken together",
         Status.INCONCLUSIVE: "can perhaps be told apart by their columns taken together",
-        Status.PASS: "are alike in their columns taken together",
+        Status.PASS: "are hard to tell apart by their columns taken together",
     }
     side = {"baseline": "the baseline", "serving": "the serving sample"}[found.role]
     named = f", best by {', '.join(found.features)}" if beyond and found.features else ""

@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
-from kfp_hallmark.components.data.validate_dataset.comparison import ALPHA, PSI, WORDS, Comparison, chance_level
+from kfp_hallmark.components.data.validate_dataset.comparison import (
+    ALPHA,
+    PSI,
+    WORDS,
+    Comparison,
+    Move,
+    chance_level,
+    signs,
+)
+from kfp_hallmark.components.data.validate_dataset.contract import CHECKS, Given
 from kfp_hallmark.components.data.validate_dataset.features import Feature
 from kfp_hallmark.components.data.validate_dataset.joint import AUC, FOLDS, Separation
 from kfp_hallmark.components.data.validate_dataset.schema import TOLERANCE
@@ -19,6 +29,8 @@ from kfp_hallmark.reports import (
     badge,
     bars,
     check_table,
+    code,
+    facts,
     figure,
     intervals,
     number,
@@ -49,6 +61,7 @@ class Judged:
         comparisons: What came out against each side that it is compared with.
         separations: How well a classifier tells it apart from those whose rows are known.
         schema: The TFDV schema that was applied.
+        contract: The contract that was given.
     """
 
     verdict: Verdict
@@ -56,20 +69,24 @@ class Judged:
     comparisons: Sequence[Comparison]
     separations: Sequence[Separation]
     schema: Any
+    contract: Given | None = None
 
 
 def render(judged: Judged) -> str:
     """Return the report as a whole HTML document."""
     verdict = judged.verdict
-    others = [check for check in verdict.checks if check.name not in (PSI, AUC)]
+    others = [check for check in verdict.checks if check.name not in (PSI, AUC, *CHECKS)]
     drifts = [section(HEADINGS[each.role], *_drift(each, judged)) for each in judged.comparisons]
-    if not drifts:
+    if drifts:
+        drifts.append(section("How drift is measured", *_method(judged)))
+    else:
         drifts = [section("Drift", "Nothing to compare with was given, so nothing is said about drift.")]
     return page(
         "Dataset validation",
         verdict_facts(verdict),
         *drifts,
         *([section("All columns together", *_joint(judged))] if judged.separations else []),
+        *_contract(judged),
         section("Schema and content", check_table(others)),
         section("Features", _features(judged)),
         section("Schema", *_schema(judged)),
@@ -102,6 +119,19 @@ def lead(judged: Judged) -> str:
     return " ".join(told)
 
 
+def _contract(judged: Judged) -> list[Markup]:
+    """Return the section on the contract; none without one that has a version."""
+    if judged.contract is None or judged.contract.contract.version is None:
+        return []
+    contract = judged.contract.contract
+    about = {"version": contract.version, "digest": code(judged.contract.digest)}
+    about |= {"sensitive": ", ".join(contract.sensitive)} if contract.sensitive else {}
+    checks = [check for check in judged.verdict.checks if check.name in CHECKS]
+    told = check_table(checks) if checks else "It asks for nothing beyond its schema and the limits of drift."
+    described = [contract.description] if contract.description else []
+    return [section("Contract", *described, facts(about), told)]
+
+
 def duration(seconds: float) -> str:
     """Return a stretch of time as a reader says it."""
     for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
@@ -120,29 +150,25 @@ def _drift(comparison: Comparison, judged: Judged) -> list[Markup]:
         [(move.drift.feature, round(move.drift.psi, 4), str(move.status)) for move in shown],
         limits,
     )
-    hidden = len(comparison.moves) - len(shown)
-    left_out = f" The {hidden} that are best are not drawn." if hidden else ""
+    chance = number(chance_level(comparison.before.rows, comparison.now.rows), 2)
     caption = (
         f"Population stability index (PSI) of each feature, the worst first. Dashed: {limits[0]:g}, up to which a "
-        f"feature is stable, and {limits[1]:g}, above which it fails.{left_out}"
+        f"feature is stable, and {limits[1]:g}, above which it fails. With {comparison.before.rows:,} and "
+        f"{comparison.now.rows:,} rows, all independent, chance alone moves a feature of {BINS} bins by up to {chance} "
+        "in 95 of 100 cases."
     )
-    return [figure(chart, caption), _moves(comparison), *_notes(comparison)]
+    rest = comparison.moves[SHOWN:]
+    more = [_folded(f"The {len(rest)} others", _moves(rest))] if rest else []
+    return [figure(chart, caption), _moves(shown), *more]
 
 
-def _moves(comparison: Comparison) -> Markup:
-    columns = [
-        "Feature",
-        "Band",
-        "PSI",
-        "Jensen-Shannon",
-        "L-infinity",
-        "Kolmogorov-Smirnov",
-        "Wasserstein",
-        "Chi-squared",
-        "Adjusted p",
-        "Missing % before",
-        "now",
-    ]
+def _folded(summary: str, content: Markup) -> Markup:
+    return Markup(f"<details><summary>{escape(summary)}</summary>{content}</details>")
+
+
+def _moves(moves: Sequence[Move]) -> Markup:
+    """Return the measures of each feature, and what may be behind those that moved."""
+    columns = ["Feature", "Band", "PSI", "JS", "L∞", "KS", "W₁", "χ²", "p", "Missing %", "formerly", "What shows"]
     rows = [
         [
             move.drift.feature,
@@ -154,38 +180,45 @@ def _moves(comparison: Comparison) -> Markup:
             _rounded(move.drift.wasserstein),
             round(move.drift.chi_squared, 1),
             float(f"{move.p_value:.1e}"),
-            *(round(100 * share, 2) for share in move.drift.missing),
+            *(
+                [round(100 * share, 2) for share in reversed(move.drift.missing)]
+                if any(move.drift.missing)
+                else [None] * 2
+            ),
+            "; ".join(signs(move.drift)) if move.status is not Status.PASS else None,
         ]
-        for move in comparison.moves
+        for move in moves
     ]
-    return table(columns, rows)
+    used = [index for index in range(len(columns)) if any(row[index] not in (None, "") for row in rows)]
+    return table([columns[index] for index in used], [[row[index] for index in used] for row in rows])
 
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def _notes(comparison: Comparison) -> list[Markup]:
-    chance = chance_level(comparison.before.rows, comparison.now.rows)
-    method = (
+def _method(judged: Judged) -> list[Markup]:
+    texts = [
+        "A feature has moved only if its PSI exceeds a limit and its p-value, adjusted for the number of features "
+        f"(Benjamini-Hochberg), is below {ALPHA:g}: many rows make any shift significant, and few make any shift large.",
         "PSI is the sum of (a - e) ln(a / e) over bins, a the share now and e the former one. "
         f"Numbers: {BINS} bins of equal frequency in the reference. Text, booleans, integers with at most "
         f"{FEW_INTEGERS} distinct values and other numbers with at most {FEW_NUMBERS}: each value is a bin. "
-        f"Missing values are a bin. An empty bin counts as a share of {EMPTY_SHARE}. "
-        f"With so many rows, all independent, chance alone moves a feature of {BINS} bins by up to "
-        f"{number(chance, 2)} in 95 of 100 cases. A feature has moved only if its PSI exceeds a limit and its p-value, "
-        f"adjusted for the number of features (Benjamini-Hochberg), is below {ALPHA:g}. "
-        "Jensen-Shannon is in bits, Wasserstein in standard deviations of the reference."
-    )
-    notes = [paragraph(method, note=True)]
-    grouped = [move.drift.feature for move in comparison.moves if move.drift.grouped]
+        f"Missing values are a bin. An empty bin counts as a share of {EMPTY_SHARE}.",
+        "JS: Jensen-Shannon divergence of the bins, in bits. L∞: the greatest difference of a bin's share. KS: the "
+        "Kolmogorov-Smirnov distance at the reference's percentiles. W₁: the Wasserstein distance between percentiles, "
+        "in standard deviations of the reference. χ²: Pearson's statistic. p: the adjusted p-value.",
+    ]
+    moves = [move.drift for comparison in judged.comparisons for move in comparison.moves]
+    grouped = list(dict.fromkeys(found.feature for found in moves if found.grouped))
     if grouped:
-        text = (
-            f"Of more than {CATEGORIES} categories, those that are rare in the reference (below {FREQUENT_SHARE:.0%} "
-            f"of its rows, or below {FREQUENT_ROWS} rows) are taken together: {', '.join(grouped)}."
+        some = f"{', '.join(grouped[:SHOWN])}{f' and {len(grouped) - SHOWN} more' if len(grouped) > SHOWN else ''}"
+        texts.append(
+            f"Of categories beyond the {CATEGORIES} most frequent, those that are rare in the reference (below "
+            f"{FREQUENT_SHARE:.0%} of its rows), and all that fewer than {FREQUENT_ROWS} of its rows hold, are taken "
+            f"together: {some}."
         )
-        notes.append(paragraph(text, note=True))
-    return notes
+    return [paragraph(text, note=True) for text in texts]
 
 
 def _joint(judged: Judged) -> list[Markup]:

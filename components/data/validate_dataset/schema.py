@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kfp_hallmark.contracts.verdict import Status
 from kfp_hallmark.datacontract.inference import TOLERANCE, import_tfdv, infer_schema
-from kfp_hallmark.errors import InputError, MissingInputError
 from kfp_hallmark.profiles.statistics import compute_statistics
 
 __all__ = [
@@ -18,7 +16,6 @@ __all__ = [
     "find_anomalies",
     "import_tfdv",
     "infer_schema",
-    "load_schema",
 ]
 
 
@@ -35,28 +32,6 @@ class Anomaly:
     feature: str | None
     status: Status
     reasons: tuple[str, ...]
-
-
-def load_schema(uri: str) -> Any:
-    """Read a TFDV schema in text format from a path or a URI that TensorFlow can open.
-
-    Raises:
-        MissingInputError: If there is none.
-        InputError: If it cannot be read.
-    """
-    tfdv = import_tfdv()
-    import tensorflow
-    from google.protobuf import text_format
-
-    try:
-        return tfdv.load_schema_text(uri)
-    except tensorflow.errors.NotFoundError as error:
-        raise MissingInputError(f"schema_uri must be a file that is there; got {uri!r}.") from error
-    except (tensorflow.errors.OpError, text_format.ParseError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"schema_uri must be a TFDV schema in text format; {uri!r} cannot be read ({error}).",
-            "Local paths and gs:// are read; validate_dataset writes such a schema.",
-        ) from error
 
 
 def find_anomalies(statistics: Any, schema: Any) -> list[Anomaly]:

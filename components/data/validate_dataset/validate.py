@@ -10,6 +10,7 @@ from typing import Any
 from kfp_hallmark.components.data.validate_dataset.comparison import (
     Comparing,
     Comparison,
+    Limits,
     category_checks,
     column_checks,
     drift_checks,
@@ -17,6 +18,7 @@ from kfp_hallmark.components.data.validate_dataset.comparison import (
     renaming_checks,
     without,
 )
+from kfp_hallmark.components.data.validate_dataset.contract import Given, contract_checks, load_contract
 from kfp_hallmark.components.data.validate_dataset.features import Feature, describe
 from kfp_hallmark.components.data.validate_dataset.joint import Separation, separate, separation_check
 from kfp_hallmark.components.data.validate_dataset.page import Judged, duration, render
@@ -25,7 +27,6 @@ from kfp_hallmark.components.data.validate_dataset.schema import (
     Anomaly,
     find_anomalies,
     infer_schema,
-    load_schema,
 )
 from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.dataset import read_schema, require_column
@@ -49,7 +50,8 @@ def validate(
     baseline_profile: Artifact | None,
     previous: Artifact | None,
     serving: Artifact | None,
-    schema_uri: str | None,
+    delivered: Artifact | None,
+    contract_uri: str | None,
     excluded_columns: Sequence[str],
     max_stable_psi: float,
     max_psi: float,
@@ -65,14 +67,16 @@ def validate(
     """Write a verdict, a report, statistics, the schema and a profile, and return the status; see the component.
 
     Raises:
-        MissingInputError: If the dataset, what it is compared with, or the schema is not there.
+        MissingInputError: If the dataset, what it is compared with, or the contract is not there.
         InputError: If one of them cannot be read, two baselines are given, or a limit is out of range.
         IntegrityError: If an input was changed since it was written, or a profile is none.
     """
     import pyarrow_hotfix  # noqa: F401  pyarrow 10 runs code from untrusted files without it
     from google.protobuf import text_format
 
-    _check_limits(max_stable_psi, max_psi, max_domain_auc, min_rows)
+    contract = None if contract_uri is None else load_contract(contract_uri)
+    limits = _limits(contract, max_stable_psi, max_psi)
+    _check_limits(limits.max_stable_psi, limits.max_psi, max_domain_auc, min_rows)
     if baseline is not None and baseline_profile is not None:
         raise InputError("A baseline must be a dataset or its profile; got both.")
     given = {
@@ -81,6 +85,7 @@ def validate(
         "baseline_profile": baseline_profile,
         "previous": previous,
         "serving": serving,
+        "delivered": delivered,
     }
     subjects = {
         role: artifact_digest(verified(side, role.replace("_", " ")))
@@ -98,22 +103,25 @@ def validate(
         former = _read(baseline, subjects["baseline"], _kept(baseline, excluded_columns))
         references = {"baseline": former.profile} | references
     comparing = [Comparing(role, before, names) for role, before in references.items()]
-    found = _read(dataset, subjects["dataset"], names, comparing, max_stable_psi)
+    found = _read(dataset, subjects["dataset"], names, comparing, limits.max_stable_psi)
     own = found.profile
-    applied, origin = _schema(found, former, schema_uri)
+    applied, origin = _schema(found, former, contract)
     sizes = {"dataset": own.rows} | {role: before.rows for role, before in references.items()}
     if serving is not None:
         kept = _kept(serving, excluded_columns)
         compared = Comparing("serving", own, kept)
-        sampled = _read(serving, subjects["serving"], kept, [compared], max_stable_psi).profile
+        sampled = _read(serving, subjects["serving"], kept, [compared], limits.max_stable_psi).profile
         sizes["serving"] = sampled.rows
     checks = row_checks(sizes, min_rows)
     enough = {role for role, rows in sizes.items() if min(rows, own.rows) >= min_rows}
-    comparisons = [each.finish(own, max_stable_psi, max_psi, each.role in enough) for each in comparing]
+    comparisons = [each.finish(own, limits, each.role in enough) for each in comparing]
     if serving is not None:
-        comparisons.append(compared.finish(sampled, max_stable_psi, max_psi, "serving" in enough))
-    anomalies = [each for each in find_anomalies(found.statistics, applied) if each.feature not in excluded_columns]
-    checks += schema_checks(anomalies, names, origin)
+        comparisons.append(compared.finish(sampled, limits, "serving" in enough))
+    whole = found if delivered is None else _read(delivered, subjects["delivered"], _kept(delivered, excluded_columns))
+    anomalies = [each for each in find_anomalies(whole.statistics, applied) if each.feature not in excluded_columns]
+    checks += schema_checks(anomalies, list(whole.profile.columns), origin)
+    if contract is not None:
+        checks += contract_checks(delivered or dataset, contract.contract, contract.folder, whole.profile.rows)
     checks += content_checks(found.features)
     checks.append(repeat_check(*repeated_rows(dataset.path)))
     separations = []
@@ -124,21 +132,23 @@ def validate(
         checks += category_checks(comparison, {anomaly.feature for anomaly in anomalies} if by_schema else ())
         checks += renaming_checks(comparison)
         if comparison.role in enough:
-            checks += drift_checks(comparison, max_stable_psi, max_psi)
+            checks += drift_checks(comparison, limits)
             if rows_given is not None:
-                separations += _separation(comparison, rows_given, dataset, seed)
+                separations += _separation(comparison, rows_given, dataset, max_domain_auc, seed)
     checks += [separation_check(separation, max_domain_auc) for separation in separations]
     parameters = {
-        "max_stable_psi": max_stable_psi,
-        "max_psi": max_psi,
+        "max_stable_psi": limits.max_stable_psi,
+        "max_psi": limits.max_psi,
+        "max_psi_of_features": {name: limits.of(name)[1] for name in limits.features},
         "max_domain_auc": max_domain_auc,
         "min_rows": min_rows,
         "seed": seed,
         "schema": origin,
+        "contract": None if contract is None else contract.parameters(),
         "excluded_columns": list(excluded_columns),
     }
     result = Verdict("validate_dataset", subjects, checks, parameters)
-    document = render(Judged(result, found.features, comparisons, separations, applied))
+    document = render(Judged(result, found.features, comparisons, separations, applied, contract))
     with writing(statistics.path) as temporary:
         temporary.write_bytes(found.statistics.SerializeToString(deterministic=True))
     with writing(schema.path) as temporary:
@@ -226,18 +236,30 @@ def _read(
     )
 
 
-def _schema(found: Side, former: Side | None, schema_uri: str | None) -> tuple[object, str]:
+def _limits(given: Given | None, max_stable_psi: float, max_psi: float) -> Limits:
+    """Return the limits of drift: those of the contract go before the parameters."""
+    if given is None:
+        return Limits(max_stable_psi, max_psi)
+    said = given.contract.drift
+    greatest = said.get("max_psi", max_psi)
+    stable = said.get("max_stable_psi", min(max_stable_psi, greatest))
+    return Limits(stable, greatest, given.contract.feature_drift)
+
+
+def _schema(found: Side, former: Side | None, contract: Given | None) -> tuple[object, str]:
     """Return the schema to apply, and where it is from, as a reader says it."""
-    if schema_uri is not None:
-        return load_schema(schema_uri), "given"
+    if contract is not None:
+        return contract.schema, "given"
     if former is None:
         return infer_schema(found.statistics, found.booleans), "inferred from the dataset itself"
     return infer_schema(former.statistics, former.booleans), "inferred from the baseline"
 
 
-def _separation(comparison: Comparison, given: Artifact, dataset: Artifact, seed: int) -> list[Separation]:
+def _separation(
+    comparison: Comparison, given: Artifact, dataset: Artifact, max_area: float, seed: int
+) -> list[Separation]:
     shared = [name for name in comparison.now.columns if name in comparison.before.columns]
-    found = separate(comparison.role, given, dataset, shared, seed)
+    found = separate(comparison.role, given, dataset, shared, max_area, seed)
     return [] if found is None else [found]
 
 

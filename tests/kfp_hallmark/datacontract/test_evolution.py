@@ -222,13 +222,13 @@ def test_a_change_is_compatible_exactly_when_all_new_data_fit_the_old_contract(o
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("feature {", "The schema must be TFDV's Schema in text format; it cannot be read (1:"),
+        ("feature {", "The schema of 'contract' must be TFDV's Schema in text format; it cannot be read (1:"),
         ('feature { name: "x" size: 3 }', 'cannot be read (1:21 : Message type "tensorflow.metadata.v0.Feature"'),
         ('feature { name: "x" } feature { name: "x" }', "must have names, each once; got 'x'"),
         ("feature { type: INT }", "must have names, each once; got ''"),
         (
             'feature { name: "x" domain: "town" } ' + TOWNS,
-            "The domain of 'x' must be in the schema; got 'town'.\nHint: Did",
+            "The domain of 'x' must be in the schema of 'contract'; got 'town'.\nHint: Did",
         ),
     ],
 )
@@ -243,16 +243,16 @@ def test_schemas_that_cannot_be(text, message):
     [
         (
             {"keys": (("ages",),)},
-            "keys of the contract must name features of its schema; got 'ages'.\nHint: Did you mean 'age'?",
+            "keys of 'contract' must name features of its schema; got 'ages'.\nHint: Did you mean 'age'?",
         ),
-        ({"feature_drift": {"x": {}}}, "drift.features of the contract must name features of its schema; got 'x'"),
-        ({"sensitive": ("x",)}, "sensitive of the contract must name features of its schema; got 'x'"),
+        ({"feature_drift": {"x": {}}}, "drift.features of 'contract' must name features of its schema; got 'x'"),
+        ({"sensitive": ("x",)}, "sensitive of 'contract' must name features of its schema; got 'x'"),
         (
             {"references": (Reference("x", "y", "z"),)},
-            "references of the contract must name features of its schema; got",
+            "references of 'contract' must name features of its schema; got",
         ),
-        ({"rules": (rule("x > age"),)}, "rules of the contract must name features of its schema; got 'x'"),
-        ({"forbidden": ("AGE",)}, "The schema of the contract must not have what is forbidden; it has 'age'."),
+        ({"rules": (rule("x > age"),)}, "rules of 'contract' must name features of its schema; got 'x'"),
+        ({"forbidden": ("AGE",)}, "The schema of 'contract' must not have what is forbidden; it has 'age'."),
     ],
 )
 def test_columns_that_the_schema_does_not_have(said, message):

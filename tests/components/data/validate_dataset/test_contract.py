@@ -1,14 +1,17 @@
 """What a contract asks for beyond its schema: each planted fault is found and named, and nothing else is."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
+import numpy
 import pyarrow
 import pytest
 
-from kfp_hallmark.components.data.validate_dataset.contract import contract_checks
+from kfp_hallmark.components.data.validate_dataset.contract import contract_checks, load_contract
+from kfp_hallmark.components.data.validate_dataset.validate import validate
 from kfp_hallmark.contracts.data_contract import DataContract, Limited, Reference
 from kfp_hallmark.contracts.dataset import write_table
-from kfp_hallmark.contracts.verdict import Status
+from kfp_hallmark.contracts.verdict import Status, Verdict
 from kfp_hallmark.datacontract.rules import parse_rule
 from kfp_hallmark.errors import InputError, MissingInputError
 
@@ -160,3 +163,99 @@ def test_a_folder_is_read_as_one_dataset(tmp_path):
     dataset = dsl.Dataset(uri=str(tmp_path / "parts"))
     (check,) = contract_checks(dataset, DataContract(schema="", keys=(("id",),)), tmp_path, 8)
     assert (check.observed, check.samples) == (4, 8)
+
+
+CONTRACT = """\
+hallmark: contract/v1
+version: 1.2.0
+description: What people earn.
+min_rows: {rows}
+keys: [id]
+drift: {{max_psi: 0.05, features: {{pay: {{max_psi: 0.02}}}}}}
+sensitive: [sex]
+forbidden: [name]
+rules: [pay >= 0, {{rule: "pay < 1000 or sex == 'f'", max_share: 0.5}}]
+schema: |
+  feature {{ name: "id" type: INT presence {{ min_fraction: 1 min_count: 1 }} }}
+  feature {{ name: "pay" type: FLOAT presence {{ min_fraction: 1 }} float_domain {{ min: 0 }} }}
+  feature {{ name: "sex" type: BYTES string_domain {{ value: "f" value: "m" }} }}
+"""
+
+
+def people(rows, first=0, pay=None):
+    random = numpy.random.default_rng(first)
+    pay = random.lognormal(6, 0.2, rows) if pay is None else pay
+    return {"id": numpy.arange(first, first + rows), "pay": pay, "sex": random.choice(["f", "m"], rows).tolist()}
+
+
+@pytest.fixture
+def judged(stored, output, tmp_path):
+    """Validate by the contract; return the verdict and the text of the report."""
+
+    def run(columns, baseline=None, delivered=None, rows=500):
+        (tmp_path / "contract.yaml").write_text(CONTRACT.format(rows=rows))
+        outputs = {name: output(name) for name in ("verdict", "report", "statistics", "schema", "profile")}
+        sides = {"dataset": columns, "baseline": baseline, "delivered": delivered}
+        given = {name: side and stored(side, name) for name, side in sides.items()}
+        others = dict.fromkeys(("baseline_profile", "previous", "serving"))
+        limits = {"max_stable_psi": 0.1, "max_psi": 0.25, "max_domain_auc": 0.65, "min_rows": 100, "seed": 0}
+        settings = limits | {"contract_uri": str(tmp_path / "contract.yaml"), "excluded_columns": ["id"]}
+        validate(**given, **others, **settings, **outputs)
+        return Verdict.read(outputs["verdict"].path), Path(outputs["report"].path).read_text()
+
+    return run
+
+
+def reasons(verdict):
+    return {check.name for check in verdict.checks if check.status is not Status.PASS}
+
+
+def test_a_contract_that_is_kept(judged):
+    verdict, report = judged(people(1000), people(1000, 1000))
+    assert verdict.status is Status.PASS, verdict.reasons()
+    assert {check.name for check in verdict.checks} >= {"contract_rows", "key_uniqueness", "rule", "forbidden_columns"}
+    assert verdict.parameters["contract"]["version"] == "1.2.0"
+    assert verdict.parameters["contract"]["sensitive"] == ["sex"]
+    assert verdict.parameters["max_psi"] == verdict.parameters["max_stable_psi"] == 0.05
+    assert "What people earn." in report and "<h2>Contract</h2>" in report
+
+
+def test_a_contract_that_is_broken(judged):
+    columns = people(400) | {"id": numpy.arange(400) // 2, "name": ["SECRET"] * 400, "sex": ["x"] * 400}
+    verdict, report = judged(columns | {"pay": -columns["pay"]})
+    assert reasons(verdict) == {
+        "contract_rows",
+        "key_uniqueness",
+        "forbidden_columns",
+        "rule",
+        "schema_anomaly",
+        "distinct_values",
+    }
+    anomalies = [check.scope["feature"] for check in verdict.checks if check.name == "schema_anomaly"]
+    assert anomalies == ["name", "pay", "sex"]
+    assert "SECRET" not in report
+
+
+def test_the_limits_of_drift_are_those_of_the_contract(judged):
+    columns = people(4000, 4000)
+    verdict, _ = judged(columns | {"pay": columns["pay"] * 1.045}, people(4000))
+    (check,) = [check for check in verdict.checks if check.status is not Status.PASS]
+    assert (check.name, check.scope["feature"], check.maximum) == ("population_stability_index", "pay", 0.02)
+    assert 0.02 < check.observed < 0.1
+
+
+def test_the_contract_is_about_what_was_delivered(judged):
+    """The whole has rows enough and repeats a key; its part has neither."""
+    whole = people(800)
+    whole["id"] = numpy.minimum(whole["id"], 798)
+    part = {name: values[:300] for name, values in whole.items()}
+    verdict, _ = judged(part, delivered=whole)
+    assert reasons(verdict) == {"key_uniqueness"}
+    assert set(verdict.subjects) == {"dataset", "delivered"}
+    assert reasons(judged(part)[0]) == {"contract_rows"}
+
+
+def test_a_contract_that_forbids_what_it_has_is_refused(tmp_path):
+    (tmp_path / "contract.yaml").write_text(CONTRACT.format(rows=1).replace("[name]", "[PAY]").replace("rules:", "#"))
+    with pytest.raises(InputError, match=r"'contract.yaml' must not use what it forbids; 'pay' is in both"):
+        load_contract(str(tmp_path / "contract.yaml"))

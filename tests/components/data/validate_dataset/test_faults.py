@@ -8,7 +8,7 @@ import pyarrow.compute
 import pyarrow.parquet
 import pytest
 
-from kfp_hallmark.components.data.validate_dataset.comparison import Comparing
+from kfp_hallmark.components.data.validate_dataset.comparison import Comparing, Limits
 from kfp_hallmark.components.data.validate_dataset.validate import validate
 from kfp_hallmark.contracts.verdict import Status, Verdict
 from kfp_hallmark.errors import InputError, IntegrityError
@@ -22,7 +22,8 @@ SETTINGS = {
     "baseline_profile": None,
     "previous": None,
     "serving": None,
-    "schema_uri": None,
+    "delivered": None,
+    "contract_uri": None,
     "excluded_columns": [],
     "max_stable_psi": 0.1,
     "max_psi": 0.25,
@@ -253,5 +254,5 @@ def test_a_sample_of_the_same_year_raises_no_alarm(tmp_path):
         comparing = Comparing("baseline", before, table.column_names)
         for name, _, counted in scan(tmp_path / "now"):
             comparing.add(name, counted, 0.1)
-        found = comparing.finish(before, 0.1, 0.25, enough=True)
+        found = comparing.finish(before, Limits(0.1, 0.25), enough=True)
         assert {move.status for move in found.moves} == {Status.PASS}

@@ -19,9 +19,9 @@ from kfp_hallmark.contracts.verdict import Status, Verdict
 from kfp_hallmark.errors import InputError, MissingInputError
 
 OUTPUTS = ("verdict", "report", "statistics", "schema", "profile")
-REFERENCES = {"baseline_profile": None, "previous": None, "serving": None}
+REFERENCES = {"baseline_profile": None, "previous": None, "serving": None, "delivered": None}
 LIMITS = {"max_stable_psi": 0.1, "max_psi": 0.25, "max_domain_auc": 0.65, "min_rows": 100}
-SETTINGS = REFERENCES | LIMITS | {"schema_uri": None, "excluded_columns": [], "seed": 0}
+SETTINGS = REFERENCES | LIMITS | {"contract_uri": None, "excluded_columns": [], "seed": 0}
 
 
 def customers(rows: int = 400, seed: int = 0) -> dict:
@@ -186,7 +186,7 @@ def test_without_a_baseline_the_schema_is_inferred_and_drift_left_out(stored, ju
 def test_the_inferred_schema_can_be_given_again(stored, judge):
     _, outputs = judge(stored(customers(400, 1)))
     schema = outputs["schema"].rename(outputs["schema"].with_name("kept.pbtxt"))
-    verdict, _ = judge(stored(customers(400, 2)), schema_uri=str(schema))
+    verdict, _ = judge(stored(customers(400, 2)), contract_uri=str(schema))
     assert verdict.status is Status.PASS
     assert checks(verdict, "schema")[None].message == "7 of 7 features fit the schema, which was given."
     assert verdict.parameters["schema"] == "given"
@@ -253,7 +253,7 @@ def test_excluded_columns_are_not_judged(stored, judge):
 def test_excluded_columns_may_be_in_the_given_schema(stored, judge):
     _, outputs = judge(stored(customers(400, 1)))
     schema = outputs["schema"].rename(outputs["schema"].with_name("kept.pbtxt"))
-    verdict, _ = judge(stored(customers(400, 2)), schema_uri=str(schema), excluded_columns=["customer id", "visits"])
+    verdict, _ = judge(stored(customers(400, 2)), contract_uri=str(schema), excluded_columns=["customer id", "visits"])
     assert verdict.status is Status.PASS, verdict.reasons()
 
 
@@ -387,20 +387,27 @@ def test_a_truncated_dataset_is_refused(stored, refused):
 
 def test_a_missing_schema_is_refused(stored, refused, tmp_path):
     uri = str(tmp_path / "absent.pbtxt")
-    message = refused(MissingInputError, stored({"n": range(200)}), schema_uri=uri)
-    assert message == f"schema_uri must be a file that is there; got {uri!r}."
+    message = refused(MissingInputError, stored({"n": range(200)}), contract_uri=uri)
+    assert message == f"contract_uri must be a file that is there; got {uri!r}."
 
 
-@pytest.mark.parametrize("content", [b"feature {", b"no schema", b"\xff\xfe"])
-def test_what_is_no_schema_is_refused(stored, refused, tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"feature {", "The schema of 'schema.pbtxt' must be TFDV's Schema in text format; it cannot be read (1:"),
+        (b"no schema", "The schema of 'schema.pbtxt' must be TFDV's Schema in text format; it cannot be read (1:"),
+        (b"\xff\xfe", "The contract 'schema.pbtxt' must be text in UTF-8; it is not."),
+    ],
+)
+def test_what_is_no_schema_is_refused(stored, refused, tmp_path, content, expected):
     path = tmp_path / "schema.pbtxt"
     path.write_bytes(content)
-    message = refused(InputError, stored({"n": range(200)}), schema_uri=str(path))
-    assert message.startswith(f"schema_uri must be a TFDV schema in text format; {str(path)!r} cannot be read")
+    message = refused(InputError, stored({"n": range(200)}), contract_uri=str(path))
+    assert message.startswith(expected)
 
 
 def test_a_schema_at_an_unknown_place_is_refused(stored, refused):
-    message = refused(InputError, stored({"n": range(200)}), schema_uri="nowhere://schema.pbtxt")
+    message = refused(InputError, stored({"n": range(200)}), contract_uri="nowhere://schema.pbtxt")
     assert "Local paths and gs:// are read" in message
 
 
