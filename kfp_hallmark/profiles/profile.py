@@ -8,6 +8,8 @@
         "AGE": {"type": "integer", "missing": 0,
                 "binned": {"edges": [17, 18, ...], "counts": [10210, ...], "mean": 47.1, "standard_deviation": 17.3,
                            "below": 0, "above": 0}},
+        "INCOME": {"type": "number", "missing": 4,
+                   "binned": {"edges": [12.5, 99.25, ...], "counts": 999996, ...}},
         "OCC": {"type": "text", "missing": 12,
                 "categories": {"counts": {"teacher": 4410, ...}, "other_values": 3, "other_count": 9}}
       }
@@ -131,7 +133,7 @@ class Profile:
     def to_json(self) -> dict[str, Any]:
         """Return it as its document says it."""
         columns = {
-            name: {"type": column.type, "missing": column.missing, _kind(column): asdict(column.distribution)}
+            name: {"type": column.type, "missing": column.missing, **_written(column.distribution)}
             for name, column in self.columns.items()
         }
         return {"schema": SCHEMA, "dataset": self.dataset, "rows": self.rows, "columns": columns}
@@ -241,17 +243,32 @@ def _binned(numbers: Numbers) -> Binned:
     )
 
 
-def _kind(column: Column) -> str:
-    return "binned" if isinstance(column.distribution, Binned) else "categories"
+def _written(distribution: Distribution) -> dict[str, Any]:
+    """Return a distribution as its document says it; counts that are as even as can be, by their sum."""
+    found = asdict(distribution)
+    if isinstance(distribution, Categories):
+        return {"categories": found}
+    values = sum(distribution.counts)
+    return {"binned": found | ({"counts": values} if distribution.counts == _even(values) else {})}
+
+
+def _even(values: int) -> tuple[int, ...]:
+    """Return how many of some different values are in each of the bins between their percentiles."""
+    ranks = [-(-percent * values // PERCENT) for percent in range(PERCENT + 1)]
+    return tuple(high - low for low, high in pairwise(ranks))
 
 
 def _read_column(entry: dict[str, Any]) -> Column:
     if "categories" in entry:
         return Column(entry["type"], entry["missing"], Categories(**entry["categories"]))
-    binned: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in entry["binned"].items()
-    }
-    found = Binned(**binned)
+    binned = entry["binned"]
+    counts = binned["counts"]
+    inside = _even(counts) if isinstance(counts, int) else tuple(counts)
+    found = Binned(**binned | {"edges": tuple(binned["edges"]), "counts": inside})
+    if not all(
+        isinstance(value, int | float) for value in (*found.edges, found.mean or 0, found.standard_deviation or 0)
+    ):
+        raise ValueError("what must be a number is none")
     ascending = all(low < high for low, high in pairwise(found.edges))
     if len(found.counts) != len(found.edges) + 1 or not ascending:
         raise ValueError("its bins are not in order")

@@ -18,6 +18,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kfp_hallmark.contracts.dataset import read_schema
+from kfp_hallmark.errors import InputError
 from kfp_hallmark.profiles.profile import type_name
 from kfp_hallmark.profiles.scan import Counted, find_slices, scan, scan_slices
 from kfp_hallmark.profiles.tally import LONG, Numbers, Texts
@@ -32,6 +34,8 @@ TOP_VALUES = 20
 """How many of the most frequent texts are listed."""
 RANKS = 1000
 """How many of the most frequent texts the histogram of ranks holds."""
+MAX_COLUMNS = 20_000
+"""How many columns all slices together may have: each has statistics of its own."""
 ALL_ROWS = "All Examples"
 """What TFDV calls the dataset beside its slices."""
 
@@ -60,12 +64,18 @@ def slice_statistics(path: str | Path, slice_columns: Sequence[str], columns: Se
 
     Raises:
         MissingInputError: If there is no dataset.
-        InputError: If it cannot be read, a column is absent, or `find_slices` refuses the slices.
+        InputError: If it cannot be read, a column is absent, there are too many slices, or `find_slices` refuses them.
     """
     slices = find_slices(path, slice_columns)
+    names = read_schema(path).names if columns is None else columns
+    if len(slices) * len(names) > MAX_COLUMNS:
+        raise InputError(
+            f"slice_columns must make slices of at most {MAX_COLUMNS:,} columns in all; got {len(slices)} slices of "
+            f"{len(names):,} columns."
+        )
     features: list[list[Any]] = [[] for _ in slices]
     if slices:
-        for name, kind, counted in scan_slices(path, slices, columns):
+        for name, kind, counted in scan_slices(path, slices, names):
             for found, each in zip(features, counted, strict=True):
                 found.append(feature(name, kind, each))
     return [
