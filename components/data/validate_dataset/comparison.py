@@ -171,7 +171,7 @@ def drift_checks(comparison: Comparison, limits: Limits) -> list[Check]:
             maximum=limits.of(move.drift.feature)[1],
             samples=comparison.now.rows,
             scope={"feature": move.drift.feature, **comparison.scope},
-            message=_message(move, *limits.of(move.drift.feature)),
+            message=_message(move, comparison.role, *limits.of(move.drift.feature)),
         )
         for move in comparison.moves
     ]

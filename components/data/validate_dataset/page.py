@@ -200,7 +200,7 @@ def _rounded(value: float | None) -> float | None:
 def _method(judged: Judged) -> list[Markup]:
     texts = [
         "A feature has moved only if its PSI exceeds a limit and its p-value, adjusted for the number of features "
-        f"(Benjamini-Hochberg), is below {ALPHA:g}: many rows make any shift significant, and few make any shift large.",
+        f"(Benjamini-Hochberg), is below {ALPHA:g}. Many rows make any shift significant, few make any large.",
         "PSI is the sum of (a - e) ln(a / e) over bins, a the share now and e the former one. "
         f"Numbers: {BINS} bins of equal frequency in the reference. Text, booleans, integers with at most "
         f"{FEW_INTEGERS} distinct values and other numbers with at most {FEW_NUMBERS}: each value is a bin. "

@@ -128,8 +128,9 @@ def validate(
     for comparison in comparisons:
         rows_given = {"baseline": baseline, "serving": serving}.get(comparison.role)
         by_schema = comparison.role == "baseline" and baseline is not None
-        checks += [] if by_schema else column_checks(comparison)
-        checks += category_checks(comparison, {anomaly.feature for anomaly in anomalies} if by_schema else ())
+        if contract is None or comparison.role == "serving":
+            checks += [] if by_schema else column_checks(comparison)
+            checks += category_checks(comparison, {anomaly.feature for anomaly in anomalies} if by_schema else ())
         checks += renaming_checks(comparison)
         if comparison.role in enough:
             checks += drift_checks(comparison, limits)

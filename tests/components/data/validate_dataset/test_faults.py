@@ -120,7 +120,7 @@ FAULTS = {
     unit: "its values look multiplied by about 99",
     category: "MAR holds categories that were not there in 400 of 4,000 rows",
     retyped: "AGEP is of another type, text, formerly integer",
-    nulls: "income has moved far: PSI",
+    nulls: "missing in 7.5% of the rows, formerly in 0.0%",
     share: "SEX has moved",
 }
 
