@@ -127,11 +127,15 @@ def _limit(part: str, what: str, before: Any, after: Any, tighter: Callable[[Any
     if before == after:
         return
     tightens = before is None or (after is not None and tighter(after, before))
-    shown = ["none" if value is None else f"{value:g}" for value in (before, after)]
+    shown = [_told(value) for value in (before, after)]
     word = "tightened" if tightens else "loosened"
     yield Change(
         part, f"{what} {word}: {shown[0]} to {shown[1]}", Level.COMPATIBLE if tightens else Level.BREAKING, tightens
     )
+
+
+def _told(value: float | None) -> str:
+    return "none" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
 def _greater(first: Any, second: Any) -> bool:

@@ -19,6 +19,15 @@ __all__ = [
 ]
 
 
+SAID = {
+    "small_int": "values below the least allowed",
+    "small_float": "values below the least allowed",
+    "big_int": "values above the greatest allowed",
+    "big_float": "values above the greatest allowed",
+}
+"""What readers call the kinds of anomalies whose names tell them little."""
+
+
 @dataclass(frozen=True)
 class Anomaly:
     """How a feature, or the dataset (feature None), does not fit the schema.
@@ -58,4 +67,4 @@ def _words(name: str) -> str:
     words = name.lower()
     for prefix in ("feature_type_", "schema_", "enum_type_", "bool_type_", "float_type_", "int_type_"):
         words = words.removeprefix(prefix)
-    return words.replace("_", " ")
+    return SAID.get(words, words.replace("_", " "))

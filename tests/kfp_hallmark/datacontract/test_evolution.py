@@ -36,7 +36,7 @@ TIGHTENED = [
     # From, to, the part, what is said. The other way round it is loosened, and breaking.
     ({"max_age_hours": None}, {"max_age_hours": 24}, "max_age_hours", "limit tightened: none to 24"),
     ({"max_age_hours": 48}, {"max_age_hours": 24}, "max_age_hours", "limit tightened: 48 to 24"),
-    ({"min_rows": 10}, {"min_rows": 20}, "min_rows", "limit tightened: 10 to 20"),
+    ({"min_rows": 10}, {"min_rows": 2_000_000}, "min_rows", "limit tightened: 10 to 2,000,000"),
     ({}, {"keys": (("age",),)}, "keys", "age is a key now"),
     ({"keys": (("age", "town"),)}, {"keys": (("age",),)}, "keys", "age is a key now"),
     ({}, {"drift": {"max_psi": 0.2}}, "drift", "max_psi tightened: none to 0.2"),

@@ -233,6 +233,7 @@ def test_a_contract_that_is_broken(judged):
     }
     anomalies = [check.scope["feature"] for check in verdict.checks if check.name == "schema_anomaly"]
     assert anomalies == ["name", "pay", "sex"]
+    assert "pay does not fit the schema: values below the least allowed." in report
     assert "SECRET" not in report
 
 
