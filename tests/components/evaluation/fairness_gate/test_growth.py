@@ -6,8 +6,8 @@ import pytest
 
 from kfp_hallmark.comparison import advantage
 from kfp_hallmark.components.evaluation.fairness_gate.growth import can_grow, growth_interval, paired, row_values
-from kfp_hallmark.components.evaluation.fairness_gate.registry import DISPARITIES
 from kfp_hallmark.contracts.predictions import BINARY, Predictions
+from kfp_hallmark.fairness.registry import DISPARITIES
 from kfp_hallmark.measures import select
 
 DIGEST = "sha256:" + "1" * 64
