@@ -20,11 +20,11 @@ import pandas
 import pyarrow
 import sklearn.metrics
 
-from kfp_hallmark.components.evaluation.fairness_gate.disparity import disparity, disparity_interval
-from kfp_hallmark.components.evaluation.fairness_gate.groups import group_by, intersect
-from kfp_hallmark.components.evaluation.fairness_gate.registry import DISPARITIES
-from kfp_hallmark.components.evaluation.fairness_gate.tally import tallies
 from kfp_hallmark.contracts.predictions import BINARY, REGRESSION, Predictions
+from kfp_hallmark.fairness.disparity import disparity, disparity_interval
+from kfp_hallmark.fairness.groups import group_by, intersect
+from kfp_hallmark.fairness.registry import DISPARITIES
+from kfp_hallmark.fairness.tally import tallies
 
 DIGEST = "sha256:" + "1" * 64
 PEERS = {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kfp_hallmark.components.data.load_dataset.component import load_dataset as load_dataset
+    from kfp_hallmark.components.data.profile_dataset.component import profile_dataset as profile_dataset
     from kfp_hallmark.components.data.split_dataset.component import split_dataset as split_dataset
     from kfp_hallmark.components.data.validate_dataset.component import validate_dataset as validate_dataset
     from kfp_hallmark.components.evaluation.evaluate_model.component import evaluate_model as evaluate_model

@@ -39,7 +39,7 @@ def governed_training(
     slices: List[str] = [],
     found_slices: int = 0,
     costs: Dict = {},
-    schema_uri: Optional[str] = None,
+    contract_uri: Optional[str] = None,
     data_digest: Optional[str] = None,
     max_data_age_hours: Optional[float] = None,
     min_rows: int = 1000,
@@ -94,7 +94,8 @@ def governed_training(
         slices: Columns by whose values to evaluate, and to compare with the champion, separately.
         found_slices: How many of the worst slices evaluate_model searches, at most 50.
         costs: Costs of decisions, by which evaluate_model chooses a threshold too, as it takes them.
-        schema_uri: TFDV schema in text format that the data must fit. Default: inferred from the training side.
+        contract_uri: Data contract (.yaml), or TFDV schema in text format, that the data as loaded must fit. Default: a
+            schema inferred from the training side.
         data_digest: SHA-256 that the source must have.
         max_data_age_hours: Greatest age of the source in hours.
         min_rows: Fewest rows, of each side of the split, by which drift between them is judged.
@@ -149,7 +150,8 @@ def governed_training(
         validate = components.validate_dataset(
             dataset=split.outputs["test"],
             baseline=split.outputs["train"],
-            schema_uri=schema_uri,
+            delivered=load.outputs["dataset"],
+            contract_uri=contract_uri,
             excluded_columns=excluded_columns,
             min_rows=min_rows,
         )

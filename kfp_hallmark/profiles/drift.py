@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.profiles.profile import PERCENT, Binned, Categories, Column, column_values
@@ -22,6 +22,8 @@ FREQUENT_SHARE, FREQUENT_ROWS = 0.01, 5
 """What share of the baseline, and how many of its rows, a category must have not to be rare."""
 LEAST_EXPECTED = 5
 """Bins in which chance would put fewer rows are taken together for the chi-squared test (Cochran 1954)."""
+SCALE, ALIKE = 2.0, 1.25
+"""From which factor on a column is told to be multiplied, and by how much its quartiles' factors may differ from it."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,14 @@ class Drift:
         jensen_shannon: Jensen-Shannon divergence in bits, 0 to 1.
         l_infinity: The greatest difference between the two shares of a bin, 0 to 1.
         chi_squared: Pearson's statistic of the two rows of counts; of all categories that the profile names.
-        p_value: How probable such a difference, or a greater, is between two samples of one population: by the
-            Kolmogorov-Smirnov test and a chi-squared test of the share that is missing for numbers (Bonferroni), else
-            by the chi-squared test.
+        p_value: How probable such a difference, or a greater, is between two samples of one population: for numbers by
+            the Kolmogorov-Smirnov and the chi-squared test (Bonferroni), else by the chi-squared test.
+        missing: The share of rows without a value in the baseline, and now.
         kolmogorov_smirnov: The greatest difference between the two distribution functions at the baseline's
             percentiles, 0 to 1; at most one bin's share of the baseline less than anywhere. None for categories.
         wasserstein: The mean distance between the 1st to 99th percentiles of both sides, in standard deviations of the
             baseline; None for categories, and without a spread or values.
+        factor: By what all values look multiplied, as by another unit; None if they do not, and for categories.
         unseen: How many rows hold a category that the baseline does not have; None for numbers, and where the baseline
             has values that its profile does not name.
     """
@@ -55,8 +58,10 @@ class Drift:
     l_infinity: float
     chi_squared: float
     p_value: float
+    missing: tuple[float, float] = (0.0, 0.0)
     kolmogorov_smirnov: float | None = None
     wasserstein: float | None = None
+    factor: float | None = None
     unseen: int | None = None
 
 
@@ -70,6 +75,9 @@ def drift(feature: str, baseline: Column, counted: Numbers | Texts) -> Drift | N
     found = baseline.distribution
     if (baseline.type == "text") != isinstance(counted, Texts):
         return None
+    if isinstance(counted, Numbers) and baseline.type == "number":
+        # A great whole number is not what the baseline's float is.
+        counted = replace(counted, values=counted.values.astype(float))
     if isinstance(found, Binned):
         assert isinstance(counted, Numbers)
         return _numbers(feature, baseline, found, counted)
@@ -82,21 +90,24 @@ def _numbers(feature: str, baseline: Column, binned: Binned, counted: Numbers) -
     values = counted.below + counted.finite + counted.above
     expected = numpy.array(binned.counts)
     actual = numpy.diff(counted.at_most(binned.edges), prepend=0, append=values)
-    distance, p_value = _kolmogorov_smirnov(expected, actual)
-    missing = numpy.array([[expected.sum(), baseline.missing], [values, counted.missing]])
-    if missing[:, 1].any():
-        p_value = min(1.0, 2 * min(p_value, _chi_squared(missing)[1]))
+    distance, by_distance = _kolmogorov_smirnov(expected, actual)
     starts = _deciles(expected)
     counts = numpy.add.reduceat([expected, actual], starts, axis=1)
-    counts = _with_missing(counts, baseline.missing, counted.missing)
+    missing = (baseline.missing, counted.missing)
+    chi_squared, by_bins = _chi_squared(_with_missing(counts, missing))
+    before, now = _percentiles(binned, counted)
     return _drift(
         feature,
         counts,
+        missing,
         grouped=False,
-        chi_squared=_chi_squared(counts)[0],
-        p_value=p_value,
+        chi_squared=chi_squared,
+        p_value=min(1.0, 2 * min(by_distance, by_bins)),
         kolmogorov_smirnov=distance,
-        wasserstein=_wasserstein(binned, counted),
+        wasserstein=float(abs(now - before).mean() / binned.standard_deviation)
+        if binned.standard_deviation and len(before)
+        else None,
+        factor=_factor(before, now),
     )
 
 
@@ -112,14 +123,16 @@ def _categories(feature: str, baseline: Column, categories: Categories, counted:
         held = counted.holding(column_values(named)).tolist()
     other = values - sum(held)
     counts = numpy.array([[*categories.counts.values(), categories.other_count], [*held, other]])
-    chi_squared, p_value = _chi_squared(_with_missing(counts, baseline.missing, counted.missing))
+    missing = (baseline.missing, counted.missing)
+    chi_squared, p_value = _chi_squared(_with_missing(_surely_named(counts, categories), missing))
     rare = counts[0] < max(FREQUENT_ROWS, FREQUENT_SHARE * counts[0].sum())
     rare[:CATEGORIES], rare[-1] = False, True
-    grouped = bool(rare[:-1].any())
+    grouped = bool(rare[:-1].any() or categories.other_values)
     counts = numpy.column_stack([counts[:, ~rare], counts[:, rare].sum(axis=1)])
     return _drift(
         feature,
-        _with_missing(counts[:, counts.any(axis=0)], baseline.missing, counted.missing),
+        counts[:, counts.any(axis=0)],
+        missing,
         grouped=grouped,
         chi_squared=chi_squared,
         p_value=p_value,
@@ -127,22 +140,40 @@ def _categories(feature: str, baseline: Column, categories: Categories, counted:
     )
 
 
-def _drift(feature: str, counts: numpy.ndarray, **found: Any) -> Drift:
-    expected, actual = counts
+def _surely_named(counts: numpy.ndarray, categories: Categories) -> numpy.ndarray:
+    """Return the counts with those categories taken together that a like baseline might not have named.
+
+    A profile names what is frequent in the baseline. Where chance decides that, the named would be more frequent there
+    than now without any drift; so those count that both sides together show to be frequent enough: four standard
+    deviations, on the scale of square roots (Anscombe 1948), above the rarest that is named.
+    """
+    import numpy
+
+    if not categories.other_values or not categories.counts:
+        return counts
+    expected = counts.sum(axis=0) * counts[0].sum() / max(counts.sum(), 1)
+    apart = numpy.sqrt(expected) > numpy.sqrt(min(categories.counts.values())) + 2
+    apart[-1] = False
+    return numpy.column_stack([counts[:, apart], counts[:, ~apart].sum(axis=1)])
+
+
+def _drift(feature: str, counts: numpy.ndarray, missing: tuple[int, int], **found: Any) -> Drift:
+    expected, actual = _with_missing(counts, missing)
     return Drift(
         feature,
         bins=len(expected),
         psi=population_stability_index(expected, actual),
         jensen_shannon=jensen_shannon(expected, actual),
         l_infinity=l_infinity(expected, actual),
+        missing=(missing[0] / max(int(expected.sum()), 1), missing[1] / max(int(actual.sum()), 1)),
         **found,
     )
 
 
-def _with_missing(counts: numpy.ndarray, before: int, now: int) -> numpy.ndarray:
+def _with_missing(counts: numpy.ndarray, missing: tuple[int, int]) -> numpy.ndarray:
     import numpy
 
-    return numpy.column_stack([counts, [before, now]]) if before or now else counts
+    return numpy.column_stack([counts, missing]) if any(missing) else counts
 
 
 def _deciles(expected: numpy.ndarray) -> numpy.ndarray:
@@ -231,11 +262,23 @@ def _chi_squared(counts: numpy.ndarray) -> tuple[float, float]:
     return float(found.statistic), float(found.pvalue)
 
 
-def _wasserstein(binned: Binned, counted: Numbers) -> float | None:
+def _percentiles(binned: Binned, counted: Numbers) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Return the 1st to 99th percentiles of both sides; nothing if one has no finite value."""
     import numpy
 
-    if not binned.standard_deviation or not counted.finite:
-        return None
     before = numpy.array(binned.percentiles(), dtype=float)
-    now = counted.quantiles(numpy.arange(1, PERCENT) / PERCENT).astype(float)
-    return float(abs(now - before).mean() / binned.standard_deviation)
+    if not counted.finite or not len(before):
+        return numpy.empty(0), numpy.empty(0)
+    return before, counted.quantiles(numpy.arange(1, PERCENT) / PERCENT).astype(float)
+
+
+def _factor(before: numpy.ndarray, now: numpy.ndarray) -> float | None:
+    """Return by what the percentiles look multiplied; None if not by one factor, or by less than `SCALE`."""
+    import numpy
+
+    known = before != 0
+    if not known.any():
+        return None
+    low, middle, high = numpy.quantile(now[known] / before[known], [0.25, 0.5, 0.75])
+    alike = low * ALIKE >= middle >= high / ALIKE
+    return float(middle) if middle > 0 and alike and not 1 / SCALE < middle < SCALE else None

@@ -8,6 +8,8 @@
         "AGE": {"type": "integer", "missing": 0,
                 "binned": {"edges": [17, 18, ...], "counts": [10210, ...], "mean": 47.1, "standard_deviation": 17.3,
                            "below": 0, "above": 0}},
+        "INCOME": {"type": "number", "missing": 4,
+                   "binned": {"edges": [12.5, 99.25, ...], "counts": 999996, ...}},
         "OCC": {"type": "text", "missing": 12,
                 "categories": {"counts": {"teacher": 4410, ...}, "other_values": 3, "other_count": 9}}
       }
@@ -19,6 +21,7 @@ The page `docs/contracts/profile.md` describes every field.
 from __future__ import annotations
 
 import json
+import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -54,8 +57,8 @@ class Binned:
     Attributes:
         edges: Its 1st to 99th percentiles without repetition, each a value of the column, ascending, shape (cuts,).
         counts: How many rows are in each bin between them, shape (cuts + 1,); a bin holds its upper edge.
-        mean: Mean of the finite values; None without.
-        standard_deviation: Of the finite values, by their number; None without.
+        mean: Mean of the finite values; None without, and if it is out of range.
+        standard_deviation: Of the finite values, by their number; None without, and if it is out of range.
         below: How many are minus infinity; these are in the first bin.
         above: How many are plus infinity; these are in the last bin.
     """
@@ -81,7 +84,7 @@ class Categories:
     Attributes:
         counts: The number of rows by value, the most frequent first. Values that fewer than `FREQUENT_ROWS` rows
             hold, and all but the `MAX_CATEGORIES` most frequent, are not named.
-        other_values: How many values are not named; at least so many when there are very many.
+        other_values: How many values are not named; an estimate when there are very many (see `tally.Texts`).
         other_count: How many rows hold one of these.
     """
 
@@ -130,7 +133,7 @@ class Profile:
     def to_json(self) -> dict[str, Any]:
         """Return it as its document says it."""
         columns = {
-            name: {"type": column.type, "missing": column.missing, _kind(column): asdict(column.distribution)}
+            name: {"type": column.type, "missing": column.missing, **_written(column.distribution)}
             for name, column in self.columns.items()
         }
         return {"schema": SCHEMA, "dataset": self.dataset, "rows": self.rows, "columns": columns}
@@ -175,12 +178,14 @@ def profile(path: str | Path, columns: Sequence[str] | None = None) -> Profile:
 def column(kind: pyarrow.DataType, counted: Counted) -> Column:
     """Return what a column holds from what was counted of it."""
     if isinstance(counted, Texts):
-        return Column("text", counted.missing, _categories(counted.counts, counted.rare_values, counted.rare_count))
+        return Column("text", counted.missing, _categories(counted.counts, counted.distinct, counted.rare_count))
     name = type_name(kind)
     counts = counted.counts(FEW_NUMBERS if name == "number" else FEW_INTEGERS)
     if counts is None or counted.below or counted.above:
         return Column(name, counted.missing, _binned(counted))
-    return Column(name, counted.missing, _categories({label(value, name): n for value, n in counts.items()}))
+    return Column(
+        name, counted.missing, _categories({label(value, name): n for value, n in counts.items()}, len(counts))
+    )
 
 
 def type_name(kind: pyarrow.DataType) -> str:
@@ -213,11 +218,11 @@ def column_values(labels: Iterable[str]) -> list[float]:
     ]
 
 
-def _categories(counts: Mapping[str, int], rare_values: int = 0, rare_count: int = 0) -> Categories:
+def _categories(counts: Mapping[str, int], distinct: int, rare_count: int = 0) -> Categories:
     ranked = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
     named = {value: count for value, count in ranked[:MAX_CATEGORIES] if count >= FREQUENT_ROWS}
     others = sum(counts.values()) - sum(named.values())
-    return Categories(named, rare_values + len(counts) - len(named), rare_count + others)
+    return Categories(named, distinct - len(named), rare_count + others)
 
 
 def _binned(numbers: Numbers) -> Binned:
@@ -231,24 +236,39 @@ def _binned(numbers: Numbers) -> Binned:
     return Binned(
         edges=tuple(edges.tolist()),
         counts=tuple(inside.tolist()),
-        mean=numbers.mean,
-        standard_deviation=numbers.standard_deviation,
+        mean=numbers.mean if math.isfinite(numbers.mean) else None,
+        standard_deviation=numbers.standard_deviation if math.isfinite(numbers.standard_deviation) else None,
         below=numbers.below,
         above=numbers.above,
     )
 
 
-def _kind(column: Column) -> str:
-    return "binned" if isinstance(column.distribution, Binned) else "categories"
+def _written(distribution: Distribution) -> dict[str, Any]:
+    """Return a distribution as its document says it; counts that are as even as can be, by their sum."""
+    found = asdict(distribution)
+    if isinstance(distribution, Categories):
+        return {"categories": found}
+    values = sum(distribution.counts)
+    return {"binned": found | ({"counts": values} if distribution.counts == _even(values) else {})}
+
+
+def _even(values: int) -> tuple[int, ...]:
+    """Return how many of some different values are in each of the bins between their percentiles."""
+    ranks = [-(-percent * values // PERCENT) for percent in range(PERCENT + 1)]
+    return tuple(high - low for low, high in pairwise(ranks))
 
 
 def _read_column(entry: dict[str, Any]) -> Column:
     if "categories" in entry:
         return Column(entry["type"], entry["missing"], Categories(**entry["categories"]))
-    binned: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in entry["binned"].items()
-    }
-    found = Binned(**binned)
+    binned = entry["binned"]
+    counts = binned["counts"]
+    inside = _even(counts) if isinstance(counts, int) else tuple(counts)
+    found = Binned(**binned | {"edges": tuple(binned["edges"]), "counts": inside})
+    if not all(
+        isinstance(value, int | float) for value in (*found.edges, found.mean or 0, found.standard_deviation or 0)
+    ):
+        raise ValueError("what must be a number is none")
     ascending = all(low < high for low, high in pairwise(found.edges))
     if len(found.counts) != len(found.edges) + 1 or not ascending:
         raise ValueError("its bins are not in order")

@@ -2,11 +2,14 @@
 
 Memory is bounded whatever the number of rows. Of up to `EXACT_ROWS` numbers all are kept; of more, each piece of so
 many is represented by `POINTS` of its values, evenly by rank, so that a rank is off by at most 1 in `2 * POINTS` of the
-rows. Texts are counted exactly unless more than `MAX_COUNTED` different ones occur; then the rarest so far are let go.
+rows. Texts are counted exactly unless more than twice `MAX_COUNTED` different ones occur; then the rarest so far are
+let go, and how many there are is estimated from the least `HASHES` of their hashes. A text of more than `LONG_TEXT`
+bytes is known by its digest.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -20,6 +23,10 @@ if TYPE_CHECKING:
 EXACT_ROWS = 1 << 22
 POINTS = 4096
 MAX_COUNTED = 200_000
+HASHES = 16_384
+LONG_TEXT = 1024
+LONG = "__LARGE_BYTES__"
+"""How the name of a long text begins, its digest follows; what TFDV calls all of them."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +38,8 @@ class Numbers:
         below: How many hold minus infinity.
         above: How many hold plus infinity.
         finite: How many hold a finite value.
-        mean: Mean of the finite values; NaN without.
-        standard_deviation: Of the finite values, by their number; NaN without.
+        mean: Mean of the finite values; NaN without, and not finite if their sum is out of range.
+        standard_deviation: Of the finite values, by their number; NaN without, and not finite if out of range.
         zeros: How many are 0.
         values: Finite values in ascending order, shape (points,): all of them, or some that represent them.
         ranks: How many finite values do not exceed each of these, shape (points,).
@@ -52,6 +59,19 @@ class Numbers:
     def exact(self) -> bool:
         """Whether `values` are all finite values."""
         return len(self.values) == self.finite
+
+    def at(self, places: Sequence[int]) -> numpy.ndarray:
+        """Return the values, infinities among them, at some places in ascending order from 0, shape (places,)."""
+        import numpy
+
+        inside = numpy.asarray(places) - self.below
+        finite = (inside >= 0) & (inside < self.finite)
+        held = self.values[numpy.searchsorted(self.ranks, inside[finite], side="right")]
+        if finite.all():
+            return held
+        found = numpy.where(inside < 0, -numpy.inf, numpy.inf)
+        found[finite] = held
+        return found
 
     def quantiles(self, shares: Sequence[float]) -> numpy.ndarray:
         """Return, for each share above 0, the least value that this share of the finite ones does not exceed."""
@@ -74,7 +94,8 @@ class Numbers:
             places[[bound < limits.min for bound in bounds]] = 0
         else:
             places = numpy.searchsorted(self.values, numpy.asarray(bounds, dtype=float), side="right")
-        return self.below + numpy.concatenate([[0], self.ranks])[places].round().astype("int64")
+        finite = numpy.concatenate([[0], self.ranks])[places].round().astype("int64")
+        return self.below + finite + self.above * (numpy.asarray(bounds) == numpy.inf)
 
     def holding(self, wanted: Sequence[float]) -> numpy.ndarray:
         """Return how many rows hold each of some finite values, shape (wanted,)."""
@@ -100,9 +121,14 @@ class Numbers:
 
 
 class NumberTally:
-    """Counts the numbers of a column."""
+    """Counts the numbers of a column.
 
-    def __init__(self) -> None:
+    Args:
+        exact_rows: Of up to so many numbers all are kept.
+    """
+
+    def __init__(self, exact_rows: int = EXACT_ROWS) -> None:
+        self._exact_rows = exact_rows
         self._waiting: list[numpy.ndarray] = []
         self._waiting_rows = 0
         self._pieces: list[tuple[numpy.ndarray, int]] = []
@@ -115,7 +141,7 @@ class NumberTally:
         values = array.drop_null().to_numpy(zero_copy_only=False)
         self._waiting.append(values.view("int8") if values.dtype == bool else values)
         self._waiting_rows += len(values)
-        if self._waiting_rows >= EXACT_ROWS:
+        if self._waiting_rows >= self._exact_rows:
             self._sort()
 
     def finish(self) -> Numbers:
@@ -171,10 +197,11 @@ class NumberTally:
         import numpy
 
         self._zeros += int(numpy.searchsorted(values, 0, side="right") - numpy.searchsorted(values, 0, side="left"))
-        mean = float(values.mean(dtype=float))
+        with numpy.errstate(over="ignore", invalid="ignore"):
+            mean, variance = float(values.mean(dtype=float)), float(values.var(dtype=float))
         away = mean - self._mean
         rows = self._finite + len(values)
-        self._squares += float(values.var(dtype=float)) * len(values) + away**2 * self._finite * len(values) / rows
+        self._squares += variance * len(values) + away * (away * self._finite / rows) * len(values)
         self._mean += away * len(values) / rows
         self._finite = rows
 
@@ -196,46 +223,85 @@ class Texts:
 
     Attributes:
         missing: How many rows hold no value.
-        counts: How many rows hold each.
-        rare_values: How many more there are at least that were let go; 0 if `counts` is exact.
-        rare_count: How many rows held these.
+        counts: How many rows hold each; those that were let go are not in it.
+        distinct: How many different ones there are; an estimate with a standard error of 0.8 % if some were let go.
+        rare_count: How many rows held those that were let go.
         bytes: The length of all rows' texts in UTF-8.
     """
 
     missing: int
     counts: Counter[str]
-    rare_values: int
+    distinct: int
     rare_count: int
     bytes: int
 
 
 class TextTally:
-    """Counts the texts of a column."""
+    """Counts the texts of a column.
 
-    def __init__(self) -> None:
-        self._missing = self._rare_values = self._rare_count = self._bytes = 0
+    Args:
+        max_counted: How many different ones are kept when there are more than twice as many.
+    """
+
+    def __init__(self, max_counted: int = MAX_COUNTED) -> None:
+        self._max_counted = max_counted
+        self._missing = self._rare_count = self._bytes = 0
         self._counts: Counter[str] = Counter()
+        self._hashes: numpy.ndarray | None = None
 
     def add(self, array: pyarrow.Array) -> None:
-        """Count an array of text, plain or as a dictionary."""
+        """Count an array of text, plain or as a dictionary.
+
+        Raises:
+            UnicodeDecodeError: If a text is not UTF-8.
+        """
         import numpy
         import pyarrow
         import pyarrow.compute
 
         encoded = array if isinstance(array, pyarrow.DictionaryArray) else array.dictionary_encode()
         self._missing += encoded.null_count
-        words = encoded.dictionary
-        counts = numpy.bincount(encoded.indices.drop_null().to_numpy(), minlength=len(words))
-        self._bytes += int(counts @ pyarrow.compute.binary_length(words).to_numpy(zero_copy_only=False))
-        for word, count in zip(words.to_pylist(), counts.tolist(), strict=True):
-            if count:
-                self._counts[word] += count
-        if len(self._counts) > 2 * MAX_COUNTED:
-            kept = Counter(dict(self._counts.most_common(MAX_COUNTED)))
-            self._rare_values += len(self._counts) - MAX_COUNTED
-            self._rare_count += self._counts.total() - kept.total()
-            self._counts = kept
+        counts = numpy.bincount(encoded.indices.drop_null().to_numpy(), minlength=len(encoded.dictionary))
+        present = numpy.flatnonzero(counts)
+        words, counts = encoded.dictionary.take(pyarrow.array(present)), counts[present]
+        lengths = pyarrow.compute.binary_length(words).to_numpy(zero_copy_only=False)
+        self._bytes += int(counts @ lengths)
+        names = words.to_pylist()
+        for place in numpy.flatnonzero(lengths > LONG_TEXT):
+            names[place] = f"{LONG}:{hashlib.sha256(names[place].encode()).hexdigest()}"
+        if self._hashes is not None:
+            self._add_hashes([name for name in names if name not in self._counts])
+        for name, count in zip(names, counts.tolist(), strict=True):
+            self._counts[name] += count
+        if len(self._counts) > 2 * self._max_counted:
+            self._let_go()
 
     def finish(self) -> Texts:
         """Return what was counted."""
-        return Texts(self._missing, self._counts, self._rare_values, self._rare_count, self._bytes)
+        return Texts(self._missing, self._counts, self._distinct(), self._rare_count, self._bytes)
+
+    def _let_go(self) -> None:
+        if self._hashes is None:
+            self._add_hashes(list(self._counts))
+        kept = Counter(dict(self._counts.most_common(self._max_counted)))
+        self._rare_count += self._counts.total() - kept.total()
+        self._counts = kept
+
+    def _add_hashes(self, names: Sequence[str]) -> None:
+        """Keep the least hashes of all texts so far.
+
+        Source: Bar-Yossef et al. 2002, Counting Distinct Elements in a Data Stream.
+        """
+        import numpy
+
+        digests = b"".join(hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names)
+        hashes = numpy.frombuffer(digests, dtype="<u8")
+        known = hashes if self._hashes is None else numpy.concatenate([self._hashes, hashes])
+        self._hashes = numpy.unique(known)[:HASHES]
+
+    def _distinct(self) -> int:
+        if self._hashes is None:
+            return len(self._counts)
+        if len(self._hashes) < HASHES:
+            return len(self._hashes)
+        return max(len(self._counts), round((HASHES - 1) * 2**64 / int(self._hashes[-1])))

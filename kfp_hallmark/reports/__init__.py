@@ -4,7 +4,7 @@ Everything given is escaped; what the functions here return is `Markup` and is n
 from elsewhere, runs no script, and reads well in light and dark.
 """
 
-from kfp_hallmark.reports.charts import bars, intervals, lines, points
+from kfp_hallmark.reports.charts import bars, intervals, lines, points, sparkline
 from kfp_hallmark.reports.page import (
     Markup,
     badge,
@@ -36,6 +36,7 @@ __all__ = [
     "paragraph",
     "points",
     "section",
+    "sparkline",
     "table",
     "verdict_facts",
     "write_page",

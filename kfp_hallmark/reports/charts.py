@@ -88,6 +88,23 @@ def bars(
     return _svg(WIDTH, bottom + 24, title, body + values_shown)
 
 
+def sparkline(title: str, counts: Sequence[float]) -> Markup:
+    """Return bars without axes that fit into a line of a table.
+
+    Args:
+        title: What the chart shows, for those who cannot see it.
+        counts: How high each bar is, 0 or above, from left to right.
+    """
+    width, height = 120, 20
+    step, top = width / max(len(counts), 1), max(counts, default=0) or 1
+    body = [
+        f'<rect class="mark" x="{step * index:.1f}" y="{height * (1 - count / top):.1f}" '
+        f'width="{max(step - 1, 1):.1f}" height="{height * count / top:.1f}"/>'
+        for index, count in enumerate(counts)
+    ]
+    return _svg(width, height, title, body)
+
+
 def intervals(
     title: str,
     items: Sequence[tuple[str, float | None, tuple[float | None, float | None] | None, str]],

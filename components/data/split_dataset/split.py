@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from kfp_hallmark.components.data.split_dataset.hashing import row_hashes, seeded
 from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.dataset import (
     dataset_lineage,
@@ -18,6 +17,7 @@ from kfp_hallmark.contracts.dataset import (
 )
 from kfp_hallmark.contracts.seed import require_seed
 from kfp_hallmark.errors import InputError
+from kfp_hallmark.hashing import row_hashes, seeded
 
 if TYPE_CHECKING:
     import numpy

@@ -5,24 +5,34 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
-from kfp_hallmark.components.data.validate_dataset.features import (
-    BINS,
-    CATEGORIES,
-    EMPTY_SHARE,
-    FREQUENT_ROWS,
-    FREQUENT_SHARE,
-    Drift,
-    Feature,
+from kfp_hallmark.components.data.validate_dataset.comparison import (
+    ALPHA,
+    PSI,
+    WORDS,
+    Comparison,
+    Move,
+    chance_level,
+    signs,
 )
+from kfp_hallmark.components.data.validate_dataset.contract import CHECKS, Given
+from kfp_hallmark.components.data.validate_dataset.features import Feature
+from kfp_hallmark.components.data.validate_dataset.joint import AUC, FOLDS, Separation
 from kfp_hallmark.components.data.validate_dataset.schema import TOLERANCE
 from kfp_hallmark.contracts.verdict import Status, Verdict
+from kfp_hallmark.profiles.drift import BINS, CATEGORIES, EMPTY_SHARE, FREQUENT_ROWS, FREQUENT_SHARE
+from kfp_hallmark.profiles.profile import FEW_INTEGERS, FEW_NUMBERS, Binned, Column
 from kfp_hallmark.reports import (
     Markup,
+    badge,
     bars,
     check_table,
+    code,
+    facts,
     figure,
+    intervals,
     number,
     page,
     paragraph,
@@ -33,8 +43,12 @@ from kfp_hallmark.reports import (
 
 SHOWN = 40
 """How many features the chart shows, the worst first."""
-PSI = "population_stability_index"
 CONTENT = ("infinite_values", "missing_values", "distinct_values")
+HEADINGS = {
+    "baseline": "Drift from the baseline",
+    "previous": "Drift from the previous span",
+    "serving": "Training-serving skew",
+}
 
 
 @dataclass(frozen=True)
@@ -44,32 +58,35 @@ class Judged:
     Attributes:
         verdict: The verdict.
         features: What the dataset's columns hold.
-        before: What the baseline's hold.
-        moves: The drift of the features, the worst first.
+        comparisons: What came out against each side that it is compared with.
+        separations: How well a classifier tells it apart from those whose rows are known.
         schema: The TFDV schema that was applied.
-        max_stable_psi: Greatest PSI of a stable feature.
-        max_psi: Greatest PSI that does not fail.
-        chance: The PSI that ten bins of stable data stay below in 95 of 100 cases; None without a baseline.
+        contract: The contract that was given.
     """
 
     verdict: Verdict
     features: Sequence[Feature]
-    before: Sequence[Feature]
-    moves: Sequence[Drift]
+    comparisons: Sequence[Comparison]
+    separations: Sequence[Separation]
     schema: Any
-    max_stable_psi: float
-    max_psi: float
-    chance: float | None
+    contract: Given | None = None
 
 
 def render(judged: Judged) -> str:
     """Return the report as a whole HTML document."""
     verdict = judged.verdict
-    others = [check for check in verdict.checks if check.name != PSI]
+    others = [check for check in verdict.checks if check.name not in (PSI, AUC, *CHECKS)]
+    drifts = [section(HEADINGS[each.role], *_drift(each, judged)) for each in judged.comparisons]
+    if drifts:
+        drifts.append(section("How drift is measured", *_method(judged)))
+    else:
+        drifts = [section("Drift", "Nothing to compare with was given, so nothing is said about drift.")]
     return page(
         "Dataset validation",
         verdict_facts(verdict),
-        section("Drift from the baseline", *_drift(judged)),
+        *drifts,
+        *([section("All columns together", *_joint(judged))] if judged.separations else []),
+        *_contract(judged),
         section("Schema and content", check_table(others)),
         section("Features", _features(judged)),
         section("Schema", *_schema(judged)),
@@ -82,12 +99,15 @@ def lead(judged: Judged) -> str:
     """Return what came out, in a sentence or two."""
     rows = judged.features[0].rows if judged.features else 0
     told = [f"{rows:,} rows, {len(judged.features)} features."]
-    if judged.moves:
-        counts = Counter(_statuses(judged).values())
-        words = {Status.PASS: "stable", Status.WARN: "moved", Status.FAIL: "moved far", Status.INCONCLUSIVE: "unclear"}
-        told.append("Against the baseline: " + ", ".join(f"{counts[s]} {words[s]}" for s in words if s in counts) + ".")
-    wrong = sum(check.name == "schema_anomaly" for check in judged.verdict.checks)
-    told.append("Everything fits the schema." if not wrong else f"Not fitting the schema: {wrong}.")
+    words = {Status.PASS: "stable", Status.WARN: "moved", Status.FAIL: "moved far", Status.INCONCLUSIVE: "unclear"}
+    for comparison in judged.comparisons:
+        counts = Counter(move.status for move in comparison.moves)
+        if counts:
+            found = ", ".join(f"{counts[status]} {words[status]}" for status in words if status in counts)
+            told.append(f"Against the {WORDS[comparison.role]}: {found}.")
+    told += [check.message for check in judged.verdict.checks if check.name == AUC and check.status is not Status.PASS]
+    wrong = sum(check.name in ("schema_anomaly", "column") for check in judged.verdict.checks)
+    told.append("Everything fits the schema." if not wrong else f"Not fitting: {wrong}.")
     odd = [check for check in judged.verdict.checks if check.name in CONTENT]
     told.extend(check.message for check in odd if check.status is Status.FAIL)
     excluded = judged.verdict.parameters["excluded_columns"]
@@ -99,55 +119,139 @@ def lead(judged: Judged) -> str:
     return " ".join(told)
 
 
-def _statuses(judged: Judged) -> dict[str, Status]:
-    """Return the status of each feature that was compared; inconclusive when there are too few rows to judge."""
-    found = {check.scope["feature"]: check.status for check in judged.verdict.checks if check.name == PSI}
-    return {move.feature: found.get(move.feature, Status.INCONCLUSIVE) for move in judged.moves}
+def _contract(judged: Judged) -> list[Markup]:
+    """Return the section on the contract; none without one that has a version."""
+    if judged.contract is None or judged.contract.contract.version is None:
+        return []
+    contract = judged.contract.contract
+    about = {"version": contract.version, "digest": code(judged.contract.digest)}
+    about |= {"sensitive": ", ".join(contract.sensitive)} if contract.sensitive else {}
+    checks = [check for check in judged.verdict.checks if check.name in CHECKS]
+    told = check_table(checks) if checks else "It asks for nothing beyond its schema and the limits of drift."
+    described = [contract.description] if contract.description else []
+    return [section("Contract", *described, facts(about), told)]
 
 
-def _drift(judged: Judged) -> list[Markup]:
-    if not judged.moves:
-        return [paragraph("No baseline was given, so nothing is said about drift.")]
-    statuses = _statuses(judged)
-    shown = judged.moves[:SHOWN]
+def duration(seconds: float) -> str:
+    """Return a stretch of time as a reader says it."""
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{number(seconds / length, 3)} {unit}"
+    return f"{number(seconds, 3)} seconds"
+
+
+def _drift(comparison: Comparison, judged: Judged) -> list[Markup]:
+    if not comparison.moves:
+        return [paragraph("No column can be compared.")]
+    limits = [judged.verdict.parameters[name] for name in ("max_stable_psi", "max_psi")]
+    shown = comparison.moves[:SHOWN]
     chart = bars(
-        "Population stability index of each feature",
-        [(move.feature, round(move.psi, 4), str(statuses[move.feature])) for move in shown],
-        [judged.max_stable_psi, judged.max_psi],
+        f"{HEADINGS[comparison.role]}: population stability index of each feature",
+        [(move.drift.feature, round(move.drift.psi, 4), str(move.status)) for move in shown],
+        limits,
     )
-    left_out = f" The {len(judged.moves) - SHOWN} that moved least are not drawn." if len(judged.moves) > SHOWN else ""
+    chance = number(chance_level(comparison.before.rows, comparison.now.rows), 2)
     caption = (
-        "Population stability index (PSI) of each feature, the one that moved most first. Dashed: "
-        f"{judged.max_stable_psi:g}, up to which a feature is stable, and {judged.max_psi:g}, above which it fails."
-        f"{left_out}"
+        f"Population stability index (PSI) of each feature, the worst first. Dashed: {limits[0]:g}, up to which a "
+        f"feature is stable, and {limits[1]:g}, above which it fails. With {comparison.before.rows:,} and "
+        f"{comparison.now.rows:,} rows, all independent, chance alone moves a feature of {BINS} bins by up to {chance} "
+        "in 95 of 100 cases."
     )
-    grouped = [move.feature for move in judged.moves if move.grouped]
-    parts = [figure(chart, caption), paragraph(_method(judged), note=True)]
+    rest = comparison.moves[SHOWN:]
+    more = [_folded(f"The {len(rest)} others", _moves(rest))] if rest else []
+    return [figure(chart, caption), _moves(shown), *more]
+
+
+def _folded(summary: str, content: Markup) -> Markup:
+    return Markup(f"<details><summary>{escape(summary)}</summary>{content}</details>")
+
+
+def _moves(moves: Sequence[Move]) -> Markup:
+    """Return the measures of each feature, and what may be behind those that moved."""
+    columns = ["Feature", "Band", "PSI", "JS", "L∞", "KS", "W₁", "χ²", "p", "Missing %", "formerly", "What shows"]
+    rows = [
+        [
+            move.drift.feature,
+            badge(move.status),
+            _rounded(move.drift.psi),
+            _rounded(move.drift.jensen_shannon),
+            _rounded(move.drift.l_infinity),
+            _rounded(move.drift.kolmogorov_smirnov),
+            _rounded(move.drift.wasserstein),
+            round(move.drift.chi_squared, 1),
+            float(f"{move.p_value:.1e}"),
+            *(
+                [round(100 * share, 2) for share in reversed(move.drift.missing)]
+                if any(move.drift.missing)
+                else [None] * 2
+            ),
+            "; ".join(signs(move.drift)) if move.status is not Status.PASS else None,
+        ]
+        for move in moves
+    ]
+    used = [index for index in range(len(columns)) if any(row[index] not in (None, "") for row in rows)]
+    return table([columns[index] for index in used], [[row[index] for index in used] for row in rows])
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _method(judged: Judged) -> list[Markup]:
+    texts = [
+        "A feature has moved only if its PSI exceeds a limit and its p-value, adjusted for the number of features "
+        f"(Benjamini-Hochberg), is below {ALPHA:g}. Many rows make any shift significant, few make any large.",
+        "PSI is the sum of (a - e) ln(a / e) over bins, a the share now and e the former one. "
+        f"Numbers: {BINS} bins of equal frequency in the reference. Text, booleans, integers with at most "
+        f"{FEW_INTEGERS} distinct values and other numbers with at most {FEW_NUMBERS}: each value is a bin. "
+        f"Missing values are a bin. An empty bin counts as a share of {EMPTY_SHARE}.",
+        "JS: Jensen-Shannon divergence of the bins, in bits. L∞: the greatest difference of a bin's share. KS: the "
+        "Kolmogorov-Smirnov distance at the reference's percentiles. W₁: the Wasserstein distance between percentiles, "
+        "in standard deviations of the reference. χ²: Pearson's statistic. p: the adjusted p-value.",
+    ]
+    moves = [move.drift for comparison in judged.comparisons for move in comparison.moves]
+    grouped = list(dict.fromkeys(found.feature for found in moves if found.grouped))
     if grouped:
-        text = (
-            f"Of more than {CATEGORIES} categories, those that are rare in the baseline (below {FREQUENT_SHARE:.0%} of "
-            f"its rows, or below {FREQUENT_ROWS} rows) are taken together: {', '.join(grouped)}."
+        some = f"{', '.join(grouped[:SHOWN])}{f' and {len(grouped) - SHOWN} more' if len(grouped) > SHOWN else ''}"
+        texts.append(
+            f"Of categories beyond the {CATEGORIES} most frequent, those that are rare in the reference (below "
+            f"{FREQUENT_SHARE:.0%} of its rows), and all that fewer than {FREQUENT_ROWS} of its rows hold, are taken "
+            f"together: {some}."
         )
-        parts.append(paragraph(text, note=True))
-    return parts
+    return [paragraph(text, note=True) for text in texts]
 
 
-def _method(judged: Judged) -> str:
-    return (
-        "PSI is the sum of (a - e) ln(a / e) over bins, a the dataset's share and e the baseline's. "
-        f"Numbers: {BINS} bins of equal frequency in the baseline. Text, booleans, integers with at most "
-        f"{CATEGORIES} distinct values and other numbers with at most {BINS}: each value is a bin. "
-        f"Missing values are a bin. An empty bin counts as a share of {EMPTY_SHARE}. "
-        f"With so many rows, all independent, chance alone moves a feature of {BINS} bins by up to "
-        f"{number(judged.chance, 2)} in 95 of 100 cases."
+def _joint(judged: Judged) -> list[Markup]:
+    statuses = {check.scope["reference"]: check for check in judged.verdict.checks if check.name == AUC}
+    chart = intervals(
+        "How well the rows can be told apart",
+        [
+            (WORDS[found.role], found.area, found.interval, str(statuses[found.role].status))
+            for found in judged.separations
+        ],
+        [0.5, judged.verdict.parameters["max_domain_auc"]],
     )
+    caption = (
+        "ROC AUC, with its 95 % interval, of a classifier that tells rows of the dataset from those of the other side. "
+        "0.5: they are alike. It fails if the whole interval is above the right one of the dashed limits."
+    )
+    first = judged.separations[0]
+    note = (
+        "A changed relation between columns shows here even where each column by itself holds what it held. "
+        f"Histogram gradient boosting on {first.rows:,} rows taken by chance from both sides and {first.columns} "
+        f"columns, times left out; each row is scored by one of {FOLDS} models that did not learn from it. "
+        "The interval is by DeLong's variance."
+    )
+    lines = [paragraph(check.message) for check in statuses.values()]
+    return [figure(chart, caption), *lines, paragraph(note, note=True)]
 
 
 def _features(judged: Judged) -> Markup:
-    before = {feature.name: feature for feature in judged.before}
+    before = {each.role: each.before for each in judged.comparisons}.get("baseline")
     rows = []
     for feature in judged.features:
-        old = before.get(feature.name)
+        old = None if before is None else before.columns.get(feature.name)
+        known = [None, None] if old is None else [_percent(old.missing, before.rows), _mean(old)]
         rows.append(
             [
                 feature.name,
@@ -155,12 +259,18 @@ def _features(judged: Judged) -> Markup:
                 _percent(feature.missing, feature.rows),
                 feature.distinct,
                 feature.mean,
-                *([_percent(old.missing, old.rows), old.distinct, old.mean] if old else [None, None, None]),
+                *known,
             ]
         )
-    columns = ["Feature", "Type", "Missing %", "Distinct", "Mean", "Baseline: missing %", "Distinct", "Mean"]
-    width = len(columns) if judged.before else 5
+    columns = ["Feature", "Type", "Missing %", "Distinct", "Mean", "Baseline: missing %", "Mean"]
+    width = len(columns) if before else 5
     return table(columns[:width], [row[:width] for row in rows])
+
+
+def _mean(column: Column) -> float | None:
+    """Return the mean of a column of numbers, if its profile has it."""
+    numeric = column.type in ("integer", "number") and isinstance(column.distribution, Binned)
+    return column.distribution.mean if numeric else None
 
 
 def _percent(part: int, whole: int) -> float:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from kfp_hallmark.champion import Answer, consult_champion
 from kfp_hallmark.components.evaluation.explanation_gate.page import Explanation, explanation_page
-from kfp_hallmark.components.evaluation.explanation_gate.proxies import Association, associations
 from kfp_hallmark.components.evaluation.explanation_gate.weights import (
     LEAST_PARTS,
     distance,
@@ -24,6 +23,7 @@ from kfp_hallmark.contracts.seed import require_seed
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
 from kfp_hallmark.errors import HallmarkError, InputError, IntegrityError, nearest
 from kfp_hallmark.explanation.rows import ExplainedRows, explain_rows, output_name, part_means, sample
+from kfp_hallmark.fairness.proxies import Association, associations
 from kfp_hallmark.measures import Interval
 from kfp_hallmark.modeling.loading import load_model
 from kfp_hallmark.modeling.prediction import origin

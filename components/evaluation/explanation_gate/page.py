@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kfp_hallmark.components.evaluation.explanation_gate.proxies import Association
 from kfp_hallmark.components.evaluation.explanation_gate.weights import shares
 from kfp_hallmark.contracts.importances import Importances
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
+from kfp_hallmark.fairness.proxies import Association
 from kfp_hallmark.reports import (
     Markup,
     bars,

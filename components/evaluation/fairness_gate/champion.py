@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.champion import Answer, ask_champion
-from kfp_hallmark.components.evaluation.fairness_gate.disparity import disparity
 from kfp_hallmark.components.evaluation.fairness_gate.growth import can_grow, growth_interval, paired
 from kfp_hallmark.components.evaluation.fairness_gate.page import CHAMPION_CHECK, sentence
-from kfp_hallmark.components.evaluation.fairness_gate.registry import DISPARITIES, RATIO, ROC_AUC, Disparity
-from kfp_hallmark.components.evaluation.fairness_gate.tally import Tally, class_names, tallies
 from kfp_hallmark.contracts.predictions import BINARY, Predictions
 from kfp_hallmark.contracts.registration import require_model_name
 from kfp_hallmark.contracts.verdict import Check, Status
 from kfp_hallmark.errors import InputError, nearest
+from kfp_hallmark.fairness.disparity import disparity
+from kfp_hallmark.fairness.registry import DISPARITIES, RATIO, ROC_AUC, Disparity
+from kfp_hallmark.fairness.tally import Tally, class_names, tallies
 from kfp_hallmark.measures import SMALL_CLASS, Interval
 from kfp_hallmark.reports import number
 

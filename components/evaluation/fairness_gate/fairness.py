@@ -7,11 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from kfp_hallmark.components.evaluation.fairness_gate.champion import Terms, champion_checks
-from kfp_hallmark.components.evaluation.fairness_gate.disparity import disparity, disparity_interval
-from kfp_hallmark.components.evaluation.fairness_gate.groups import group_by, intersect
 from kfp_hallmark.components.evaluation.fairness_gate.page import SIZE_CHECK, fairness_page, sentence
-from kfp_hallmark.components.evaluation.fairness_gate.registry import DISPARITIES, KINDS, SPREADS, Disparity
-from kfp_hallmark.components.evaluation.fairness_gate.tally import Tally, tallies
 from kfp_hallmark.components.evaluation.fairness_gate.tradeoff import TradeOff, is_traded, trade_offs
 from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.dataset import read_schema, read_table, require_column
@@ -19,6 +15,10 @@ from kfp_hallmark.contracts.predictions import BINARY, Predictions, read_predict
 from kfp_hallmark.contracts.seed import require_seed
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
 from kfp_hallmark.errors import InputError, nearest
+from kfp_hallmark.fairness.disparity import disparity, disparity_interval
+from kfp_hallmark.fairness.groups import group_by, intersect
+from kfp_hallmark.fairness.registry import DISPARITIES, KINDS, SPREADS, Disparity
+from kfp_hallmark.fairness.tally import Tally, tallies
 from kfp_hallmark.measures import Interval, judge_interval, require_resampling
 from kfp_hallmark.reports import number, write_page
 

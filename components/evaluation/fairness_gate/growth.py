@@ -23,8 +23,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kfp_hallmark.components.evaluation.fairness_gate.disparity import greatest_deviations
-from kfp_hallmark.components.evaluation.fairness_gate.registry import (
+from kfp_hallmark.contracts.predictions import Predictions
+from kfp_hallmark.fairness.disparity import greatest_deviations
+from kfp_hallmark.fairness.registry import (
     ACCURACY,
     ERROR_RATE,
     FALSE_NEGATIVE_RATE,
@@ -40,7 +41,6 @@ from kfp_hallmark.components.evaluation.fairness_gate.registry import (
     TRUE_POSITIVE_RATE,
     Disparity,
 )
-from kfp_hallmark.contracts.predictions import Predictions
 from kfp_hallmark.measures import METRICS, Interval, influences_of, select
 
 if TYPE_CHECKING:

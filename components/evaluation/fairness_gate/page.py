@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from kfp_hallmark.components.evaluation.fairness_gate.quantities import Ends, Estimate
-from kfp_hallmark.components.evaluation.fairness_gate.registry import (
+from kfp_hallmark.components.evaluation.fairness_gate.tradeoff import TradeOff
+from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, Predictions
+from kfp_hallmark.contracts.verdict import Check, Status, Verdict
+from kfp_hallmark.fairness.quantities import Ends, Estimate
+from kfp_hallmark.fairness.registry import (
     DIFFERENCE,
     DISPARITIES,
     GROUP_MIN,
@@ -15,10 +18,7 @@ from kfp_hallmark.components.evaluation.fairness_gate.registry import (
     SELECTION_RATE,
     Disparity,
 )
-from kfp_hallmark.components.evaluation.fairness_gate.tally import Tally
-from kfp_hallmark.components.evaluation.fairness_gate.tradeoff import TradeOff
-from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, Predictions
-from kfp_hallmark.contracts.verdict import Check, Status, Verdict
+from kfp_hallmark.fairness.tally import Tally
 from kfp_hallmark.reports import (
     Markup,
     badge,

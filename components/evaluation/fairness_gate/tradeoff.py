@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kfp_hallmark.components.evaluation.fairness_gate.disparity import disparity
-from kfp_hallmark.components.evaluation.fairness_gate.groups import Groups
-from kfp_hallmark.components.evaluation.fairness_gate.registry import DIFFERENCE, Disparity
-from kfp_hallmark.components.evaluation.fairness_gate.tally import Margins, class_quantities, overall_quantities
 from kfp_hallmark.contracts.predictions import Predictions
+from kfp_hallmark.fairness.disparity import disparity
+from kfp_hallmark.fairness.groups import Groups
+from kfp_hallmark.fairness.registry import DIFFERENCE, Disparity
+from kfp_hallmark.fairness.tally import Margins, class_quantities, overall_quantities
 
 if TYPE_CHECKING:
     from numpy import ndarray

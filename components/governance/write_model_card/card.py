@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.components.governance.write_model_card.cyclonedx import bill_of_materials
 from kfp_hallmark.components.governance.write_model_card.page import html_card, markdown_card
-from kfp_hallmark.components.governance.write_model_card.statement import Statement, read_statement
 from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.dataset import read_schema, read_table, require_column
 from kfp_hallmark.contracts.decision import Decision
@@ -24,6 +23,7 @@ from kfp_hallmark.errors import InputError, IntegrityError
 from kfp_hallmark.measures import Interval, bootstrap_intervals, measure, metrics_for, require_resampling
 from kfp_hallmark.modeling.columns import Column, signature_of
 from kfp_hallmark.reports import write_page
+from kfp_hallmark.statement import Statement, read_statement
 
 if TYPE_CHECKING:
     from numpy import ndarray

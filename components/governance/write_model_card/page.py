@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from kfp_hallmark.components.governance.write_model_card.statement import FIELDS, PARTS
 from kfp_hallmark.contracts.predictions import REGRESSION
 from kfp_hallmark.contracts.verdict import Check, Status
 from kfp_hallmark.reports import Markup, badge, bars, code, facts, number, page, paragraph, section, table
+from kfp_hallmark.statement import FIELDS, PARTS
 
 if TYPE_CHECKING:
     from kfp_hallmark.components.governance.write_model_card.card import Card, Measured

@@ -22,6 +22,7 @@ from kfp_hallmark.reports import (
     paragraph,
     points,
     section,
+    sparkline,
     table,
     verdict_facts,
 )
@@ -48,6 +49,7 @@ CHECK = Check(UGLY, Status.FAIL, observed=0.5, scope={"feature": UGLY}, message=
         intervals(UGLY, [(UGLY, 1.0, (0.5, 1.5), "pass")]),
         lines(UGLY, [(UGLY, [0, 1], [0, 1])], UGLY, UGLY),
         points(UGLY, [(UGLY, [(0.5, 0.5)])], UGLY),
+        sparkline(UGLY, [1, 2]),
     ],
     ids=lambda part: re.sub(r"\W+", " ", part[:30]).strip(),
 )
@@ -89,6 +91,14 @@ def test_a_chart_of_any_value_is_well_formed(value):
         ElementTree.fromstring(chart)
         assert "nan" not in chart
         assert "inf" not in chart
+
+
+def test_the_bars_of_a_sparkline_are_as_high_as_their_counts():
+    chart = sparkline("t", [1, 4, 0])
+    heights = [float(bar.attrib["height"]) for bar in ElementTree.fromstring(chart).iter("rect")]
+    assert heights == [5, 20, 0]
+    for empty in ([], [0, 0]):
+        ElementTree.fromstring(sparkline("t", empty))
 
 
 def test_a_long_label_keeps_its_ends():

@@ -12,14 +12,16 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from kfp_hallmark.components.data.validate_dataset.features import Drift
-from kfp_hallmark.components.data.validate_dataset.validate import drift_checks, validate
+from kfp_hallmark.components.data.validate_dataset.comparison import judge_drift
+from kfp_hallmark.components.data.validate_dataset.validate import validate
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.verdict import Status, Verdict
 from kfp_hallmark.errors import InputError, MissingInputError
 
-OUTPUTS = ("verdict", "report", "statistics", "schema")
-SETTINGS = {"schema_uri": None, "excluded_columns": [], "max_stable_psi": 0.1, "max_psi": 0.25, "min_rows": 100}
+OUTPUTS = ("verdict", "report", "statistics", "schema", "profile")
+REFERENCES = {"baseline_profile": None, "previous": None, "serving": None, "delivered": None}
+LIMITS = {"max_stable_psi": 0.1, "max_psi": 0.25, "max_domain_auc": 0.65, "min_rows": 100}
+SETTINGS = REFERENCES | LIMITS | {"contract_uri": None, "excluded_columns": [], "seed": 0}
 
 
 def customers(rows: int = 400, seed: int = 0) -> dict:
@@ -117,28 +119,41 @@ def test_drift_is_told_by_feature(stored, judge):
 
 
 @pytest.mark.parametrize(
-    ("psi", "status"),
+    ("psi", "p_value", "status"),
     [
-        (0.0999, Status.PASS),
-        (0.10, Status.PASS),
-        (0.1001, Status.WARN),
-        (0.25, Status.WARN),
-        (0.2501, Status.FAIL),
+        (0.10, 0.0, Status.PASS),
+        (0.1001, 0.0, Status.WARN),
+        (0.1001, 0.0099, Status.WARN),
+        (0.1001, 0.01, Status.PASS),
+        (0.25, 0.0, Status.WARN),
+        (0.25, 0.01, Status.PASS),
+        (0.2501, 0.0099, Status.FAIL),
+        (0.2501, 0.01, Status.INCONCLUSIVE),
     ],
 )
-def test_the_limits_of_drift_belong_to_the_better_side(psi, status):
-    (check,) = drift_checks([Drift("x", psi, 10, False)], 0.10, 0.25, 500)
-    assert check.status is status
-    assert (check.observed, check.maximum, check.samples) == (psi, 0.25, 500)
+def test_drift_needs_a_large_effect_that_chance_does_not_explain(psi, p_value, status):
+    assert judge_drift(psi, p_value, 0.10, 0.25) is status
 
 
 def test_the_limits_of_drift_are_parameters(stored, judge):
-    dataset, baseline = stored({"n": [1] * 60 + [2] * 40}), stored({"n": [1] * 50 + [2] * 50}, "baseline")
+    dataset, baseline = stored({"n": [1] * 600 + [2] * 400}), stored({"n": [1] * 500 + [2] * 500}, "baseline")
     # PSI: 0.1 ln(1.2) - 0.1 ln(0.8) = 0.040547.
     for limits, status in (((0.05, 0.25), "pass"), ((0.03, 0.05), "warn"), ((0.03, 0.04), "fail")):
         verdict, _ = judge(dataset, baseline, max_stable_psi=limits[0], max_psi=limits[1])
         assert verdict.status == status
-        assert checks(verdict, "population_stability_index")["n"].observed == pytest.approx(0.0405465, abs=1e-6)
+        (check,) = checks(verdict, "population_stability_index").values()
+        assert check.observed == pytest.approx(0.0405465, abs=1e-6)
+        assert (check.maximum, check.samples) == (limits[1], 1000)
+
+
+def test_what_chance_may_explain_is_inconclusive(stored, judge):
+    dataset, baseline = stored({"n": [1] * 60 + [2] * 40}), stored({"n": [1] * 50 + [2] * 50}, "baseline")
+    verdict, outputs = judge(dataset, baseline, max_stable_psi=0.03, max_psi=0.04)
+    assert verdict.status is Status.INCONCLUSIVE
+    (reason,) = verdict.reasons()
+    # Chi-squared is 200 * (60 * 50 - 40 * 50)^2 / (100 * 100 * 110 * 90) = 2.0202, with one degree of freedom.
+    assert reason == ("inconclusive: n may have moved far: PSI 0.0405, above 0.04, which chance may explain (p 0.16).")
+    assert 'class="mark inconclusive"' in outputs["report"].read_text()
 
 
 @pytest.mark.parametrize(("rows", "baseline_rows"), [(99, 100), (100, 99)])
@@ -165,13 +180,13 @@ def test_without_a_baseline_the_schema_is_inferred_and_drift_left_out(stored, ju
     assert verdict.subjects.keys() == {"dataset"}
     assert not checks(verdict, "population_stability_index")
     assert "inferred from the dataset itself" in checks(verdict, "schema")[None].message
-    assert "nothing is said about drift" in outputs["report"].read_text()
+    assert "Nothing to compare with was given" in outputs["report"].read_text()
 
 
 def test_the_inferred_schema_can_be_given_again(stored, judge):
     _, outputs = judge(stored(customers(400, 1)))
     schema = outputs["schema"].rename(outputs["schema"].with_name("kept.pbtxt"))
-    verdict, _ = judge(stored(customers(400, 2)), schema_uri=str(schema))
+    verdict, _ = judge(stored(customers(400, 2)), contract_uri=str(schema))
     assert verdict.status is Status.PASS
     assert checks(verdict, "schema")[None].message == "7 of 7 features fit the schema, which was given."
     assert verdict.parameters["schema"] == "given"
@@ -238,7 +253,7 @@ def test_excluded_columns_are_not_judged(stored, judge):
 def test_excluded_columns_may_be_in_the_given_schema(stored, judge):
     _, outputs = judge(stored(customers(400, 1)))
     schema = outputs["schema"].rename(outputs["schema"].with_name("kept.pbtxt"))
-    verdict, _ = judge(stored(customers(400, 2)), schema_uri=str(schema), excluded_columns=["customer id", "visits"])
+    verdict, _ = judge(stored(customers(400, 2)), contract_uri=str(schema), excluded_columns=["customer id", "visits"])
     assert verdict.status is Status.PASS, verdict.reasons()
 
 
@@ -346,6 +361,8 @@ def test_a_gate_keeps_the_log_handlers(stored, judge):
         ({"max_stable_psi": -0.01}, "max_stable_psi must be 0 or above; got -0.01."),
         ({"max_stable_psi": 0.3}, "max_psi must be at least max_stable_psi, 0.3; got 0.25."),
         ({"max_psi": float("nan")}, "max_psi must be at least max_stable_psi, 0.1; got nan."),
+        ({"max_domain_auc": 0.49}, "max_domain_auc must be from 0.5 to 1; got 0.49."),
+        ({"max_domain_auc": float("nan")}, "max_domain_auc must be from 0.5 to 1; got nan."),
         ({"min_rows": 0}, "min_rows must be 1 or above; got 0."),
     ],
 )
@@ -370,20 +387,27 @@ def test_a_truncated_dataset_is_refused(stored, refused):
 
 def test_a_missing_schema_is_refused(stored, refused, tmp_path):
     uri = str(tmp_path / "absent.pbtxt")
-    message = refused(MissingInputError, stored({"n": range(200)}), schema_uri=uri)
-    assert message == f"schema_uri must be a file that is there; got {uri!r}."
+    message = refused(MissingInputError, stored({"n": range(200)}), contract_uri=uri)
+    assert message == f"contract_uri must be a file that is there; got {uri!r}."
 
 
-@pytest.mark.parametrize("content", [b"feature {", b"no schema", b"\xff\xfe"])
-def test_what_is_no_schema_is_refused(stored, refused, tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"feature {", "The schema of 'schema.pbtxt' must be TFDV's Schema in text format; it cannot be read (1:"),
+        (b"no schema", "The schema of 'schema.pbtxt' must be TFDV's Schema in text format; it cannot be read (1:"),
+        (b"\xff\xfe", "The contract 'schema.pbtxt' must be text in UTF-8; it is not."),
+    ],
+)
+def test_what_is_no_schema_is_refused(stored, refused, tmp_path, content, expected):
     path = tmp_path / "schema.pbtxt"
     path.write_bytes(content)
-    message = refused(InputError, stored({"n": range(200)}), schema_uri=str(path))
-    assert message.startswith(f"schema_uri must be a TFDV schema in text format; {str(path)!r} cannot be read")
+    message = refused(InputError, stored({"n": range(200)}), contract_uri=str(path))
+    assert message.startswith(expected)
 
 
 def test_a_schema_at_an_unknown_place_is_refused(stored, refused):
-    message = refused(InputError, stored({"n": range(200)}), schema_uri="nowhere://schema.pbtxt")
+    message = refused(InputError, stored({"n": range(200)}), contract_uri="nowhere://schema.pbtxt")
     assert "Local paths and gs:// are read" in message
 
 

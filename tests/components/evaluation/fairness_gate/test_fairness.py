@@ -4,10 +4,10 @@ import re
 import numpy as np
 import pytest
 
-from kfp_hallmark.components.evaluation.fairness_gate.groups import MISSING
 from kfp_hallmark.contracts.predictions import MULTICLASS, REGRESSION
 from kfp_hallmark.contracts.verdict import Status
 from kfp_hallmark.errors import InputError, IntegrityError
+from kfp_hallmark.fairness.groups import MISSING
 
 PARITY = "max_demographic_parity_difference"
 EVERY = {

@@ -15,8 +15,8 @@ from kfp_hallmark.components.evaluation.fairness_gate.growth import (
     paired,
     row_values,
 )
-from kfp_hallmark.components.evaluation.fairness_gate.registry import DISPARITIES
 from kfp_hallmark.contracts.predictions import BINARY, Predictions
+from kfp_hallmark.fairness.registry import DISPARITIES
 from kfp_hallmark.measures import select
 
 DIGEST = "sha256:" + "1" * 64

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from kfp_hallmark.components.evaluation.fairness_gate.groups import Groups
-from kfp_hallmark.components.evaluation.fairness_gate.registry import DISPARITIES
 from kfp_hallmark.components.evaluation.fairness_gate.tradeoff import is_traded, trade_offs
 from kfp_hallmark.contracts.predictions import BINARY, Predictions
+from kfp_hallmark.fairness.groups import Groups
+from kfp_hallmark.fairness.registry import DISPARITIES
 
 DIGEST = "sha256:" + "1" * 64
 MEASURES = {measure.name: measure for measure in DISPARITIES}

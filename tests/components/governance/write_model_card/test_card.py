@@ -4,12 +4,12 @@ import pytest
 import yaml
 
 from kfp_hallmark.components.governance.write_model_card.card import _groups, _verdicts
-from kfp_hallmark.components.governance.write_model_card.statement import FIELDS, read_statement
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.importances import Importances
 from kfp_hallmark.contracts.predictions import MULTICLASS, REGRESSION
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
 from kfp_hallmark.measures import bootstrap_intervals, measure
+from kfp_hallmark.statement import FIELDS, read_statement
 
 OTHER = "sha256:" + "9" * 64
 

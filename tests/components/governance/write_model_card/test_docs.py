@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from kfp_hallmark.components.governance.write_model_card.statement import FIELDS, GROUPS, PARTS, RISKS, read_statement
+from kfp_hallmark.statement import FIELDS, GROUPS, PARTS, RISKS, read_statement
 
 PAGE = (Path(__file__).resolve().parents[4] / "docs" / "model_card.md").read_text(encoding="utf-8")
 

@@ -8,13 +8,13 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from kfp_hallmark.components.governance.write_model_card.card import Card, Group, Measured
 from kfp_hallmark.components.governance.write_model_card.cyclonedx import bill_of_materials
-from kfp_hallmark.components.governance.write_model_card.statement import MAX_VERSION, Statement
 from kfp_hallmark.contracts.decision import Policy, decide
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.model import lineage
 from kfp_hallmark.contracts.predictions import BINARY, Predictions
 from kfp_hallmark.contracts.verdict import Verdict
 from kfp_hallmark.modeling.columns import Column
+from kfp_hallmark.statement import MAX_VERSION, Statement
 
 ENVIRONMENT = "sdk"
 DATA = "sha256:" + "d" * 64

@@ -21,8 +21,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from kfp_hallmark.components.evaluation.fairness_gate.quantities import Estimate, Quantity, Rate
-from kfp_hallmark.components.evaluation.fairness_gate.registry import DIFFERENCE, GROUP_MIN, RATIO, SPREADS
+from kfp_hallmark.fairness.quantities import Estimate, Quantity, Rate
+from kfp_hallmark.fairness.registry import DIFFERENCE, GROUP_MIN, RATIO, SPREADS
 from kfp_hallmark.measures import Interval
 
 if TYPE_CHECKING:

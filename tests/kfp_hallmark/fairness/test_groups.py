@@ -2,8 +2,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from kfp_hallmark.components.evaluation.fairness_gate.groups import MISSING, Groups, group_by, intersect
 from kfp_hallmark.errors import InputError
+from kfp_hallmark.fairness.groups import MISSING, Groups, group_by, intersect
+
+ENVIRONMENT = "ml"
 
 
 def grouped(values, kind=None):

@@ -6,13 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kfp_hallmark.components.evaluation.explanation_gate.proxies import (
+from kfp_hallmark.fairness.proxies import (
     BINS,
     LEAST_ROWS,
     associations,
     explained_share,
     groupings_of,
 )
+
+ENVIRONMENT = "ml"
 
 
 def strengths(forbidden, *features, confidence=0.95):

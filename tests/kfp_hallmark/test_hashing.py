@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kfp_hallmark.components.data.split_dataset.hashing import mix, row_hashes, seeded, text_hash, value_hashes
+from kfp_hallmark.hashing import mix, row_hashes, seeded, text_hash, value_hashes
+
+ENVIRONMENT = "ml"
 
 MISSING = text_hash("missing value")
 FIXED = [4714520013338323975, 3797912957765656425]

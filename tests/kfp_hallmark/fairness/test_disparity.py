@@ -6,19 +6,19 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kfp_hallmark.components.evaluation.fairness_gate.disparity import (
+from kfp_hallmark.fairness.disparity import (
     disparity,
     disparity_interval,
     greatest_deviation,
 )
-from kfp_hallmark.components.evaluation.fairness_gate.quantities import (
+from kfp_hallmark.fairness.quantities import (
     BalancedAccuracy,
     Estimate,
     F1Score,
     Rate,
     student_of_normal,
 )
-from kfp_hallmark.components.evaluation.fairness_gate.registry import (
+from kfp_hallmark.fairness.registry import (
     DIFFERENCE,
     GROUP_MAX,
     GROUP_MIN,
@@ -27,6 +27,8 @@ from kfp_hallmark.components.evaluation.fairness_gate.registry import (
     TRUE_POSITIVE_RATE,
     Disparity,
 )
+
+ENVIRONMENT = "ml"
 
 
 def test_a_difference_is_free_of_the_error_of_floating_point_numbers():

@@ -76,7 +76,8 @@ def read_statement(uri: str | None) -> Statement:
         raise InputError(f"statement_uri must be a YAML file; {shown(uri)!r} cannot be read as one.") from error
     if not isinstance(value, dict):
         raise InputError(f"The statement must be a YAML mapping; got {type(value).__name__}.")
-    names = [key.value for key, _ in yaml.compose(content, yaml.SafeLoader).value]
+    mapping: Any = yaml.compose(content, yaml.SafeLoader)
+    names = [key.value for key, _ in mapping.value]
     for name in value:
         if names.count(name) > 1:
             raise InputError(f"The statement must hold each field once; it holds {name!r} more often.")

@@ -6,15 +6,17 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kfp_hallmark.components.evaluation.fairness_gate.groups import Groups
-from kfp_hallmark.components.evaluation.fairness_gate.quantities import (
+from kfp_hallmark.contracts.predictions import BINARY, Predictions
+from kfp_hallmark.errors import InputError
+from kfp_hallmark.fairness.groups import Groups
+from kfp_hallmark.fairness.quantities import (
     BalancedAccuracy,
     Estimate,
     F1Score,
     Quantity,
     Rate,
 )
-from kfp_hallmark.components.evaluation.fairness_gate.registry import (
+from kfp_hallmark.fairness.registry import (
     ACCURACY,
     BALANCED_ACCURACY,
     ERROR_RATE,
@@ -34,8 +36,6 @@ from kfp_hallmark.components.evaluation.fairness_gate.registry import (
     TRUE_NEGATIVE_RATE,
     TRUE_POSITIVE_RATE,
 )
-from kfp_hallmark.contracts.predictions import BINARY, Predictions
-from kfp_hallmark.errors import InputError
 from kfp_hallmark.measures import IDENTITY, LEAST_ROWS, LOG, LOGIT, REST, count_codes, grouped_areas
 
 if TYPE_CHECKING:

@@ -7,13 +7,15 @@ import pyarrow as pa
 import pytest
 import sklearn.metrics
 
-from kfp_hallmark.components.evaluation.fairness_gate.disparity import disparity, disparity_interval
-from kfp_hallmark.components.evaluation.fairness_gate.groups import Groups, group_by, intersect
-from kfp_hallmark.components.evaluation.fairness_gate.quantities import Rate
-from kfp_hallmark.components.evaluation.fairness_gate.registry import DISPARITIES, GROUP_MAX, GROUP_MIN, KINDS
-from kfp_hallmark.components.evaluation.fairness_gate.tally import class_quantities, mean_of, tallies
 from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION, Predictions
 from kfp_hallmark.errors import InputError
+from kfp_hallmark.fairness.disparity import disparity, disparity_interval
+from kfp_hallmark.fairness.groups import Groups, group_by, intersect
+from kfp_hallmark.fairness.quantities import Rate
+from kfp_hallmark.fairness.registry import DISPARITIES, GROUP_MAX, GROUP_MIN, KINDS
+from kfp_hallmark.fairness.tally import class_quantities, mean_of, tallies
+
+ENVIRONMENT = "ml"
 
 DIGEST = "sha256:" + "1" * 64
 

@@ -1,0 +1,258 @@
+"""Faults planted into real data are found and named, and data without them raises no alarm."""
+
+from pathlib import Path
+
+import numpy
+import pyarrow
+import pyarrow.compute
+import pyarrow.parquet
+import pytest
+
+from kfp_hallmark.components.data.validate_dataset.comparison import Comparing, Limits
+from kfp_hallmark.components.data.validate_dataset.validate import validate
+from kfp_hallmark.contracts.verdict import Status, Verdict
+from kfp_hallmark.errors import InputError, IntegrityError
+from kfp_hallmark.profiles.profile import Profile, profile
+from kfp_hallmark.profiles.scan import scan
+
+ACS = Path(__file__).parents[4] / "examples/acs_employment"
+OUTPUTS = ("verdict", "report", "statistics", "schema", "profile")
+SETTINGS = {
+    "baseline": None,
+    "baseline_profile": None,
+    "previous": None,
+    "serving": None,
+    "delivered": None,
+    "contract_uri": None,
+    "excluded_columns": [],
+    "max_stable_psi": 0.1,
+    "max_psi": 0.25,
+    "max_domain_auc": 0.65,
+    "min_rows": 1000,
+    "seed": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def acs():
+    """Return 4,000 persons of 2016, and 6,000 others, as tables, with incomes that go by age, and days, made up."""
+    table = pyarrow.parquet.read_table(ACS / "2016.parquet")
+    random = numpy.random.default_rng(0)
+    rows = random.choice(table.num_rows, 10_000, replace=False)
+    table = table.take(pyarrow.array(rows)).select(["AGEP", "SCHL", "MAR", "SEX", "employed"])
+    ages = table["AGEP"].to_numpy()
+    table = table.append_column("income", pyarrow.array(random.lognormal(9, 0.4, 10_000) * numpy.exp(ages / 30)))
+    table = table.set_column(2, "MAR", pyarrow.array([f"state {code}" for code in table["MAR"].to_pylist()]))
+    days = pyarrow.array(random.integers(17_000, 17_100, 10_000), "int32")
+    table = table.append_column("day", days.cast("date32"))
+    return table.slice(0, 4000), table.slice(4000)
+
+
+@pytest.fixture
+def judge(output):
+    """Validate; return the verdict, and the outputs by name."""
+
+    def run(dataset, **changes):
+        outputs = {name: output(name) for name in OUTPUTS}
+        validate(dataset, **SETTINGS | changes, **outputs)
+        return Verdict.read(outputs["verdict"].path), outputs
+
+    return run
+
+
+@pytest.fixture
+def kept(stored, tmp_path, output):
+    """Return the profile of a table, as a step before wrote it."""
+
+    def keep(table, name):
+        artifact = output(name)
+        profile(stored(table, f"{name} data").path).write(artifact.path)
+        return artifact
+
+    return keep
+
+
+def told(verdict, status=None):
+    return [check.message for check in verdict.checks if check.status in ([status] if status else list(Status)[1:])]
+
+
+def changed(table, name, values):
+    return table.set_column(table.schema.get_field_index(name), name, pyarrow.array(values))
+
+
+def renamed(table):
+    return table.rename_columns(["years" if name == "AGEP" else name for name in table.column_names])
+
+
+def unit(table):
+    return changed(table, "income", table["income"].to_numpy() * 1000)
+
+
+def category(table):
+    return changed(table, "MAR", ["state 6"] * 400 + table["MAR"].to_pylist()[400:])
+
+
+def retyped(table):
+    return changed(table, "AGEP", table["AGEP"].cast("string").to_pylist())
+
+
+def nulls(table):
+    return changed(table, "income", [None] * 300 + table["income"].to_pylist()[300:])
+
+
+def share(table):
+    return changed(table, "SEX", [1.0 if row % 2 else value for row, value in enumerate(table["SEX"].to_pylist())])
+
+
+def codes(table):
+    """Hold 90 rows of a category that was not there, which looks like a number."""
+    values = [value.removeprefix("state ") for value in table["MAR"].to_pylist()]
+    return changed(table, "MAR", ["6"] * 90 + values[90:])
+
+
+def joint(table):
+    """Give the incomes to other persons."""
+    return changed(table, "income", numpy.random.default_rng(1).permutation(table["income"].to_numpy()))
+
+
+FAULTS = {
+    renamed: "AGEP is gone, and years, which is new, holds alike values: renamed?",
+    unit: "its values look multiplied by about 99",
+    category: "MAR holds categories that were not there in 400 of 4,000 rows",
+    retyped: "AGEP is of another type, text, formerly integer",
+    nulls: "missing in 7.5% of the rows, formerly in 0.0%",
+    share: "SEX has moved",
+}
+
+
+@pytest.mark.parametrize("reference", ["baseline_profile", "previous"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_named_by_a_profile_alone(acs, stored, kept, judge, fault, reference):
+    now, before = acs
+    verdict, _ = judge(stored(fault(now)), **{reference: kept(before, reference)}, excluded_columns=["day"])
+    assert any(FAULTS[fault] in message for message in told(verdict)), told(verdict)
+    assert verdict.status in (Status.WARN, Status.FAIL)
+    features = {check.scope.get("feature") for check in verdict.checks if check.status is not Status.PASS}
+    assert len(features - {"years"}) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (renamed, "AGEP is gone, and years, which is new, holds alike values: renamed?"),
+        (category, "MAR does not fit the schema: unexpected string values."),
+        (retyped, "AGEP does not fit the schema: unexpected data type."),
+        (nulls, "missing in 7.5% of the rows, formerly in 0.0%"),
+        (joint, "can be told apart by their columns taken together: ROC AUC 0."),
+    ],
+)
+def test_a_fault_is_named_by_a_baseline(acs, stored, judge, fault, message):
+    now, before = acs
+    verdict, _ = judge(stored(fault(now)), baseline=stored(before, "baseline"), max_domain_auc=0.55)
+    assert any(message in each for each in told(verdict)), told(verdict)
+    assert verdict.status is Status.FAIL
+
+
+def test_a_new_code_is_named_by_a_baseline(acs, stored, judge):
+    now, before = acs
+    coded = changed(before, "MAR", [value.removeprefix("state ") for value in before["MAR"].to_pylist()])
+    verdict, _ = judge(stored(codes(now)), baseline=stored(coded, "baseline"))
+    (failed,) = told(verdict, Status.FAIL)
+    assert failed == "Against the baseline, MAR holds categories that were not there in 90 of 4,000 rows."
+
+
+def test_a_changed_relation_moves_no_feature_and_names_both(acs, stored, judge):
+    now, before = acs
+    sides = {"baseline": stored(before, "baseline"), "serving": stored(joint(now), "serving")}
+    verdict, outputs = judge(stored(now), **sides, max_domain_auc=0.55)
+    drifts = [check for check in verdict.checks if check.name == "population_stability_index"]
+    assert {check.status for check in drifts} == {Status.PASS}
+    found = {check.scope["reference"]: check for check in verdict.checks if check.name == "domain_classifier_roc_auc"}
+    assert found["baseline"].status is Status.PASS
+    assert found["serving"].status is Status.FAIL
+    assert found["serving"].interval[0] > 0.55
+    assert "AGEP" in found["serving"].message
+    assert "income" in found["serving"].message
+    assert "All columns together" in Path(outputs["report"].path).read_text()
+
+
+def test_a_serving_sample_may_lack_the_label(acs, stored, judge):
+    now, before = acs
+    sample = unit(before.drop(["employed"])).append_column("request", pyarrow.array(numpy.arange(6000)))
+    verdict, outputs = judge(stored(now), serving=stored(sample, "serving"), excluded_columns=["day"])
+    assert "In the serving sample, employed is gone." in told(verdict, Status.WARN)
+    (failed,) = [check for check in verdict.checks if check.status is Status.FAIL if check.name.startswith("popul")]
+    assert failed.scope == {"feature": "income", "reference": "serving"}
+    assert not [check for check in verdict.checks if check.scope.get("feature") == "request"]
+    assert "Training-serving skew" in Path(outputs["report"].path).read_text()
+
+
+@pytest.mark.parametrize(("days", "found"), [(8, False), (12, True)])
+def test_a_gap_of_time_is_named(acs, stored, judge, days, found):
+    table = acs[1]
+    past = pyarrow.compute.less(table["day"].cast("int32"), 17_050)
+    later = pyarrow.compute.add(table["day"].cast("int32"), pyarrow.compute.if_else(past, 0, days).cast("int32"))
+    table = table.set_column(table.schema.get_field_index("day"), "day", later.cast("date32"))
+    messages = told(judge(stored(table))[0])
+    expected = [f"day has a gap of {days + 1} days; 99 % of the others are 24 hours at most."]
+    assert messages == (expected if found else [])
+
+
+@pytest.mark.parametrize(("rows", "found"), [(99, False), (300, True)])
+def test_a_batch_that_is_there_twice_is_named(acs, stored, judge, rows, found):
+    table = pyarrow.concat_tables([acs[1], acs[1].slice(700, rows)])
+    verdict, _ = judge(stored(table))
+    (check,) = [check for check in verdict.checks if check.name == "repeated_batch"]
+    assert check.status is (Status.WARN if found else Status.PASS)
+    assert check.observed == (rows if found else 0)
+    assert f"{rows} of {6000 + rows:,} rows equal an earlier one" in check.message
+
+
+@pytest.mark.parametrize(
+    "columns", [{"n": [1, 2] * 500}, {"n": numpy.sort(numpy.tile(numpy.arange(500), 2))}, {"n": [None] * 1000}]
+)
+def test_rows_that_are_equal_by_nature_are_no_batch(stored, judge, columns):
+    verdict, _ = judge(stored(pyarrow.table({"n": pyarrow.array(columns["n"], "int64")})))
+    (check,) = [check for check in verdict.checks if check.name == "repeated_batch"]
+    assert check.status is Status.PASS
+
+
+def test_a_written_profile_is_the_next_baseline(acs, stored, judge):
+    now, before = acs
+    _, outputs = judge(stored(before, "before"))
+    written = outputs["profile"]
+    Path(written.path).rename(moved := Path(written.path).with_name("kept"))
+    written.uri = str(moved)
+    verdict, _ = judge(stored(now), baseline_profile=written, previous=written)
+    assert verdict.status is Status.PASS, told(verdict)
+    assert verdict.subjects.keys() == {"dataset", "baseline_profile", "previous"}
+    assert Profile.read(moved).dataset.startswith("sha256:")
+    moved.write_text(moved.read_text().replace('"rows":6000', '"rows":5999'))
+    with pytest.raises(IntegrityError, match="The baseline profile must have the digest"):
+        judge(stored(now), baseline_profile=written)
+
+
+def test_two_baselines_are_refused(acs, stored, kept, judge):
+    with pytest.raises(InputError, match="got both"):
+        judge(stored(acs[0]), baseline=stored(acs[1], "baseline"), baseline_profile=kept(acs[1], "profile"))
+
+
+def test_what_is_no_profile_is_refused(acs, stored, judge, output):
+    Path(output("other").path).write_text('{"schema": "hallmark/other/v1"}')
+    with pytest.raises(IntegrityError, match="hallmark/profile/v1"):
+        judge(stored(acs[0]), previous=output("other"))
+
+
+def test_a_sample_of_the_same_year_raises_no_alarm(tmp_path):
+    """Of 20 resamples of 2016 against 2016; benchmarks/drift.py measures 200."""
+    table = pyarrow.parquet.read_table(ACS / "2016.parquet")
+    before = profile(ACS / "2016.parquet")
+    random = numpy.random.default_rng(3)
+    for _ in range(20):
+        rows = random.integers(0, table.num_rows, 5000)
+        pyarrow.parquet.write_table(table.take(pyarrow.array(rows)), tmp_path / "now")
+        comparing = Comparing("baseline", before, table.column_names)
+        for name, _, counted in scan(tmp_path / "now"):
+            comparing.add(name, counted, 0.1)
+        found = comparing.finish(before, Limits(0.1, 0.25), enough=True)
+        assert {move.status for move in found.moves} == {Status.PASS}

@@ -1,0 +1,146 @@
+"""A first contract: what it limits, that its data fit it, and that planted faults do not."""
+
+import numpy
+import pyarrow
+import pytest
+
+from kfp_hallmark.contracts.data_contract import parse_contract, read_contract
+from kfp_hallmark.contracts.dataset import write_table
+from kfp_hallmark.datacontract.evolution import evolution
+from kfp_hallmark.datacontract.inference import import_tfdv, infer_contract
+from kfp_hallmark.datacontract.schema import contract_schema
+from kfp_hallmark.profiles.statistics import compute_statistics
+
+ENVIRONMENT = "data"
+ROWS = 2000
+
+
+def persons(seed=0, rows=ROWS):
+    random = numpy.random.default_rng(seed)
+    return {
+        "person id": numpy.arange(rows),
+        "code": [f"{seed}-{number}" for number in range(rows)],
+        "visits": random.integers(0, 95, rows),
+        "depth": -random.random(rows),
+        "income": [
+            None if missing else value
+            for missing, value in zip(random.random(rows) < 0.1, random.lognormal(8, 1, rows), strict=True)
+        ],
+        "home town": random.choice(["Bern", "Zürich"], rows).tolist(),
+        "active": (random.random(rows) < 0.5).tolist(),
+        "born": pyarrow.array(random.integers(0, 9000, rows), "int32").cast("date32"),
+        "maritalStatus": random.integers(0, 3, rows),
+        "message": random.integers(0, 3, rows),
+    }
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    path = tmp_path_factory.mktemp("persons") / "persons.parquet"
+    write_table(path, pyarrow.table(persons()), {})
+    return path
+
+
+@pytest.fixture(scope="module")
+def inferred(path):
+    return infer_contract(path, "persons.csv")
+
+
+@pytest.fixture(scope="module")
+def features(inferred):
+    return {feature.name: feature for feature in contract_schema(inferred[0]).feature}
+
+
+def test_limits_outside_the_schema(inferred):
+    contract, _ = inferred
+    assert str(contract.version) == "1.0.0"
+    assert contract.min_rows == 1000
+    assert contract.keys == (("person id",), ("code",))
+    assert contract.drift == {"max_psi": 0.25}
+    assert contract.sensitive == ("maritalStatus",)
+
+
+def test_numbers_are_limited_by_powers_of_ten(features):
+    assert (features["visits"].int_domain.min, features["visits"].int_domain.max) == (0, 1000)
+    assert (features["depth"].float_domain.min, features["depth"].float_domain.max) == (-10, 0)
+    assert not features["born"].HasField("int_domain")
+    assert not features["active"].HasField("int_domain")
+
+
+def test_twice_as_much_may_be_missing_as_was(features, path):
+    missing = pyarrow.parquet.read_table(path)["income"].null_count / ROWS
+    assert features["income"].presence.min_fraction == pytest.approx(1 - 2 * missing, abs=0.01)
+    assert features["visits"].presence.min_fraction == 0.99
+
+
+def test_texts_are_listed_unless_they_identify(inferred):
+    (domain,) = contract_schema(inferred[0]).string_domain
+    assert (domain.name, sorted(domain.value)) == ("home town", ["Bern", "Zürich"])
+
+
+def test_the_file_says_what_a_person_must_review(inferred, tmp_path):
+    contract, notes = inferred
+    contract.write(tmp_path / "contract.yaml", notes)
+    text = (tmp_path / "contract.yaml").read_text(encoding="utf-8")
+    assert read_contract(tmp_path / "contract.yaml") == contract
+    assert text.startswith("# A first contract, inferred from 2,000 rows of persons.csv.")
+    assert text.count("REVIEW") == 11
+    assert '  feature { name: "visits" type: INT int_domain { min: 0 max: 1000 }' in text
+    assert "Zürich" in text
+    assert not [line for line in text.splitlines() if len(line) > 160]
+
+
+def test_what_the_notes_offer_can_be_taken(inferred):
+    """Each proposal, with its mark of a comment removed, is something that a contract may say."""
+    _, notes = inferred
+    offers = [note.splitlines()[-1] for note in notes.values() if ": " in note.splitlines()[-1] and "\n" in note]
+    offers = [offer for offer in offers if offer.split(":")[0] in notes]
+    assert {offer.split(":")[0] for offer in offers} == {
+        "description",
+        "max_age_hours",
+        "drift",
+        "forbidden",
+        "references",
+        "rules",
+    }
+    taken = parse_contract(
+        ("hallmark: contract/v1\nversion: 1.1.0\nschema: 'feature { name: \"x\" }'\n" + "\n".join(offers)).encode(),
+        "c.yaml",
+    )
+    assert taken.max_age_hours == 24 and len(taken.rules) == 2
+
+
+def test_its_data_fit_and_it_has_not_changed(inferred, path):
+    contract, _ = inferred
+    assert anomalies(contract, path) == set()
+    assert evolution(contract, contract).changes == ()
+
+
+def anomalies(contract, path):
+    found = import_tfdv().validate_statistics(compute_statistics(path), contract_schema(contract))
+    return {info.path.step[0] for info in found.anomaly_info.values()}
+
+
+@pytest.mark.parametrize(
+    ("fault", "change"),
+    [
+        ("visits", lambda columns: columns["visits"] * 1000),
+        ("income", lambda columns: [value and value * 1000 for value in columns["income"]]),
+        ("income", lambda columns: [None] * 600 + columns["income"][600:]),
+        ("home town", lambda columns: ["Chur"] * 100 + columns["home town"][100:]),
+        ("visits", lambda columns: [str(value) for value in columns["visits"]]),
+        ("depth", lambda columns: -columns["depth"]),
+    ],
+)
+def test_planted_faults_do_not_fit(inferred, tmp_path, fault, change):
+    columns = persons(seed=1)
+    write_table(tmp_path / "faulty.parquet", pyarrow.table(columns | {fault: change(columns)}), {})
+    assert anomalies(inferred[0], tmp_path / "faulty.parquet") == {fault}
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_few_rows(tmp_path, rows):
+    write_table(tmp_path / "few.parquet", pyarrow.table({"n": [7] * rows, "t": ["x"] * rows, "e": [None] * rows}), {})
+    contract, _ = infer_contract(tmp_path / "few.parquet", "few")
+    assert (contract.min_rows, contract.keys) == (1, ())
+    assert anomalies(contract, tmp_path / "few.parquet") == set()

@@ -1,0 +1,133 @@
+"""Profiles as documents."""
+
+import json
+
+import numpy
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from kfp_hallmark.contracts.digest import artifact_digest
+from kfp_hallmark.errors import IntegrityError
+from kfp_hallmark.profiles.profile import MAX_CATEGORIES, Binned, Categories, Column, Profile, profile
+
+ENVIRONMENT = "data"
+
+
+@pytest.fixture
+def made(tmp_path):
+    """Return the profile of columns."""
+
+    def make(columns):
+        path = tmp_path / "dataset.parquet"
+        pyarrow.parquet.write_table(pyarrow.table(columns), path)
+        return profile(path)
+
+    return make
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """Return a profile as it is read after it was written, and its document."""
+
+    def keep(found):
+        found.write(tmp_path / "profile.json")
+        return Profile.read(tmp_path / "profile.json"), json.loads((tmp_path / "profile.json").read_text())
+
+    return keep
+
+
+def test_a_profile_says_what_the_columns_hold(made, tmp_path):
+    ages = [17] * 7 + [18] * 5 + [90] * 8 + [None] * 3
+    found = made({"age": ages, "town": ["Bern"] * 15 + ["Basel"] * 4 + [None, "Chur", "Chur", "Zug"]})
+    assert found.dataset == artifact_digest(tmp_path / "dataset.parquet")
+    assert found.rows == 23
+    assert found.columns == {
+        "age": Column("integer", 3, Categories({"90": 8, "17": 7, "18": 5}, 0, 0)),
+        "town": Column("text", 1, Categories({"Bern": 15}, 3, 7)),
+    }
+
+
+def test_numbers_are_binned_at_their_percentiles(made):
+    values = numpy.random.default_rng(2).lognormal(0, 1, 1234)
+    column = made({"x": values}).columns["x"]
+    ordered = numpy.sort(values)
+    edges = ordered[[-(-percent * 1234 // 100) - 1 for percent in range(1, 100)]]
+    assert column.distribution.edges == tuple(edges)
+    assert column.distribution.counts == tuple(numpy.histogram(-values, [-99, *-edges[::-1], 0])[0][::-1])
+    assert column.distribution.mean == pytest.approx(values.mean())
+    assert column.distribution.standard_deviation == pytest.approx(values.std())
+
+
+@pytest.mark.parametrize("rows", [100, 101, 1234, 5000])
+def test_even_counts_are_kept_by_their_sum(made, kept, rows):
+    found = made({"x": numpy.random.default_rng(4).normal(0, 1, rows)})
+    read, document = kept(found)
+    assert document["columns"]["x"]["binned"]["counts"] == rows
+    assert read == found
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        numpy.random.default_rng(4).poisson(40, 3000),
+        [float(index) for index in range(50)],
+        [*numpy.random.default_rng(1).normal(0, 1, 300), *[numpy.inf] * 7, *[-numpy.inf] * 5],
+        [1e308, -1e308] * 60 + [float(index) for index in range(30)],
+        [numpy.inf] * 3,
+        [2**62 + index for index in range(500)],
+    ],
+    ids=["ties", "few", "infinities", "out of range", "infinity alone", "great integers"],
+)
+def test_other_counts_are_kept_as_they_are(made, kept, values):
+    found = made({"x": values})
+    assert kept(found)[0] == found
+
+
+def test_a_moment_out_of_range_is_not_told(made, kept):
+    read, _ = kept(made({"x": [1e308, -1e308] * 60 + [float(index) for index in range(30)]}))
+    assert read.columns["x"].distribution.standard_deviation is None
+
+
+def test_a_profile_is_small(made, tmp_path):
+    random = numpy.random.default_rng(3)
+    numbers = {f"n{index}": random.normal(index, 3, 20_000) for index in range(10)}
+    texts = {f"t{index}": [f"value {value}" for value in random.integers(0, 50, 20_000)] for index in range(10)}
+    made(numbers | texts).write(tmp_path / "profile.json")
+    assert (tmp_path / "profile.json").stat().st_size < 32_000
+
+
+def test_the_most_frequent_categories_are_named(made):
+    values = [f"v{index}" for index in range(MAX_CATEGORIES + 3) for _ in range(5 + (index < 2))] + ["once"]
+    found = made({"x": values}).columns["x"].distribution
+    assert len(found.counts) == MAX_CATEGORIES
+    assert list(found.counts.items())[:3] == [("v0", 6), ("v1", 6), ("v10", 5)]
+    assert (found.other_values, found.other_count) == (4, 16)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"counts": [1, 2]},
+        {"counts": 299},
+        {"counts": -300},
+        {"counts": [*[3] * 99, -3, 6]},
+        {"counts": True},
+        {"edges": [1.0]},
+        {"mean": "0"},
+        {"extra": 1},
+    ],
+)
+def test_what_contradicts_itself_is_refused(made, tmp_path, change):
+    made({"x": numpy.random.default_rng(4).normal(0, 1, 300)}).write(tmp_path / "profile.json")
+    document = json.loads((tmp_path / "profile.json").read_text())
+    document["columns"]["x"]["binned"] |= change
+    (tmp_path / "profile.json").write_text(json.dumps(document))
+    with pytest.raises(IntegrityError, match="must be a whole hallmark/profile/v1"):
+        Profile.read(tmp_path / "profile.json")
+
+
+def test_percentiles_are_of_finite_values():
+    column = Binned(edges=(1.0, 2.0), counts=(150, 50, 100), mean=1.5, standard_deviation=1.0, below=50, above=100)
+    found = column.percentiles()
+    assert (found[0], found[65], found[66], found[98]) == (1.0, 1.0, 2.0, 2.0)
