@@ -105,7 +105,7 @@ def governed_training(
         champion_power: Probability by which the rows must suffice to show it. Default: not asked.
         max_champion_loss: The difference from the champion that matters, in the metric's unit.
         max_slice_loss: How much worse than the champion the model may be on a slice.
-        max_fairness_losses: Disparity to how much greater than the champion's it may be, as fairness_gate takes them.
+        max_fairness_losses: Disparity to how much worse than the champion's it may be, as fairness_gate takes them.
         robustness_limits: Limits of robustness_gate, in the unit of balanced accuracy, or of r2 for a regression.
         robustness_strengths: How strongly robustness_gate perturbs: by default a tenth of the values, or noise of a
             tenth of a standard deviation.
