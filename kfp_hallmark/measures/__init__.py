@@ -1,16 +1,17 @@
 """How good a model is: metrics of its predictions, their confidence intervals, and the comparison of two models.
 
 Metrics have the names and the values that scikit-learn gives them; where scikit-learn falls back to a number (precision
-without a predicted positive) the value here is None. It has no name for two: specificity is the recall of the negative
-class; the expected calibration error is the mean distance of mean outcome and mean score in 10 bins of equally many
-rows. NumPy alone is used: importing scikit-learn costs seconds.
+without a predicted positive, the percentage error of a true value of 0) the value here is None. It has no name for two:
+specificity is the recall of the negative class; the expected calibration error is the mean distance of mean outcome and
+mean score in 10 bins of equally many rows. NumPy alone is used: importing scikit-learn costs seconds.
 
-Four kinds of metric, four kinds of interval:
+Five kinds of metric, five kinds of interval:
 
-- **Functions of the confusion counts** (accuracy, balanced accuracy, precision, recall, F1): the percentile bootstrap.
-  Resampling rows changes only the counts, so the counts are drawn from the multinomial distribution, which is the same
-  at a cost that does not grow with the rows. One pseudo-row a true class, spread evenly over the predictions, keeps
-  the interval from shrinking to a point when no error was seen.
+- **Shares of rows** (accuracy, precision, recall, specificity): Wilson's.
+- **Other functions of the confusion counts** (balanced accuracy, F1): the percentile bootstrap. Resampling rows changes
+  only the counts, so the counts are drawn from the multinomial distribution, which is the same at a cost that does not
+  grow with the rows. One pseudo-row a true class, spread evenly over the predictions, keeps the interval from shrinking
+  to a point when no error was seen.
 - **Means of losses** (log loss, Brier score, mean absolute error, and the root of the mean squared error): Hall's
   interval, which is as skewed as the losses are. A loss of 0 in all rows takes Wilson's interval of the share of rows
   that have any.

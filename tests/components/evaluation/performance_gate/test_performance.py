@@ -75,8 +75,23 @@ def test_a_metric_that_is_undefined_is_inconclusive(performance):
     assert found.status == "inconclusive"
     check = found.verdict.checks[0]
     assert (check.observed, check.interval) == (None, None)
-    assert "undefined" in check.message
+    assert "undefined: a class is missing" in check.message
     assert "Not to be judged: roc auc." in found.report
+
+
+@pytest.mark.parametrize(
+    ("label", "limits", "why"),
+    [
+        ([0.0] + [3.0] * 39, {"max_mean_absolute_percentage_error": 0.5}, "a true value is 0."),
+        ([3.0] * 40, {"min_r2": 0.5}, "all true values are equal"),
+    ],
+)
+def test_a_metric_of_numbers_that_is_undefined_is_inconclusive_and_says_why(performance, label, limits, why):
+    found = performance(label, [2.5, 3.5] * 20, limits, task=REGRESSION)
+    assert found.status == "inconclusive"
+    check = found.verdict.checks[0]
+    assert (check.observed, check.interval) == (None, None)
+    assert why in check.message
 
 
 def test_fewer_than_twenty_rows_pass_no_limit(performance):
