@@ -42,6 +42,7 @@ from kfp_hallmark.measures.intervals import (
     percentile_interval,
     quantile_interval,
     require_resampling,
+    skewed_interval,
     wilson_interval,
 )
 from kfp_hallmark.measures.partition import Partition, count_codes
@@ -49,7 +50,6 @@ from kfp_hallmark.measures.registry import (
     CALIBRATION_BINS,
     IDENTITY,
     LEAST_ROWS,
-    LOG,
     LOGIT,
     MEAN,
     METRICS,
@@ -71,7 +71,6 @@ __all__ = [
     "CALIBRATION_BINS",
     "IDENTITY",
     "LEAST_ROWS",
-    "LOG",
     "LOGIT",
     "MEAN",
     "METRICS",
@@ -105,6 +104,7 @@ __all__ = [
     "resample",
     "roc_curve",
     "select",
+    "skewed_interval",
     "standard_error",
     "threshold_counts",
     "value_of",

@@ -15,7 +15,7 @@ from kfp_hallmark.measures.intervals import normal_quantile
 if TYPE_CHECKING:
     from numpy import ndarray
 
-IDENTITY, LOG, LOGIT, REST = "identity", "log", "logit", "rest"
+IDENTITY, LOGIT, REST = "identity", "logit", "rest"
 """Scales on which an interval is symmetric; `rest` is the logarithm of what the value lacks to 1."""
 MEAN, ROOT, MEDIAN = "mean", "root", "median"
 """What a mean of losses is, the root of one, and a median: their intervals are as skewed as the losses."""
