@@ -196,7 +196,7 @@ def _message(limit: Limit, status: Status, observed: float | None, interval: Int
 
 def _why_undefined(metric: Metric) -> str:
     if metric.name == "mean_absolute_percentage_error":
-        return "a true value is 0"
+        return "a true value is 0, or all but 0"
     if REGRESSION in metric.tasks:
         return "all true values are equal, or the errors too great for a number"
     return "a class is missing, or none is predicted positive, or the model gives no scores"
