@@ -69,7 +69,7 @@ def judge_privacy(
     if ledger_hash is not None and not is_digest(ledger_hash):
         raise InputError(f"ledger_hash must be written as sha256: and 64 hex digits; got {ledger_hash!r}.")
     asked = bool(limits or privacy)
-    most = _limits(limits, privacy) if asked else None
+    most = read_limits(limits, privacy) if asked else None
     path = ledger_path(privacy.get("ledger")) if asked else None
     stated = model_metadata(verified(model, "model"))
     spends: dict[str, Spend] = {}
@@ -87,7 +87,7 @@ def judge_privacy(
     return (str(judged.status),)
 
 
-def _limits(limits: Mapping[str, Any], privacy: Mapping[str, Any]) -> Limits:
+def read_limits(limits: Mapping[str, Any], privacy: Mapping[str, Any]) -> Limits:
     """Return the limits; those over all trainings are what one may spend unless they are given."""
     asked = {f"max_{name}": privacy[name] for name in ("epsilon", "delta") if name in privacy}
     return read_options(Limits, asked | dict(limits), "limits")
