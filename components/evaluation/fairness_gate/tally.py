@@ -233,9 +233,11 @@ def mean_of(values: ndarray, groups: Groups, skewed: bool = False) -> Estimate:
     for place, part in enumerate(groups.partition.split(values)):
         means[place] = part.mean()
         part -= means[place]
-        squares[place] = part @ part
+        powers = part * part
+        squares[place] = powers.sum()
         if skewed:
-            cubes[place] = part**2 @ part
+            powers *= part
+            cubes[place] = powers.sum()
     scale = rows * np.maximum(rows - 1, 1)
     return Estimate(means, squares / scale, rows, thirds=cubes / scale**1.5 if skewed else None)
 
