@@ -145,6 +145,7 @@ def governed_training(
             group_column=group_column,
             time_column=time_column,
             seed=seed,
+            required_columns=slices,
         )
         validate = components.validate_dataset(
             dataset=split.outputs["test"],

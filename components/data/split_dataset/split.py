@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from kfp_hallmark.components.data.split_dataset.hashing import row_hashes, seeded
@@ -39,6 +39,7 @@ def split(
     group_column: str | None = None,
     time_column: str | None = None,
     seed: int = 0,
+    required_columns: Sequence[str] = (),
 ) -> tuple[int, int]:
     """Split a dataset; the rows of each side keep the order that they have in the dataset.
 
@@ -58,6 +59,8 @@ def split(
     require_seed(seed)
     verified(dataset, "dataset")
     _check(dataset, target, test_fraction, key_column, group_column, time_column)
+    for column in required_columns:
+        require_column(column, read_schema(dataset.path).names, "required_columns")
     label = None if target is None else _label(dataset, target)
     if label is not None:
         check_varies(label, target)
