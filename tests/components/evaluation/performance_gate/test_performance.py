@@ -225,6 +225,16 @@ def test_predictions_of_another_dataset_are_refused(performance, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -1e-9, 1 + 1e-9])
+def test_scores_that_are_no_probabilities_are_refused(performance, tmp_path, wrong):
+    label, score = scored(100)
+    assert performance(label, np.r_[0.0, 1.0, score[2:]], {"min_roc_auc": 0.5}).status != "fail"
+    (tmp_path / "out" / "verdict.json").unlink()
+    with pytest.raises(IntegrityError, match="must be from 0 to 1; some are not"):
+        performance(label, np.r_[wrong, score[1:]], {"min_roc_auc": 0.5})
+    assert not (tmp_path / "out" / "verdict.json").exists()
+
+
 def test_the_gates_import_nothing_heavy():
     code = (
         "import sys\n"
