@@ -135,7 +135,7 @@ def governed_training(
             uri=data_uri,
             expected_digest=data_digest,
             max_age_hours=max_data_age_hours,
-            required_columns=sensitive_features,
+            required_columns=slices,
         )
         split = components.split_dataset(
             dataset=load.outputs["dataset"],
@@ -145,7 +145,7 @@ def governed_training(
             group_column=group_column,
             time_column=time_column,
             seed=seed,
-            required_columns=slices,
+            required_columns=sensitive_features,
         )
         validate = components.validate_dataset(
             dataset=split.outputs["test"],

@@ -35,7 +35,7 @@ def split_dataset(
         time_column: Column of dates or numbers; rows after its (1 - test_fraction) quantile are the test. Not together
             with key_column.
         seed: Changes which rows the hash picks.
-        required_columns: Columns that the dataset must have, so that no later step is begun in vain.
+        required_columns: Columns that the dataset must have beside the target, so that no later step is begun in vain.
 
     Returns:
         train: One Parquet file, bound to the digest of the dataset.

@@ -36,6 +36,7 @@ REFUSED = [
     ({"sensitive_features": []}, "fairness_gate", "sensitive_features must name at least one column, by text; got []."),
     ({"sensitive_features": [["SEX"]]}, "fairness_gate", "by text; got [['SEX']]."),
     ({"sensitive_features": ["SEX", "SEX"]}, "fairness_gate", "sensitive_features must name each column once"),
+    ({"sensitive_features": ["SEX", "employed"]}, "split_dataset", "must not name the target; got 'employed'."),
     ({"robustness_limits": {"max_drop": 0.1}}, "robustness_gate", "limits must hold known limits; got 'max_drop'."),
     ({"robustness_strengths": {"noise": 0.1}}, "robustness_gate", "The strengths 'noise' must be a list of numbers"),
     ({"explanation_limits": {"max_proxy_share": 2.0}}, "explanation_gate", "'max_proxy_share' must be a share"),
