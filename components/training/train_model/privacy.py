@@ -116,10 +116,7 @@ def read_privacy(given: Mapping[str, Any]) -> Privacy | None:
         raise InputError(f"privacy must give bounds or categories of a feature, not both; {name!r} has both.")
     target = given.get("target_bounds")
     target_bounds = None if target is None else _bounds("target_bounds", target)
-    ledger = given.get("ledger")
-    if ledger is not None and not isinstance(ledger, str):
-        raise InputError(f"privacy's ledger must be a path; got {ledger!r}.")
-    path = ledger_path(ledger)
+    path = ledger_path(given.get("ledger"))
     read_ledger(path)
     return Privacy(float(epsilon), float(delta), bounds, categories, target_bounds, path)
 
