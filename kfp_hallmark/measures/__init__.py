@@ -27,8 +27,8 @@ Two models on the same rows are compared in pairs by the same means; see `kfp_ha
 
 Sources: E. Wilson, Journal of the American Statistical Association 22 (1927), on shares; E. DeLong, D. DeLong, D.
 Clarke-Pearson, Biometrics 44 (1988); J. Hanley, B. McNeil, Radiology 143 (1982); B. Efron, The Jackknife, the Bootstrap
-and Other Resampling Plans, SIAM (1982), chapter 6; N. Obuchowski, M. Lieber, Academic Radiology 9 (2002), on the area 1;
-P. Hall, Journal of the Royal Statistical Society B 54 (1992), on means.
+and Other Resampling Plans, SIAM (1982), chapter 6; N. Obuchowski, M. Lieber, Academic Radiology 9 (2002), on an area of
+1; P. Hall, Journal of the Royal Statistical Society B 54 (1992), on means.
 """
 
 from kfp_hallmark.measures.areas import grouped_areas
