@@ -3,7 +3,7 @@
 Both take turns on the same fitted model and rows, as `explain_model` asks them; the greatest difference of a value is
 told as a share of the greatest value.
 
-    .venv/bin/hallmark env run ml -- python -P benchmarks/explanations.py [--rows 1000 2000] [--trees 50] [--times 7]
+    .venv/bin/hallmark env run ml -- python benchmarks/explanations.py [--rows 1000 2000] [--trees 50] [--times 7]
 """
 
 import argparse

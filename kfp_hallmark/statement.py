@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from unicodedata import category
 
@@ -93,11 +94,14 @@ def _fetched(uri: str) -> bytes:
         MissingInputError: If nothing is there.
         InputError: If it cannot be read: by a protocol that is unknown, without credentials, or from no file.
     """
-    import fsspec
-
     try:
-        with reading("statement_uri", uri), fsspec.open(uri, "rb") as file:
-            return bytes(file.read())
+        with reading("statement_uri", uri):
+            if "://" not in uri:
+                return Path(uri).read_bytes()
+            import fsspec
+
+            with fsspec.open(uri, "rb") as file:
+                return bytes(file.read())
     except FileNotFoundError as error:
         message = f"statement_uri must be a YAML file; got {shown(uri)!r}, where none is."
         raise MissingInputError(message, advice(uri)) from error

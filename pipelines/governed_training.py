@@ -106,7 +106,7 @@ def governed_training(
         champion_power: Probability by which the rows must suffice to show it. Default: not asked.
         max_champion_loss: The difference from the champion that matters, in the metric's unit.
         max_slice_loss: How much worse than the champion the model may be on a slice.
-        max_fairness_losses: Disparity to how much greater than the champion's it may be, as fairness_gate takes them.
+        max_fairness_losses: Disparity to how much worse than the champion's it may be, as fairness_gate takes them.
         robustness_limits: Limits of robustness_gate, in the unit of balanced accuracy, or of r2 for a regression.
         robustness_strengths: How strongly robustness_gate perturbs: by default a tenth of the values, or noise of a
             tenth of a standard deviation.
@@ -136,7 +136,7 @@ def governed_training(
             uri=data_uri,
             expected_digest=data_digest,
             max_age_hours=max_data_age_hours,
-            required_columns=sensitive_features,
+            required_columns=slices,
         )
         split = components.split_dataset(
             dataset=load.outputs["dataset"],
@@ -146,6 +146,7 @@ def governed_training(
             group_column=group_column,
             time_column=time_column,
             seed=seed,
+            required_columns=sensitive_features,
         )
         validate = components.validate_dataset(
             dataset=split.outputs["test"],

@@ -105,7 +105,7 @@ def read_predictions(path: str | Path, dataset: str | Path | None = None) -> Pre
 
     Raises:
         MissingInputError: If there is no such file.
-        IntegrityError: If the file is not predictions, or is of another dataset.
+        IntegrityError: If the file is not predictions, or is of another dataset, or a score is no probability.
     """
     import numpy
 
@@ -118,12 +118,15 @@ def read_predictions(path: str | Path, dataset: str | Path | None = None) -> Pre
     table = read_table(path)
     columns = {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
     probabilities = [columns[f"probability_{i}"] for i in range(len(bound["classes"])) if f"probability_{i}" in columns]
+    score = columns.get("score", numpy.column_stack(probabilities) if probabilities else None)
+    if score is not None and not ((score >= 0) & (score <= 1)).all():
+        raise IntegrityError(f"The scores in the predictions {str(path)!r} must be from 0 to 1; some are not.")
     return Predictions(
         task=bound["task"],
         target=bound["target"],
         label=columns["label"],
         prediction=columns["prediction"],
-        score=columns.get("score", numpy.column_stack(probabilities) if probabilities else None),
+        score=score,
         classes=tuple(bound["classes"]),
         positive_class=bound["positive_class"],
         threshold=bound["threshold"],

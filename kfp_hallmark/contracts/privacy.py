@@ -91,12 +91,14 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
-def ledger_path(given: str | None) -> Path:
+def ledger_path(given: object) -> Path:
     """Return the path of the ledger: the one given, else `HALLMARK_PRIVACY_LEDGER`.
 
     Raises:
-        InputError: If there is neither, or it is a URI.
+        InputError: If there is neither, or it is a URI or no text.
     """
+    if given is not None and not isinstance(given, str):
+        raise InputError(f"privacy's ledger must be a path; got {given!r}.")
     path = given or os.environ.get(PATH_VARIABLE)
     if not path:
         raise InputError(

@@ -220,16 +220,17 @@ def _origins(transformer: Any, frame: pandas.DataFrame) -> ndarray | None:
 
 def _widths(part: Any, columns: int) -> list[int] | None:
     """Return how many columns a fitted transformer makes of each of its columns; None when that is unknown."""
+    from pandas import DataFrame
     from sklearn.pipeline import Pipeline
 
     name = type(part).__name__
     if part == "passthrough" or name in ("SimpleImputer", "StandardScaler", "MinMaxScaler", "RobustScaler"):
         return [1] * columns
-    if name == "FunctionTransformer" and part.func is None:
+    if name == "FunctionTransformer" and part.func in (None, DataFrame.astype):
         return [1] * columns
     if isinstance(part, Pipeline):
-        widths = [_widths(step, columns) for _, step in part.steps]
-        return [1] * columns if all(each == [1] * columns for each in widths) else None
+        *before, last = [_widths(step, columns) for _, step in part.steps]
+        return last if all(each == [1] * columns for each in before) else None
     if name != "OneHotEncoder" or part.drop_idx_ is not None:
         return None
     rare = getattr(part, "infrequent_categories_", [None] * columns)

@@ -3,9 +3,10 @@
 Each knows its value in every group, how many rows stand behind it, an interval of each group for itself (`ends`), and,
 where differences between groups are asked for, how it scatters (`scaled`, `resampled`).
 
-Sources: E. Wilson, Journal of the American Statistical Association 22 (1927), on the interval of a share; G. Zou and
-A. Donner, Statistics in Medicine 27 (2008), on that of a sum from those of its parts; A. Agresti and B. Caffo, The
-American Statistician 54 (2000), on the pseudo-rows.
+Sources: E. Wilson, Journal of the American Statistical Association 22 (1927), on the interval of a share; P. Hall,
+Journal of the Royal Statistical Society B 54 (1992), on that of a mean of losses; G. Zou and A. Donner, Statistics in
+Medicine 27 (2008), on that of a sum from those of its parts; A. Agresti and B. Caffo, The American Statistician 54
+(2000), on the pseudo-rows.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from kfp_hallmark.measures import IDENTITY, LOG, LOGIT, REST, normal_quantile, wilson_interval
+from kfp_hallmark.measures import IDENTITY, LOGIT, REST, normal_quantile, skewed_interval, wilson_interval
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -159,26 +160,30 @@ class Estimate:
         values: Shape (groups,).
         variances: Shape (groups,).
         trials: The rows behind it, shape (groups,).
-        scale: The scale on which the interval of a group is symmetric: `identity`, `log`, `logit` or `rest`.
+        scale: The scale on which the interval of a group is symmetric: `identity`, `logit` or `rest`.
+        thirds: Of means of losses: their third central moments, shape (groups,); the interval is as skewed as they are.
     """
 
     values: ndarray
     variances: ndarray
     trials: ndarray
     scale: str = IDENTITY
+    thirds: ndarray | None = None
 
     def of(self, groups: ndarray) -> Estimate:
         """Return the estimate of some groups, by their positions."""
-        return Estimate(self.values[groups], self.variances[groups], self.trials[groups], self.scale)
+        thirds = None if self.thirds is None else self.thirds[groups]
+        return Estimate(self.values[groups], self.variances[groups], self.trials[groups], self.scale, thirds)
 
     def ends(self, confidence: float) -> Ends:
-        """Return the normal interval of each group on its scale; of a share of 0 or 1, Wilson's."""
+        """Return the normal interval of each group on its scale; of a share of 0 or 1, Wilson's; of losses, Hall's."""
         import numpy as np
 
         values, reach = self.values, normal_quantile(confidence) * np.sqrt(self.variances)
-        if self.scale == LOG:
-            factor = np.exp(np.divide(reach, values, out=np.zeros(len(values)), where=values > 0))
-            return values / factor, values * factor
+        if self.thirds is not None:
+            moments = zip(values.tolist(), self.variances.tolist(), self.thirds.tolist(), strict=True)
+            found = np.array([skewed_interval(*each, confidence) for each in moments])
+            return found[:, 0].clip(0), found[:, 1]
         if self.scale == REST:
             rest = 1 - values
             factor = np.exp(np.divide(reach, rest, out=np.zeros(len(values)), where=rest > 0))

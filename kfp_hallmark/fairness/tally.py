@@ -36,7 +36,7 @@ from kfp_hallmark.fairness.registry import (
     TRUE_NEGATIVE_RATE,
     TRUE_POSITIVE_RATE,
 )
-from kfp_hallmark.measures import IDENTITY, LEAST_ROWS, LOG, LOGIT, REST, count_codes, grouped_areas
+from kfp_hallmark.measures import LEAST_ROWS, LOGIT, REST, count_codes, grouped_areas
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -218,15 +218,28 @@ def overall_quantities(margins: Margins) -> dict[str, Quantity]:
     }
 
 
-def mean_of(values: ndarray, groups: Groups, scale: str = IDENTITY) -> Estimate:
-    """Return the mean of a value of each row, shape (rows,), in each group."""
+def mean_of(values: ndarray, groups: Groups, skewed: bool = False) -> Estimate:
+    """Return the mean of a value of each row, shape (rows,), in each group.
+
+    Args:
+        values: The value of each row.
+        groups: The groups.
+        skewed: Whether the values are losses, whose third moments make the interval as skewed as they are.
+    """
     import numpy as np
 
     rows = groups.partition.sizes
-    parts = groups.partition.split(values)
-    means = [part.mean() for part in parts]
-    squares = [((part - mean) ** 2).sum() for part, mean in zip(parts, means, strict=True)]
-    return Estimate(np.array(means), np.array(squares) / (rows * np.maximum(rows - 1, 1)), rows, scale)
+    means, squares, cubes = np.zeros((3, len(rows)))
+    for place, part in enumerate(groups.partition.split(values)):
+        means[place] = part.mean()
+        part -= means[place]
+        powers = part * part
+        squares[place] = powers.sum()
+        if skewed:
+            powers *= part
+            cubes[place] = powers.sum()
+    scale = rows * np.maximum(rows - 1, 1)
+    return Estimate(means, squares / scale, rows, thirds=cubes / scale**1.5 if skewed else None)
 
 
 def _mean_score(predictions: Predictions, groups: Groups) -> Estimate:
@@ -247,7 +260,7 @@ def _log_loss(predictions: Predictions, groups: Groups) -> Estimate:
         right = padded[np.arange(len(place)), place]
     least = np.finfo(float).eps
     np.log(right.clip(least, 1 - least, out=right), out=right)
-    return mean_of(np.negative(right, out=right), groups, LOG)
+    return mean_of(np.negative(right, out=right), groups, skewed=True)
 
 
 def _roc_auc(predictions: Predictions, groups: Groups) -> Estimate:
@@ -269,11 +282,11 @@ def _mean_absolute_error(predictions: Predictions, groups: Groups) -> Estimate:
     import numpy as np
 
     errors = _errors(predictions)
-    return mean_of(np.abs(errors, out=errors), groups, LOG)
+    return mean_of(np.abs(errors, out=errors), groups, skewed=True)
 
 
 def _mean_squared_error(predictions: Predictions, groups: Groups) -> Estimate:
-    return mean_of(_errors(predictions) ** 2, groups, LOG)
+    return mean_of(_errors(predictions) ** 2, groups, skewed=True)
 
 
 def _r2(predictions: Predictions, groups: Groups) -> Estimate:

@@ -1,16 +1,17 @@
 """How good a model is: metrics of its predictions, their confidence intervals, and the comparison of two models.
 
 Metrics have the names and the values that scikit-learn gives them; where scikit-learn falls back to a number (precision
-without a predicted positive) the value here is None. It has no name for two: specificity is the recall of the negative
-class; the expected calibration error is the mean distance of mean outcome and mean score in 10 bins of equally many
-rows. NumPy alone is used: importing scikit-learn costs seconds.
+without a predicted positive, the percentage error of a true value of 0) the value here is None. It has no name for two:
+specificity is the recall of the negative class; the expected calibration error is the mean distance of mean outcome and
+mean score in 10 bins of equally many rows. NumPy alone is used: importing scikit-learn costs seconds.
 
-Four kinds of metric, four kinds of interval:
+Five kinds of metric, five kinds of interval:
 
-- **Functions of the confusion counts** (accuracy, balanced accuracy, precision, recall, F1): the percentile bootstrap.
-  Resampling rows changes only the counts, so the counts are drawn from the multinomial distribution, which is the same
-  at a cost that does not grow with the rows. One pseudo-row a true class, spread evenly over the predictions, keeps
-  the interval from shrinking to a point when no error was seen.
+- **Shares of rows** (accuracy, precision, recall, specificity): Wilson's.
+- **Other functions of the confusion counts** (balanced accuracy, F1): the percentile bootstrap. Resampling rows changes
+  only the counts, so the counts are drawn from the multinomial distribution, which is the same at a cost that does not
+  grow with the rows. One pseudo-row a true class, spread evenly over the predictions, keeps the interval from shrinking
+  to a point when no error was seen.
 - **Means of losses** (log loss, Brier score, mean absolute error, and the root of the mean squared error): Hall's
   interval, which is as skewed as the losses are. A loss of 0 in all rows takes Wilson's interval of the share of rows
   that have any.
@@ -24,9 +25,10 @@ Fewer than `LEAST_ROWS`, of each class for what ranks rows, give no interval: it
 
 Two models on the same rows are compared in pairs by the same means; see `kfp_hallmark.comparison`.
 
-Sources: E. DeLong, D. DeLong, D. Clarke-Pearson, Biometrics 44 (1988); J. Hanley, B. McNeil, Radiology 143 (1982);
-B. Efron, The Jackknife, the Bootstrap and Other Resampling Plans, SIAM (1982), chapter 6; N. Obuchowski, M. Lieber,
-Academic Radiology 9 (2002), on the area 1; P. Hall, Journal of the Royal Statistical Society B 54 (1992), on means.
+Sources: E. Wilson, Journal of the American Statistical Association 22 (1927), on shares; E. DeLong, D. DeLong, D.
+Clarke-Pearson, Biometrics 44 (1988); J. Hanley, B. McNeil, Radiology 143 (1982); B. Efron, The Jackknife, the Bootstrap
+and Other Resampling Plans, SIAM (1982), chapter 6; N. Obuchowski, M. Lieber, Academic Radiology 9 (2002), on an area of
+1; P. Hall, Journal of the Royal Statistical Society B 54 (1992), on means.
 """
 
 from kfp_hallmark.measures.areas import grouped_areas
@@ -41,6 +43,7 @@ from kfp_hallmark.measures.intervals import (
     percentile_interval,
     quantile_interval,
     require_resampling,
+    skewed_interval,
     wilson_interval,
 )
 from kfp_hallmark.measures.partition import Partition, count_codes
@@ -48,7 +51,6 @@ from kfp_hallmark.measures.registry import (
     CALIBRATION_BINS,
     IDENTITY,
     LEAST_ROWS,
-    LOG,
     LOGIT,
     MEAN,
     METRICS,
@@ -70,7 +72,6 @@ __all__ = [
     "CALIBRATION_BINS",
     "IDENTITY",
     "LEAST_ROWS",
-    "LOG",
     "LOGIT",
     "MEAN",
     "METRICS",
@@ -104,6 +105,7 @@ __all__ = [
     "resample",
     "roc_curve",
     "select",
+    "skewed_interval",
     "standard_error",
     "threshold_counts",
     "value_of",

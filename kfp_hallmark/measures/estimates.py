@@ -31,7 +31,6 @@ from kfp_hallmark.measures.registry import (
     fewest_rows,
     influences_of,
     require_metric,
-    value_of,
 )
 
 if TYPE_CHECKING:
@@ -69,15 +68,31 @@ def bootstrap_intervals(
     predictions = select(predictions, rows)
     metrics = [require_metric(name, predictions.task) for name in names]
     found = {metric.name: _interval(metric, predictions, confidence) for metric in metrics if metric.of_counts is None}
-    counted = [metric for metric in metrics if metric.of_counts and value_of(metric, predictions) is not None]
+    counted = [metric for metric in metrics if metric.of_counts]
     if counted and len(predictions.label) >= LEAST_ROWS:
-        statistics = [metric.of_counts for metric in counted if metric.of_counts]
-        resampled = resample(confusion_counts(predictions), statistics, samples, seed)
-        found |= {
-            metric.name: percentile_interval(values, confidence)
-            for metric, values in zip(counted, resampled, strict=True)
-        }
+        found |= _of_counts(counted, confusion_counts(predictions), samples, confidence, seed)
     return {name: found.get(name) for name in names}
+
+
+def _of_counts(
+    metrics: Sequence[Metric], counts: ndarray, samples: int, confidence: float, seed: int
+) -> dict[str, Interval | None]:
+    """Return Wilson's interval of each share, and the percentile interval of each other function of the counts."""
+    found: dict[str, Interval | None] = {}
+    for metric in metrics:
+        if metric.share_of is not None:
+            hits, trials = metric.share_of(counts)
+            found[metric.name] = wilson_interval(int(hits), int(trials), confidence)
+    others = [
+        (metric.name, metric.of_counts)
+        for metric in metrics
+        if metric.of_counts and not metric.share_of and math.isfinite(float(metric.of_counts(counts)))
+    ]
+    if others:
+        names, statistics = zip(*others, strict=True)
+        resampled = resample(counts, statistics, samples, seed)
+        found |= dict(zip(names, (percentile_interval(values, confidence) for values in resampled), strict=True))
+    return found
 
 
 def standard_error(predictions: Predictions, name: str, rows: ndarray | None = None) -> tuple[float, float] | None:

@@ -65,9 +65,13 @@ def mean_interval(mean: float, influences: ndarray, confidence: float) -> Interv
 
     Source: P. Hall, Journal of the Royal Statistical Society B 54 (1992), transformation 1.
     """
-    error = math.sqrt(float((influences**2).sum()))
-    skewness = float((influences**3).sum()) / error**3 if error else 0.0
-    quantile = normal_quantile(confidence)
+    return skewed_interval(mean, float((influences**2).sum()), float((influences**3).sum()), confidence)
+
+
+def skewed_interval(mean: float, variance: float, third: float, confidence: float) -> Interval:
+    """Return Hall's interval of a mean by its variance and its third central moment; see `mean_interval`."""
+    error, quantile = math.sqrt(variance), normal_quantile(confidence)
+    skewness = third / error**3 if error else 0.0
     low, high = (mean - error * _skewed(end, skewness) for end in (quantile, -quantile))
     return min(low, mean), max(high, mean)
 

@@ -15,7 +15,7 @@ from kfp_hallmark.measures.intervals import normal_quantile
 if TYPE_CHECKING:
     from numpy import ndarray
 
-IDENTITY, LOG, LOGIT, REST = "identity", "log", "logit", "rest"
+IDENTITY, LOGIT, REST = "identity", "logit", "rest"
 """Scales on which an interval is symmetric; `rest` is the logarithm of what the value lacks to 1."""
 MEAN, ROOT, MEDIAN = "mean", "root", "median"
 """What a mean of losses is, the root of one, and a median: their intervals are as skewed as the losses."""
@@ -33,7 +33,7 @@ CALIBRATION_BINS = 10
 class Metric:
     """A measure of how good predictions are.
 
-    Exactly one of `of_counts` and `influences` is given.
+    Exactly one of `of_counts`, `share_of` and `influences` is given; from `share_of` follows `of_counts`.
 
     Attributes:
         name: The name that scikit-learn gives it.
@@ -49,6 +49,8 @@ class Metric:
         least_variance: The value and the rows of each class to the least variance that an interval assumes.
         bias: Predictions to how much the value exceeds the truth at most, on average; the interval reaches as much
             lower. Differences of such a metric are not to be trusted, so it is none to compare by.
+        share_of: Of a metric that is a share of rows: the confusion counts to the rows that count and to those that
+            they are a share of, both of shape (...).
         right_of: Of a metric that is the share of rows that are predicted rightly: the true classes of these rows.
         greatest: Of a mean of losses: the greatest that a row can have.
         span: Of a function of the counts: by how much two values can differ.
@@ -63,9 +65,15 @@ class Metric:
     influences: Callable[[Predictions], tuple[float, ndarray] | None] | None = None
     least_variance: Callable[[float, ndarray], float] | None = None
     bias: Callable[[Predictions], float] | None = None
+    share_of: Callable[[ndarray], tuple[ndarray, ndarray]] | None = None
     right_of: slice | None = None
     greatest: float | None = None
     span: float = 1.0
+
+    def __post_init__(self) -> None:
+        share_of = self.share_of
+        if share_of is not None:
+            object.__setattr__(self, "of_counts", lambda counts: ratio(*share_of(counts)))
 
 
 def metrics_for(task: str) -> list[Metric]:
@@ -132,8 +140,8 @@ def fewest_rows(predictions: Predictions) -> int:
     return int(min(confusion_counts(predictions).sum(axis=1)))
 
 
-def _accuracy(counts: ndarray) -> ndarray:
-    return ratio(hits_of(counts).sum(axis=-1), counts.sum(axis=(-2, -1)))
+def _accuracy(counts: ndarray) -> tuple[ndarray, ndarray]:
+    return hits_of(counts).sum(axis=-1), counts.sum(axis=(-2, -1))
 
 
 def _balanced_accuracy(counts: ndarray) -> ndarray:
@@ -145,16 +153,16 @@ def _balanced_accuracy(counts: ndarray) -> ndarray:
     return ratio(np.where(present > 1, np.nansum(recalls, axis=-1), np.nan), present)
 
 
-def _precision(counts: ndarray) -> ndarray:
-    return ratio(counts[..., 1, 1], counts[..., :, 1].sum(axis=-1))
+def _precision(counts: ndarray) -> tuple[ndarray, ndarray]:
+    return counts[..., 1, 1], counts[..., :, 1].sum(axis=-1)
 
 
-def _recall(counts: ndarray) -> ndarray:
-    return ratio(counts[..., 1, 1], counts[..., 1, :].sum(axis=-1))
+def _recall(counts: ndarray) -> tuple[ndarray, ndarray]:
+    return counts[..., 1, 1], counts[..., 1, :].sum(axis=-1)
 
 
-def _specificity(counts: ndarray) -> ndarray:
-    return ratio(counts[..., 0, 0], counts[..., 0, :].sum(axis=-1))
+def _specificity(counts: ndarray) -> tuple[ndarray, ndarray]:
+    return counts[..., 0, 0], counts[..., 0, :].sum(axis=-1)
 
 
 def _matthews_corrcoef(counts: ndarray) -> ndarray:
@@ -342,10 +350,10 @@ def _mean_absolute_error(predictions: Predictions) -> tuple[float, ndarray]:
     return _mean(abs(errors_of(predictions)))
 
 
-def _mean_absolute_percentage_error(predictions: Predictions) -> tuple[float, ndarray]:
-    import numpy as np
-
-    return _mean(abs(errors_of(predictions)) / np.maximum(abs(predictions.label.astype(float)), np.finfo(float).eps))
+def _mean_absolute_percentage_error(predictions: Predictions) -> tuple[float, ndarray] | None:
+    """Mean of the errors as shares of the true numbers; undefined where one of these is 0."""
+    label = predictions.label.astype(float)
+    return _mean(abs(errors_of(predictions) / label)) if label.all() else None
 
 
 def _median_absolute_error(predictions: Predictions) -> tuple[float, ndarray]:
@@ -397,11 +405,11 @@ METRICS: dict[str, Metric] = {
         Metric("roc_auc", True, (BINARY,), True, LOGIT, influences=_roc_auc, least_variance=hanley_mcneil),
         Metric("average_precision", True, (BINARY,), needs_score=True, scale=LOGIT, influences=_average_precision),
         Metric("roc_auc_ovr", True, (MULTICLASS,), needs_score=True, scale=LOGIT, influences=_roc_auc_ovr),
-        Metric("accuracy", True, CLASSIFICATION, of_counts=_accuracy, right_of=slice(None)),
+        Metric("accuracy", True, CLASSIFICATION, share_of=_accuracy, right_of=slice(None)),
         Metric("balanced_accuracy", True, CLASSIFICATION, of_counts=_balanced_accuracy),
-        Metric("precision", True, (BINARY,), of_counts=_precision),
-        Metric("recall", True, (BINARY,), of_counts=_recall, right_of=slice(1, 2)),
-        Metric("specificity", True, (BINARY,), of_counts=_specificity, right_of=slice(0, 1)),
+        Metric("precision", True, (BINARY,), share_of=_precision),
+        Metric("recall", True, (BINARY,), share_of=_recall, right_of=slice(1, 2)),
+        Metric("specificity", True, (BINARY,), share_of=_specificity, right_of=slice(0, 1)),
         Metric("f1", True, (BINARY,), of_counts=_f1),
         Metric("f1_macro", True, (MULTICLASS,), of_counts=_f1_macro),
         Metric("matthews_corrcoef", True, CLASSIFICATION, of_counts=_matthews_corrcoef, span=2.0),

@@ -24,6 +24,7 @@ from kfp_hallmark.errors import InputError, nearest
 from kfp_hallmark.reports import write_page
 from kfp_hallmark.runner import findings
 from kfp_hallmark.runner.display import Display
+from kfp_hallmark.runner.early import check_early
 from kfp_hallmark.runner.interruption import Interruption
 from kfp_hallmark.runner.local import LocalPlatform
 from kfp_hallmark.runner.orchestration import ORCHESTRATOR_LOG, Orchestration
@@ -74,11 +75,13 @@ def run(
             the run says, such as `{"read_only": True, "tmpfs": {"/tmp": ""}, "network_mode": "mlflow"}`.
 
     Raises:
-        InputError: If a parameter, the platform or the output folder is not usable. Nothing was started.
+        InputError: If a parameter, the platform or the output folder is not usable, or a component can tell without
+            data that it can do nothing with what it is given. Nothing was started.
         EnvironmentFailure: If an environment, or the Docker engine, is not usable. Nothing was started.
     """
     spec = pipeline_spec(pipeline)
     given = resolve_paths(check_parameters(spec, parameters), Path.cwd() if base is None else base)
+    check_early(spec, given, here=True)
     if platform not in PLATFORMS:
         raise InputError(
             f"platform must be one of {', '.join(PLATFORMS)}; got {platform!r}.", nearest(platform, list(PLATFORMS))

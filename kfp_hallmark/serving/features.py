@@ -183,9 +183,9 @@ def _arithmetic(part: Any) -> tuple[numpy.ndarray | None, numpy.ndarray | None, 
     raise TypeError(f"not a preprocessing that is known: {part}")
 
 
-def _texts(encoder: Any, names: Sequence[str], places: dict[str, int], start: int) -> tuple[Text, ...]:
-    """Ask an encoder what it makes of each category of each column, of a missing one and of an unknown one."""
-    found = []
+def _texts(part: Any, names: Sequence[str], places: dict[str, int], start: int) -> tuple[Text, ...]:
+    """Ask what prepares texts what it makes of each category of each column, of a missing and of an unknown one."""
+    found, encoder = [], _encoder(part)
     known = [[entry for entry in categories if isinstance(entry, str)] for categories in encoder.categories_]
     columns = [Column(name, "string") for name in names]
     for index, (name, categories) in enumerate(zip(names, known, strict=True)):
@@ -193,7 +193,7 @@ def _texts(encoder: Any, names: Sequence[str], places: dict[str, int], start: in
         rows = [asked if other == index else [UNKNOWN] * len(asked) for other in range(len(names))]
         width = encoder._n_features_outs[index]
         first = sum(encoder._n_features_outs[:index])
-        answer = encoder.transform(frame(columns, rows))[:, first : first + width]
+        answer = part.transform(frame(columns, rows))[:, first : first + width]
         hot = [start + first + int(row.argmax()) if row.any() else None for row in answer]
         known_places = dict(zip(categories, hot[:-2], strict=True))
         found.append(Text(places[name], known_places, hot[-2], hot[-1]))
@@ -230,6 +230,14 @@ def probes(model: LoadedModel, rows: int = PROBES) -> list[Values]:
 
 def _categories(model: LoadedModel, column: str) -> Values:
     for _, part, names in model.estimator[0].transformers_:
-        if column in names and hasattr(part, "categories_"):
-            return [entry for entry in part.categories_[list(names).index(column)] if isinstance(entry, str)]
+        categories = getattr(_encoder(part), "categories_", None)
+        if column in names and categories is not None:
+            return [entry for entry in categories[list(names).index(column)] if isinstance(entry, str)]
     return []
+
+
+def _encoder(part: Any) -> Any:
+    """Return the last step of what prepares some columns, which is their encoder if they are texts."""
+    from sklearn.pipeline import Pipeline
+
+    return part[-1] if isinstance(part, Pipeline) else part

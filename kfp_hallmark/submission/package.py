@@ -13,6 +13,7 @@ from kfp_hallmark import compiling
 from kfp_hallmark.environments import ENVIRONMENTS, REGISTRY, image, lock
 from kfp_hallmark.errors import MissingInputError
 from kfp_hallmark.platforms.pipeline import Pipeline, Step, refuse_fetched_secrets
+from kfp_hallmark.runner.early import check_early
 from kfp_hallmark.runner.parameters import check_parameters
 from kfp_hallmark.runner.plan import run_order
 from kfp_hallmark.settings import Settings
@@ -57,8 +58,10 @@ class Package:
         return self._pipeline.spec.pipeline_info.name
 
     def parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the parameters that a run is to have; see `kfp_hallmark.runner.check_parameters`."""
-        return check_parameters(self._pipeline.spec, given)
+        """Return the parameters that a run is to have; see `runner.check_parameters` and `runner.early`."""
+        checked = check_parameters(self._pipeline.spec, given)
+        check_early(self._pipeline.spec, checked, here=False)
+        return checked
 
     def refuse_fetched_secrets(self) -> None:
         """Raise `InputError` if it was compiled for Vertex AI with secrets, which its steps fetch themselves."""

@@ -84,7 +84,7 @@ def hash_rows(dataset: str | Path) -> numpy.ndarray:
 
 
 def make_pipeline(estimator: Any, columns: Sequence[Column], frame: pandas.DataFrame) -> Any:
-    """Return an estimator behind the preprocessing that its features need, all of it scikit-learn's own.
+    """Return an estimator behind the preprocessing that its features need, all of it scikit-learn's and pandas' own.
 
     Text becomes one column a category, a missing value being one, and the rarest and those never seen sharing one. More
     than eight text features share `MAX_TEXT_COLUMNS`, which bounds memory.
@@ -109,6 +109,20 @@ def make_pipeline(estimator: Any, columns: Sequence[Column], frame: pandas.DataF
         sparse_output=False,
         dtype="float64",
     )
-    parts = [("numbers", prepare, numbers), ("texts", encode, texts), ("empty", "drop", empty)]
+    categories = Pipeline([("texts", as_texts(texts)), ("encode", encode)])
+    parts = [("numbers", prepare, numbers), ("texts", categories, texts), ("empty", "drop", empty)]
     features = ColumnTransformer([part for part in parts if part[2]], sparse_threshold=0)
     return Pipeline([("features", features), ("estimator", estimator)])
+
+
+def as_texts(names: Sequence[str]) -> Any:
+    """Return a transformer that gives some columns pandas' type of text, and leaves others as they are.
+
+    There a missing text is NaN. To an encoder, None and `pandas.NA`, which other types hold, would be texts of their
+    own that it was not shown.
+    """
+    import pandas
+    from sklearn.preprocessing import FunctionTransformer
+
+    types = dict.fromkeys(names, "str")
+    return FunctionTransformer(pandas.DataFrame.astype, kw_args={"dtype": types}, feature_names_out="one-to-one")

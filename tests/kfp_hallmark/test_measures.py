@@ -138,6 +138,8 @@ def test_a_metric_that_is_undefined_is_none():
     assert measures.measure(binary([0, 1], [0.1, 0.2]))["matthews_corrcoef"] is None
     assert measures.measure(regression([2, 2], [1, 3]))["r2"] is None
     assert measures.measure(regression([2, 2], [1, 3]))["d2_absolute_error_score"] is None
+    assert measures.measure(regression([2, 0], [1, 3]))["mean_absolute_percentage_error"] is None
+    assert measures.measure(regression([2, -4], [1, 3]))["mean_absolute_percentage_error"] == (1 / 2 + 7 / 4) / 2
     assert set(measures.measure(binary([], [])).values()) == {None}
 
 
@@ -367,6 +369,26 @@ def test_an_interval_without_errors_is_not_a_point():
     assert all(0.6 < low < 0.97 and high == 1.0 for low, high in found.values())
 
 
+def test_the_interval_of_a_share_is_that_of_wilson():
+    """Of 18 positives 11 are found, of 42 negatives 3 are taken for positive."""
+    given = binary([1] * 18 + [0] * 42, [0.9] * 11 + [0.1] * 7 + [0.9] * 3 + [0.1] * 39)
+    shares = {"accuracy": (50, 60), "precision": (11, 14), "recall": (11, 18), "specificity": (39, 42)}
+    found = measures.bootstrap_intervals(given, list(shares), confidence=0.9)
+    assert found == {name: measures.wilson_interval(*share, 0.9) for name, share in shares.items()}
+    assert measures.measure(given)["precision"] == 11 / 14
+
+
+@pytest.mark.parametrize("rows", [100, 200])
+def test_the_interval_of_a_share_holds_it_as_often_as_it_says_with_few_rows(rows):
+    names = ["accuracy", "precision", "recall", "specificity"]
+    truth, runs, held = measures.measure(binary(*noisy(99, rows=1_000_000))), 2000, dict.fromkeys(names, 0)
+    for seed in range(runs):
+        found = measures.bootstrap_intervals(binary(*noisy(seed, rows=rows)), names)
+        for name, (low, high) in found.items():
+            held[name] += low <= truth[name] <= high
+    assert all(0.94 - 0.015 <= count / runs <= 0.96 + 0.015 for count in held.values()), held
+
+
 def test_intervals_repeat_by_seed_and_differ_by_it():
     predictions = binary(*noisy(0))
     first, again = (measures.bootstrap_intervals(predictions, ["f1"], seed=1) for _ in range(2))
@@ -375,9 +397,10 @@ def test_intervals_repeat_by_seed_and_differ_by_it():
 
 def test_blocks_do_not_change_an_interval(monkeypatch):
     label, score = noisy(0)
-    whole = measures.bootstrap_intervals(binary(label, score), ["f1", "accuracy"])
+    names = ["f1", "balanced_accuracy"]
+    whole = measures.bootstrap_intervals(binary(label, score), names)
     monkeypatch.setattr("kfp_hallmark.measures.counting.BLOCK", 1000)
-    assert measures.bootstrap_intervals(binary(label, score), ["f1", "accuracy"]) == whole
+    assert measures.bootstrap_intervals(binary(label, score), names) == whole
 
 
 def test_intervals_come_in_the_order_asked_for():

@@ -259,7 +259,10 @@ def test_a_decision_requires_every_gate_that_judges_any_model():
 
 BROKEN = {
     "load_dataset": ({"data_uri": "none.parquet"}, "uri must be a file or folder that is there"),
-    "split_dataset": ({"target": "salary"}, "target must be a column of the dataset; got 'salary'"),
+    "split_dataset": (
+        {"sensitive_features": "[salary]"},
+        "required_columns must be a column of the dataset; got 'salary'",
+    ),
     "train_model": ({"estimator": "sklearn.linear_model.None"}, "estimator must be"),
 }
 

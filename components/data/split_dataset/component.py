@@ -1,4 +1,4 @@
-from typing import NamedTuple, Optional
+from typing import List, NamedTuple, Optional
 
 from kfp.dsl import Dataset, Input, Output
 
@@ -16,6 +16,7 @@ def split_dataset(
     group_column: Optional[str] = None,
     time_column: Optional[str] = None,
     seed: int = 0,
+    required_columns: List[str] = [],
 ) -> NamedTuple("Outputs", [("train_rows", int), ("test_rows", int)]):
     """Split a dataset into train and test, the same way whatever the order of its rows.
 
@@ -34,6 +35,7 @@ def split_dataset(
         time_column: Column of dates or numbers; rows after its (1 - test_fraction) quantile are the test. Not together
             with key_column.
         seed: Changes which rows the hash picks.
+        required_columns: Columns that the dataset must have beside the target, so that no later step is begun in vain.
 
     Returns:
         train: One Parquet file, bound to the digest of the dataset.
@@ -48,4 +50,6 @@ def split_dataset(
     """
     from kfp_hallmark.components.data.split_dataset.split import split
 
-    return split(dataset, train, test, target, test_fraction, key_column, group_column, time_column, seed)
+    return split(
+        dataset, train, test, target, test_fraction, key_column, group_column, time_column, seed, required_columns
+    )

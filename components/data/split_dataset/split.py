@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from kfp_hallmark.contracts.artifacts import Artifact, verified
@@ -39,6 +39,7 @@ def split(
     group_column: str | None = None,
     time_column: str | None = None,
     seed: int = 0,
+    required_columns: Sequence[str] = (),
 ) -> tuple[int, int]:
     """Split a dataset; the rows of each side keep the order that they have in the dataset.
 
@@ -51,13 +52,16 @@ def split(
         The number of train rows and of test rows.
 
     Raises:
-        InputError: If a column is absent or two that exclude one another are given, a time is missing, a side would be
-            empty, the target is constant, or a side lacks one of its classes.
+        InputError: If a column is absent, two that exclude one another are given, the target is required beside itself,
+            a time is missing, a side would be empty, the target is constant, or a side lacks one of its classes.
         IntegrityError: If the dataset was changed since it was written.
     """
     require_seed(seed)
+    require_no_target(required_columns, target)
     verified(dataset, "dataset")
     _check(dataset, target, test_fraction, key_column, group_column, time_column)
+    for column in required_columns:
+        require_column(column, read_schema(dataset.path).names, "required_columns")
     label = None if target is None else _label(dataset, target)
     if label is not None:
         check_varies(label, target)
@@ -82,6 +86,12 @@ def split(
         digest = write_batches(artifact.path, schema, _chosen(dataset, chosen), {"lineage": lineage})
         artifact.metadata.update(digest=digest, rows=rows, columns=len(schema.names))
     return train_rows, test_rows
+
+
+def require_no_target(required_columns: Sequence[str], target: str | None) -> None:
+    """Raise `InputError` if the target is among the columns that are required beside it."""
+    if target in required_columns:
+        raise InputError(f"required_columns must not name the target; got {target!r}.")
 
 
 def _check(

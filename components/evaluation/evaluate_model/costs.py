@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from kfp_hallmark.contracts.options import read_options
 from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, Predictions
 from kfp_hallmark.errors import InputError, nearest
-from kfp_hallmark.measures import Interval, mean_interval, threshold_counts
+from kfp_hallmark.measures import LEAST_ROWS, Interval, mean_interval, threshold_counts
 from kfp_hallmark.measures.counting import codes_of
 from kfp_hallmark.modeling.prediction import require_classes
 
@@ -283,7 +283,8 @@ def cheapest_threshold(predictions: Predictions, costs: Costs) -> float:
 
 
 def _mean(values: ndarray, confidence: float) -> tuple[float, Interval | None]:
+    """Return a mean and its interval; None where too few rows, or rows that are all alike, say nothing of others."""
     mean = float(values.mean())
-    if len(values) < 2:
+    if len(values) < LEAST_ROWS or values.min() == values.max():
         return mean, None
     return mean, mean_interval(mean, (values - mean) / math.sqrt(len(values) * (len(values) - 1)), confidence)

@@ -189,7 +189,7 @@ def _limited(
 
 
 def _forbidden_check(explained: Explanation, forbidden: Sequence[str], maximum: float, confidence: float) -> Check:
-    taken = [name for name in forbidden if name in explained.names]
+    taken = [name for name in dict.fromkeys(forbidden) if name in explained.names]
     share = explained.share(taken)
     if not taken:
         message = "The model takes no forbidden feature."

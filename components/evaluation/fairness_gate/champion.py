@@ -69,7 +69,7 @@ class Terms:
 def champion_checks(
     given: Predictions, dataset: str, found: Sequence[Tally], terms: Terms, generator: Generator
 ) -> list[Check]:
-    """Return a check for each disparity that may not grow, between the groups of each feature.
+    """Return a check for each disparity that may not get worse, between the groups of each feature.
 
     Where the champion says nothing, the one check says why; see `kfp_hallmark.champion.ask_champion`.
 
@@ -111,7 +111,7 @@ def _check(
     terms: Terms,
     generator: Generator,
 ) -> Check:
-    """Hold the growth of one disparity against what is allowed."""
+    """Hold by how much one disparity is worse than the champion's against what is allowed."""
     model = both[0]
     known = _comparable(both, measure, terms.min_size)
     if len(known) < len(measure.quantities):

@@ -56,8 +56,8 @@ def judge_fairness(
     import numpy as np
 
     require_seed(seed)
-    wanted = _require_limits(limits)
-    _require_settings(sensitive_features, min_group_size)
+    wanted = require_limits(limits)
+    require_settings(sensitive_features, min_group_size)
     require_resampling(bootstrap_samples, confidence)
     terms = Terms(model_name, tracking_uri, max_champion_losses, min_group_size, bootstrap_samples, confidence)
     given = read_predictions(verified(predictions, "predictions"), dataset.path)
@@ -90,7 +90,7 @@ def judge_fairness(
     return (str(judged.status),)
 
 
-def _require_limits(limits: Mapping[str, float]) -> dict[Disparity, float]:
+def require_limits(limits: Mapping[str, float]) -> dict[Disparity, float]:
     """Return the limit of each measure that has one, in the order of the measures."""
     known = {measure.limit: measure for measure in DISPARITIES}
     if not limits:
@@ -134,9 +134,9 @@ def _require_task(wanted: Sequence[Disparity], given: Predictions) -> None:
             )
 
 
-def _require_settings(features: Sequence[str], min_group_size: int) -> None:
-    if not features:
-        raise InputError("sensitive_features must name at least one column; got none.")
+def require_settings(features: Sequence[str], min_group_size: int) -> None:
+    if not features or not all(isinstance(feature, str) for feature in features):
+        raise InputError(f"sensitive_features must name at least one column, by text; got {list(features)}.")
     if len(set(features)) < len(features):
         raise InputError(f"sensitive_features must name each column once; got {list(features)}.")
     if min_group_size < 1:

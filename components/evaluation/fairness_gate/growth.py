@@ -1,4 +1,4 @@
-"""By how much disparities have grown over the champion's, on the same rows.
+"""By how much disparities are worse than the champion's, on the same rows: differences greater, ratios less.
 
 A difference is the greatest gap between any two groups, so its growth is not a smooth function of the rows and a plain
 bootstrap of it errs. The interval comes from all pairs at once, as that of a disparity does: bounds that hold together
@@ -62,7 +62,7 @@ INFLUENCED = (PRECISION, ROC_AUC)
 
 
 def can_grow(measure: Disparity) -> bool:
-    """Return whether growth can be judged: of differences and ratios."""
+    """Return whether it can be judged how much worse a disparity is: of differences and ratios."""
     judged = (*SHARES, *MEANS, *INFLUENCED)
     return measure.statistic in SPREADS and all(name in judged for name in measure.quantities)
 

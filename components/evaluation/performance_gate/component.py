@@ -46,7 +46,7 @@ def performance_gate(
         slices: Columns by whose values to compare with the champion separately.
         max_slice_loss: How much worse than the champion a slice may be; it fails when shown to be, corrected for the
             number of slices.
-        bootstrap_samples: Number of resamples behind the interval of a metric of counts, such as recall.
+        bootstrap_samples: Number of resamples behind the interval of a metric of counts, such as F1.
         confidence: Confidence level of the intervals, between 0 and 1.
         seed: Seed of the resampling.
         tracking_uri: MLflow registry. Default: MLFLOW_TRACKING_URI.

@@ -77,7 +77,7 @@ def judge_performance(
     """
     require_seed(seed)
     given = read_predictions(verified(predictions, "predictions"), dataset.path)
-    wanted = _require_limits(limits, given.task)
+    wanted = require_limits(limits, given.task)
     require_resampling(bootstrap_samples, confidence)
     compared = champion_metric or CHAMPION_METRICS[given.task]
     question = Question.named(champion_question, "champion_question")
@@ -126,9 +126,9 @@ def judge_performance(
     return (str(found.status),)
 
 
-def _require_limits(limits: Mapping[str, float], task: str) -> list[Limit]:
-    known = {_limit_name(metric): metric for metric in metrics_for(task)}
-    turned = {_limit_name(metric, turned=True): name for name, metric in known.items()}
+def require_limits(limits: Mapping[str, float], task: str) -> list[Limit]:
+    known = {limit_name(metric): metric for metric in metrics_for(task)}
+    turned = {limit_name(metric, turned=True): name for name, metric in known.items()}
     if not limits:
         raise InputError("limits must hold at least one limit; got none.", f"Known: {', '.join(known)}.")
     for name, value in limits.items():
@@ -145,7 +145,7 @@ def _require_limits(limits: Mapping[str, float], task: str) -> list[Limit]:
     return [Limit(metric, float(limits[name])) for name, metric in known.items() if name in limits]
 
 
-def _limit_name(metric: Metric, turned: bool = False) -> str:
+def limit_name(metric: Metric, turned: bool = False) -> str:
     return f"{'min' if metric.greater_is_better is not turned else 'max'}_{metric.name}"
 
 
@@ -178,7 +178,7 @@ def _limit_check(
 def _message(limit: Limit, status: Status, observed: float | None, interval: Interval | None) -> str:
     name = limit.metric.name.replace("_", " ")
     if observed is None:
-        return f"The {name} of these predictions is undefined: a class, or the model's scores, are missing."
+        return f"The {name} of these predictions is undefined: {_why_undefined(limit.metric)}."
     kept, broken = ("at least", "below the") if limit.metric.greater_is_better else ("at most", "above the")
     value, bound = number(observed), number(limit.value)
     chance = interval is not None and (
@@ -192,3 +192,11 @@ def _message(limit: Limit, status: Status, observed: float | None, interval: Int
         Status.FAIL: f"The {name} is {value}, {broken} limit of {bound}"
         f"{', though its interval reaches within it' if chance else ''}.",
     }[status]
+
+
+def _why_undefined(metric: Metric) -> str:
+    if metric.name == "mean_absolute_percentage_error":
+        return "a true value is 0, or all but 0"
+    if REGRESSION in metric.tasks:
+        return "all true values are equal, or the errors too great for a number"
+    return "a class is missing, or none is predicted positive, or the model gives no scores"

@@ -69,7 +69,7 @@ def judge_privacy(
     if ledger_hash is not None and not is_digest(ledger_hash):
         raise InputError(f"ledger_hash must be written as sha256: and 64 hex digits; got {ledger_hash!r}.")
     asked = bool(limits or privacy)
-    most = _limits(limits, privacy) if asked else None
+    most = read_limits(limits, privacy) if asked else None
     path = ledger_path(privacy.get("ledger")) if asked else None
     stated = model_metadata(verified(model, "model"))
     spends: dict[str, Spend] = {}
@@ -87,7 +87,7 @@ def judge_privacy(
     return (str(judged.status),)
 
 
-def _limits(limits: Mapping[str, Any], privacy: Mapping[str, Any]) -> Limits:
+def read_limits(limits: Mapping[str, Any], privacy: Mapping[str, Any]) -> Limits:
     """Return the limits; those over all trainings are what one may spend unless they are given."""
     asked = {f"max_{name}": privacy[name] for name in ("epsilon", "delta") if name in privacy}
     return read_options(Limits, asked | dict(limits), "limits")
@@ -120,8 +120,8 @@ def _model_checks(stated: Mapping[str, Any], limits: Mapping[str, float | None])
             checks.append(_state(f"model_{name}", f"The model must state its {name}; it does not."))
         else:
             status = Status.PASS if most is None else judge(observed, maximum=most)
-            limit = "no limit is set" if most is None else f"at most {most:g} is allowed"
-            message = f"{name.capitalize()} of the model is {observed:g}; {limit}."
+            limit = "no limit is set" if most is None else f"at most {most:.15g} is allowed"
+            message = f"{name.capitalize()} of the model is {observed:.15g}; {limit}."
             checks.append(Check(f"model_{name}", status, observed, maximum=most, message=message))
     return checks
 
@@ -165,7 +165,7 @@ def _sum_checks(spends: Mapping[str, Spend], limits: Mapping[str, float | None])
     checks = []
     for name, observed in zip(("epsilon", "delta"), total(list(spends.values())), strict=True):
         most = limits[f"max_{name}"]
-        message = f"{name.capitalize()} of {_trainings(spends)} is {observed:g}; at most {most:g} is allowed."
+        message = f"{name.capitalize()} of {_trainings(spends)} is {observed:.15g}; at most {most:.15g} is allowed."
         status = judge(observed, maximum=most)
         checks.append(Check(f"total_{name}", status, observed, maximum=most, message=message))
     return checks

@@ -58,8 +58,7 @@ def deploy(
     Returns:
         Where the model is served from.
     """
-    if target not in TARGETS:
-        raise InputError(f"target must be one of {', '.join(TARGETS)}; got {target!r}.", nearest(target, [*TARGETS]))
+    require_target(target)
     place = TARGETS[target](deployment, serving_dir)
     require_alias(alias)
     decided = require_release(decision.path, model.path, decision.metadata.get("digest"))
@@ -88,6 +87,12 @@ def deploy(
         traffic=placed.release.traffic,
     )
     return (placed.uri,)
+
+
+def require_target(target: str) -> None:
+    """Raise `InputError` if there is no such target."""
+    if target not in TARGETS:
+        raise InputError(f"target must be one that there is; got {target!r}.", nearest(target, [*TARGETS]))
 
 
 def _verify_version(registry: MlflowClient, registered: Registration, decision_digest: str) -> None:

@@ -20,6 +20,7 @@ Fractional Response Variables, Journal of Applied Econometrics 11 (1996).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -53,8 +54,16 @@ MIN_EPSILON, MAX_EPSILON = 0.001, 100.0
 """Below, the noise cannot be computed; above, nothing is private."""
 LEARNING_RATE = 0.1
 """Of a regression, unless chosen; by the library's 0.01 a mean far from the middle of the bounds is not reached."""
-LEAST_SHARE = 1e-9
-"""The least weight of a row: the library takes none of 0."""
+MOST_BOUND = sys.float_info.max / 4
+"""The greatest bound, so that the width and the middle of bounds are doubles."""
+LEAST_WIDTH = 1e-9
+"""The least width of bounds, as a share of the greater one: within a smaller one doubles are too few."""
+LEAST_SHARE = 2.0**-30
+"""The least weight of a row, for the library takes none of 0, and the step between weights.
+
+Both weights of a row are then multiples of it and come to 1 without rounding. So do their sums come to the number of
+rows, up to 2^23 rows; the last digits of a sum that was rounded would tell of the targets.
+"""
 
 
 @dataclass(frozen=True)
@@ -107,10 +116,7 @@ def read_privacy(given: Mapping[str, Any]) -> Privacy | None:
         raise InputError(f"privacy must give bounds or categories of a feature, not both; {name!r} has both.")
     target = given.get("target_bounds")
     target_bounds = None if target is None else _bounds("target_bounds", target)
-    ledger = given.get("ledger")
-    if ledger is not None and not isinstance(ledger, str):
-        raise InputError(f"privacy's ledger must be a path; got {ledger!r}.")
-    path = ledger_path(ledger)
+    path = ledger_path(given.get("ledger"))
     read_ledger(path)
     return Privacy(float(epsilon), float(delta), bounds, categories, target_bounds, path)
 
@@ -125,7 +131,13 @@ def _mapping(key: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
 def _bounds(what: str, value: Any) -> tuple[float, float]:
     if not isinstance(value, list) or len(value) != 2 or not all(map(is_number, value)) or not value[0] < value[1]:
         raise InputError(f"privacy's {what} must be two numbers, the lesser first; got {value!r}.")
-    return float(value[0]), float(value[1])
+    low, high = map(float, value)
+    greatest = max(abs(low), abs(high))
+    if greatest > MOST_BOUND or high - low < LEAST_WIDTH * greatest:
+        raise InputError(
+            f"privacy's {what} must be at most {MOST_BOUND:g} and differ by a billionth or more; got {value!r}."
+        )
+    return low, high
 
 
 def _categories(name: str, value: Any) -> tuple[Any, ...]:
@@ -285,6 +297,7 @@ def _as_shares(
 
     low, high = bounds
     share = ((label.astype(float) - low) / (high - low)).clip(LEAST_SHARE, 1 - LEAST_SHARE)
+    share = numpy.rint(share / LEAST_SHARE) * LEAST_SHARE
     middle = limits.mean(axis=1)[None]
     classes = numpy.repeat([1, 0, 1, 0], [len(rows), len(rows), 1, 1])
     return numpy.concatenate([rows, rows, middle, middle]), classes, numpy.concatenate([share, 1 - share, [1.0, 1.0]])

@@ -62,7 +62,7 @@ def as_scaled(
 
     low, high = bounds
     weights = _joined(tables, cuts)[:, None]
-    network = MLPRegressor((1,), activation="logistic", random_state=0)
+    network = MLPRegressor(hidden_layer_sizes=(1,), activation="logistic", random_state=0)
     network.coefs_ = [weights, numpy.array([[high - low]])]
     network.intercepts_ = [numpy.array(intercept, dtype=float).reshape(1), numpy.array([low])]
     network.n_layers_, network.n_outputs_, network.out_activation_ = 3, 1, "identity"

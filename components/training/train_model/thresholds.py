@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.components.training.train_model.mitigation import Mitigation, require_groups, require_suitable
 from kfp_hallmark.errors import InputError
+from kfp_hallmark.training.features import as_texts
 
 if TYPE_CHECKING:
     import numpy
@@ -100,13 +101,14 @@ def _encode(frame: pandas.DataFrame, features: Sequence[str]) -> tuple[Any, nump
     """
     import numpy
     from sklearn.compose import ColumnTransformer
+    from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import OneHotEncoder
 
     names = list(features)
+    texts = [name for name in names if frame[name].dtype == "str"]
     require_groups(len(frame[names].drop_duplicates()))
-    encoder = ColumnTransformer(
-        [("groups", OneHotEncoder(handle_unknown="ignore", sparse_output=False, dtype="float64"), names)]
-    )
+    encode = OneHotEncoder(handle_unknown="ignore", sparse_output=False, dtype="float64")
+    encoder = ColumnTransformer([("groups", Pipeline([("texts", as_texts(texts)), ("encode", encode)]), names)])
     indicators, groups = numpy.unique(encoder.fit_transform(frame), axis=0, return_inverse=True)
     return encoder, indicators, groups.ravel()
 

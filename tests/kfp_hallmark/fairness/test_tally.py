@@ -14,6 +14,7 @@ from kfp_hallmark.fairness.groups import Groups, group_by, intersect
 from kfp_hallmark.fairness.quantities import Rate
 from kfp_hallmark.fairness.registry import DISPARITIES, GROUP_MAX, GROUP_MIN, KINDS
 from kfp_hallmark.fairness.tally import class_quantities, mean_of, tallies
+from kfp_hallmark.measures import bootstrap_intervals, judge_interval
 
 ENVIRONMENT = "ml"
 
@@ -297,13 +298,35 @@ LEAST = 0.95 - 3.72 * (0.95 * 0.05 / RUNS) ** 0.5
 SIZES = (120, 200, 400)
 
 
-@pytest.mark.parametrize("scale", ["log", "identity"])
-def test_the_interval_of_the_greatest_mean_of_skewed_errors_holds_the_truth(scale):
+def test_the_interval_of_a_group_of_losses_is_that_of_the_mean_of_its_rows():
+    random = np.random.default_rng(0)
+    codes, label = np.repeat([0, 1, 2], SIZES), random.gamma(2, 3, sum(SIZES))
+    predictions = regression(label, label + random.laplace(0.5, 1 + codes))
+    (found,) = tallies(predictions, groups_of(codes), {"mean absolute error", "mean squared error"})
+    names = {"mean absolute error": "mean_absolute_error", "mean squared error": "root_mean_squared_error"}
+    for name, metric in names.items():
+        power = 2 if metric.startswith("root") else 1
+        low, high = found.quantities[name].of(np.array([2, 0])).ends(0.9)
+        for place, group in enumerate([2, 0]):
+            expected = bootstrap_intervals(predictions, [metric], confidence=0.9, rows=codes == group)[metric]
+            assert (low[place], high[place]) == pytest.approx([end**power for end in expected], rel=1e-12)
+
+
+def test_losses_too_great_for_their_variance_have_an_interval_that_passes_nothing():
+    (found,) = tallies(
+        regression(np.zeros(200), np.tile([1e200, 3e200], 100)), groups_of([0, 1] * 100), {"mean absolute error"}
+    )
+    ends = disparity_interval([found.quantities["mean absolute error"]], GROUP_MAX, 100, 0.95, np.random.default_rng(0))
+    assert judge_interval(3e200, ends, maximum=1e201) == "inconclusive"
+
+
+@pytest.mark.parametrize("skewed", [True, False])
+def test_the_interval_of_the_greatest_mean_of_skewed_errors_holds_the_truth(skewed):
     random = np.random.default_rng(0)
     codes, held = np.repeat([0, 1, 2], SIZES), 0
     for _ in range(RUNS):
         errors = random.exponential(np.array([2.0, 2.0, 1.5])[codes])
-        low, high = disparity_interval([mean_of(errors, groups_of(codes), scale)], GROUP_MAX, 100, 0.95, random)
+        low, high = disparity_interval([mean_of(errors, groups_of(codes), skewed)], GROUP_MAX, 100, 0.95, random)
         held += low <= 2 <= high
     assert held / RUNS >= LEAST
 

@@ -19,7 +19,7 @@ PARAMETERS = {
     "model_name": "employment",
     "sensitive_features": ["sex"],
     "performance_limits": {"min_roc_auc": 0.8},
-    "fairness_limits": {},
+    "fairness_limits": {"max_demographic_parity_difference": 0.1},
 }
 
 

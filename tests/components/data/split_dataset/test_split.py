@@ -193,6 +193,16 @@ def test_an_absent_column_is_refused(stored, output, role):
     assert message == f"{role} must be a column of the dataset; got 'hause'.\nHint: Did you mean 'house'?"
 
 
+def test_a_dataset_without_a_required_column_is_refused(stored, output):
+    message = refused(stored(people()), output, required_columns=["house", "hause"])
+    assert message == "required_columns must be a column of the dataset; got 'hause'.\nHint: Did you mean 'house'?"
+
+
+def test_a_target_that_is_required_beside_itself_is_refused(stored, output):
+    message = refused(stored(people()), output, target="house", required_columns=["customer id", "house"])
+    assert message == "required_columns must not name the target; got 'house'."
+
+
 @pytest.mark.parametrize("other", ["group_column", "time_column"])
 def test_a_key_beside_groups_or_times_is_refused(stored, output, other):
     message = refused(stored(people()), output, key_column="customer id", **{other: "house"})

@@ -251,8 +251,17 @@ def test_the_interval_of_rare_and_costly_errors_holds_their_cost():
     for _ in range(1000):
         missed = random.random(400) < 0.02
         found = report_costs(scored(np.ones(400, int), np.where(missed, 0.1, 0.9)), costs, None, 0.95, 0)
-        held += found.own.interval[0] <= 0.4 <= found.own.interval[1]
+        low, high = found.own.interval or (0.0, 0.0)
+        held += low <= 0.4 <= high
     assert held / 1000 >= 0.95
+
+
+def test_few_rows_and_rows_of_one_cost_give_no_interval():
+    costs, label, score = Costs(false_positive=1.0, false_negative=5.0), [0, 1] * 10, [0.1, 0.9] * 9 + [0.9, 0.1]
+    assert report_costs(scored(label, score), costs, None, 0.95, 0).own.interval is not None
+    assert report_costs(scored(label[1:], score[1:]), costs, None, 0.95, 0).own.interval is None
+    faultless = report_costs(scored(label, [0.1, 0.9] * 10), costs, None, 0.95, 0).own
+    assert (faultless.cost, faultless.interval) == (0.0, None)
 
 
 def test_costs_of_several_classes_by_hand():
@@ -264,7 +273,9 @@ def test_costs_of_several_classes_by_hand():
     assert found.own.cost == pytest.approx((10 - 1 + 2) / 3)
     assert found.chosen.cost == pytest.approx((4 - 1 + 2) / 3)
     assert found.saving.cost == pytest.approx(6 / 3)
-    assert found.saving.interval == pytest.approx(mean_interval(2, np.array([4, -2, -2]) / 6**0.5, 0.95))
+    many = report_costs(among([2, 2, 1] * 8, score * 8), ClassCosts(MATRIX), None, 0.95, 0)
+    influences = np.array([4, -2, -2] * 8) / (24 * 23) ** 0.5
+    assert many.saving.interval == pytest.approx(mean_interval(2, influences, 0.95))
     assert report_costs(among([2, 2, 1], score, False), ClassCosts(MATRIX), None, 0.95, 0).chosen is None
 
 

@@ -61,6 +61,8 @@ def test_forbidden_features_weigh_together_and_one_that_is_not_taken_weighs_noth
     assert "The model takes no forbidden feature." in none.report
     both = judge(path, data, FORBIDDEN, forbidden_features=["title", "town", "sex"])
     assert both.checks["forbidden_share", None].observed == pytest.approx(0.5, abs=0.02)
+    twice = judge(path, data, FORBIDDEN, forbidden_features=["title", "town", "title"])
+    assert twice.checks["forbidden_share", None] == both.checks["forbidden_share", None]
 
 
 def test_a_forbidden_feature_without_weight_keeps_a_limit_of_0(judge, stated, rows):

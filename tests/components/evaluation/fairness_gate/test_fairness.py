@@ -240,7 +240,7 @@ def test_a_run_repeats_by_seed(fairness, rows):
         ({"limits": {PARITY: float("nan")}}, "must be a number from 0 to 1; got nan.", ""),
         ({"limits": {PARITY: 1.01}}, "must be a number from 0 to 1; got 1.01.", ""),
         ({"limits": {PARITY: -0.01}}, "must be a number from 0 to 1; got -0.01.", ""),
-        ({"features": []}, "sensitive_features must name at least one column; got none.", ""),
+        ({"features": []}, "sensitive_features must name at least one column, by text; got [].", ""),
         ({"features": ["g", "g"]}, "sensitive_features must name each column once; got ['g', 'g'].", ""),
         (
             {"features": ["gendre"]},

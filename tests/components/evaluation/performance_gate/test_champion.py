@@ -244,7 +244,7 @@ def test_an_open_question_says_how_many_rows_would_tell(compare, models, enthron
         r"This one is near the limit\.$",
         check.message,
     )
-    near = SimpleNamespace(folder=models.poor.folder, score=models.good.score + np.arange(1500) % 7 * 0.01)
+    near = SimpleNamespace(folder=models.poor.folder, score=models.good.score * 0.9 + np.arange(1500) % 7 * 0.009)
     _, check = compare(near, max_champion_loss=1e-6)
     assert re.search(r"takes about [\d,]{7,} rows; there are 1,500\.$", check.message)
 

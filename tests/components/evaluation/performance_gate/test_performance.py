@@ -75,8 +75,23 @@ def test_a_metric_that_is_undefined_is_inconclusive(performance):
     assert found.status == "inconclusive"
     check = found.verdict.checks[0]
     assert (check.observed, check.interval) == (None, None)
-    assert "undefined" in check.message
+    assert "undefined: a class is missing" in check.message
     assert "Not to be judged: roc auc." in found.report
+
+
+@pytest.mark.parametrize(
+    ("label", "limits", "why"),
+    [
+        ([0.0] + [3.0] * 39, {"max_mean_absolute_percentage_error": 0.5}, "a true value is 0,"),
+        ([3.0] * 40, {"min_r2": 0.5}, "all true values are equal"),
+    ],
+)
+def test_a_metric_of_numbers_that_is_undefined_is_inconclusive_and_says_why(performance, label, limits, why):
+    found = performance(label, [2.5, 3.5] * 20, limits, task=REGRESSION)
+    assert found.status == "inconclusive"
+    check = found.verdict.checks[0]
+    assert (check.observed, check.interval) == (None, None)
+    assert why in check.message
 
 
 def test_fewer_than_twenty_rows_pass_no_limit(performance):
@@ -208,6 +223,16 @@ def test_predictions_of_another_dataset_are_refused(performance, tmp_path):
     with pytest.raises(IntegrityError, match="must be of the dataset given"):
         performance(*scored(100), {"min_roc_auc": 0.8}, dataset="sha256:" + "9" * 64)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -1e-9, 1 + 1e-9])
+def test_scores_that_are_no_probabilities_are_refused(performance, tmp_path, wrong):
+    label, score = scored(100)
+    assert performance(label, np.r_[0.0, 1.0, score[2:]], {"min_roc_auc": 0.5}).status != "fail"
+    (tmp_path / "out" / "verdict.json").unlink()
+    with pytest.raises(IntegrityError, match="must be from 0 to 1; some are not"):
+        performance(label, np.r_[wrong, score[1:]], {"min_roc_auc": 0.5})
+    assert not (tmp_path / "out" / "verdict.json").exists()
 
 
 def test_the_gates_import_nothing_heavy():

@@ -141,6 +141,13 @@ def test_spends_add_up_over_trainings_whatever_data_they_name(step):
     assert step.check("total_epsilon").message == "Epsilon of 4 trainings is 2.001; at most 2 is allowed."
 
 
+def test_a_sum_that_is_above_its_limit_is_not_told_as_the_limit(step):
+    step.train(0.5000001)
+    assert step.run(max_epsilon=0.5, max_model_epsilon=0.5) == "fail"
+    assert step.check("total_epsilon").message == "Epsilon of 1 training is 0.5000001; at most 0.5 is allowed."
+    assert step.check("model_epsilon").message == "Epsilon of the model is 0.5000001; at most 0.5 is allowed."
+
+
 def test_a_model_without_privacy_fails(step):
     step.train()
     step.write({"task": "binary", "datasets": [DATASET], "experiment_hash": EXPERIMENT})
@@ -263,6 +270,7 @@ def test_the_ledger_is_named_by_the_environment(step, monkeypatch):
         ({"max_delta": "1e-5"}, r"limits\['max_delta'\] must be a number; got '1e-5'"),
         ({"max_eps": 1.0}, "limits must hold options that there are; got 'max_eps'"),
         ({"ledger": "gs://bucket/ledger"}, "must be a local or mounted file; got 'gs://bucket/ledger'"),
+        ({"ledger": 5}, "privacy's ledger must be a path; got 5"),
         ({"ledger_hash": "abc"}, "ledger_hash must be written as sha256: and 64 hex digits; got 'abc'"),
     ],
 )

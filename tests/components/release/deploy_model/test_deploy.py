@@ -326,7 +326,7 @@ def test_a_release_document_that_is_not_whole_is_refused(sqlite_uri, candidate, 
     ],
 )
 def test_an_unknown_target_is_refused(sqlite_uri, candidate, serving, target, hint):
-    with pytest.raises(InputError, match=rf"target must be one of local, vertex, kserve; got '{target}'\.") as refused:
+    with pytest.raises(InputError, match=rf"target must be one that there is; got '{target}'\.") as refused:
         run(candidate, sqlite_uri, serving, target=target)
     assert refused.value.hint == hint
 

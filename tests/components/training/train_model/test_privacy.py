@@ -598,7 +598,8 @@ def test_the_regression_is_the_library_s_share_between_the_bounds(ledger, monkey
     monkeypatch.setattr(DPExplainableBoostingClassifier, "fit", keep)
     model = model.fit(frame, frame["x"].to_numpy() * 8 - 40)  # some are outside the bounds
     library, weights = kept[-1]
-    assert weights[:500] + weights[500:1000] == pytest.approx(1.0, abs=1e-15)
+    assert (weights[:500] + weights[500:1000] == 1.0).all()
+    assert weights.sum() == weights[::-1].cumsum()[-1] == 502.0  # without rounding, in whatever order
     assert (weights.max(), weights[:1000].max() < 1, weights.min() > 0) == (1.0, True, True)
     rows = pandas.DataFrame({"x": [*numpy.linspace(0, 10, 101), -5, 99]})
     wanted = -20 + 50 * library.predict_proba(rows.to_numpy())[:, 1]
@@ -720,6 +721,40 @@ def test_what_cannot_be_a_private_regression_is_refused_and_spends_nothing(
         run(frame, "AGEP", **{"estimator": ESTIMATOR, "privacy": privacy} | options)
     assert caught.value.message == message
     assert read_ledger(ledger) == {}
+
+
+@pytest.mark.parametrize("bounds", [[-1.7e308, 1.7e308], [1e308, 1.7e308], [1.0, 1.0000000001], [2**53, 2**53 + 1]])
+@pytest.mark.parametrize("key", ["target_bounds", "bounds"])
+def test_bounds_that_doubles_cannot_divide_are_refused(ledger, key, bounds):
+    given = {"epsilon": 1.0, "delta": 1e-6, "ledger": str(ledger)}
+    what = "target_bounds" if key == "target_bounds" else "bounds of 'x'"
+    with pytest.raises(InputError) as caught:
+        read_privacy(given | {key: bounds if key == "target_bounds" else {"x": bounds}})
+    assert caught.value.message == (
+        f"privacy's {what} must be at most 4.49423e+307 and differ by a billionth or more; got {bounds!r}."
+    )
+
+
+@pytest.mark.parametrize("bounds", [[-4.4e307, 4.4e307], [0, 1e-12], [1.0, 1.00000001], [-5, -4.9999999]])
+def test_bounds_of_all_sizes_are_learnt_and_kept_within(ledger, bounds):
+    low, high = bounds
+    chance = numpy.random.default_rng(0)
+    share = chance.random(1000)
+    parameters = {"max_rounds": 100, "learning_rate": 0.1}
+    model = private(100.0, ledger, 1000, bounds=bounds, target_bounds=bounds, **parameters)
+    found = model.fit(pandas.DataFrame({"x": low + share * (high - low)}), low + share * (high - low))
+    told = found.predict(pandas.DataFrame({"x": [low, low + (high - low) * 0.9]}))
+    assert low <= told[0] < low + 0.4 * (high - low) < low + 0.6 * (high - low) < told[1] <= high
+
+
+def test_a_private_regression_can_be_cloned_and_trained_as_it_stands(run, census, ledger):
+    frame = census[["AGEP", "SCHL", "MAR", "SEX"]][:300]
+    privacy = {"epsilon": 1.0, "delta": 1e-6, "ledger": str(ledger), **AGE}
+    trained = run(frame, "AGEP", estimator=ESTIMATOR, estimator_parameters=QUICK, privacy=privacy)
+    estimator = load_model(trained.path).estimator
+    assert estimator["estimator"].hidden_layer_sizes == (1,)
+    estimator["estimator"]._validate_params()
+    assert clone(estimator).fit(frame.drop(columns="AGEP").astype(float), frame["AGEP"]) is not None
 
 
 def test_a_target_of_text_is_no_regression(run, people, ledger):

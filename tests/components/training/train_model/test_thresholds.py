@@ -215,7 +215,7 @@ def test_a_missing_value_that_was_trained_on_is_a_group(run, people):
     mitigation = asked(features=["student"], held_out=0.4)
     found = run(people, estimator=LOGISTIC, mitigation=mitigation, excluded_columns=["student"])
     encoder = load_model(found.path).estimator["features"].transformer_list[1][1]
-    assert numpy.isnan(encoder.named_transformers_["groups"].categories_[0][-1])
+    assert numpy.isnan(encoder.named_transformers_["groups"][-1].categories_[0][-1])
     assert set(predict(load_model(found.path), found.data, "bought it").prediction.tolist()) == {True, False}
 
 

@@ -3,7 +3,7 @@
 Of every metric, of one model and of the difference of two on the same rows, where errors have light tails and heavy
 ones. The truth is measured on 4,000,000 rows. The tests repeat this at a smaller size.
 
-    .venv/bin/hallmark env run ml -- python benchmarks/coverage.py [--runs 2000] [--rows 200 1000] [--only t3]
+    .venv/bin/hallmark env run ml -- python benchmarks/interval_coverage.py [--runs 2000] [--rows 200 1000] [--only t3]
 """
 
 import argparse

@@ -1,0 +1,15 @@
+"""What can be told of the inputs without data; see `kfp_hallmark.runner.early`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kfp_hallmark.components.evaluation.robustness_gate.robustness import require_limits, require_strengths
+
+
+def check(given: Mapping[str, Any]) -> None:
+    """Raise `InputError` for limits or strengths of what is not tried, or of no use."""
+    if "limits" in given:
+        require_limits(given["limits"])
+    require_strengths(given.get("strengths", {}))

@@ -1,0 +1,123 @@
+"""What a run refuses before anything is started, by what its components say of their inputs."""
+
+import re
+
+import pytest
+from kfp import dsl
+
+from kfp_hallmark import components, runner
+from kfp_hallmark.errors import InputError
+from kfp_hallmark.pipelines import governed_training
+from kfp_hallmark.runner.early import check_early
+
+GIVEN = {
+    "data_uri": "/data/none.parquet",
+    "target": "employed",
+    "model_name": "employment",
+    "sensitive_features": ["SEX"],
+    "performance_limits": {"min_roc_auc": 0.8},
+    "fairness_limits": {"max_demographic_parity_difference": 0.1},
+}
+REFUSED = [
+    ({"performance_limits": {}}, "performance_gate", "limits must hold at least one limit; got none."),
+    ({"performance_limits": {"min_rocauc": 0.8}}, "performance_gate", "a binary task; got 'min_rocauc'."),
+    ({"performance_limits": {"min_r22": 0.8}}, "performance_gate", "a regression task; got 'min_r22'."),
+    (
+        {"performance_limits": {"min_roc_auc_ovr": 0.8, "min_r2": 0}},
+        "performance_gate",
+        "a multiclass task; got 'min_r2'.",
+    ),
+    ({"performance_limits": {"max_r2": 0.8}}, "performance_gate", "a max_ where a smaller is; got 'max_r2'."),
+    ({"performance_limits": {"min_roc_auc": "0.8"}}, "performance_gate", "must be a finite number; got '0.8'."),
+    ({"serving_limits": {"max_latency": 1.0}}, "performance_gate", "serving_limits must hold options that there are"),
+    ({"champion_question": "better"}, "performance_gate", "champion_question must be one of superiority"),
+    ({"fairness_limits": {"max_parity": 0.1}}, "fairness_gate", "limits must hold known limits; got 'max_parity'."),
+    ({"max_fairness_losses": {"parity": 0.1}}, "fairness_gate", "max_champion_losses must hold differences or ratios"),
+    ({"sensitive_features": []}, "fairness_gate", "sensitive_features must name at least one column, by text; got []."),
+    ({"sensitive_features": [["SEX"]]}, "fairness_gate", "by text; got [['SEX']]."),
+    ({"sensitive_features": ["SEX", "SEX"]}, "fairness_gate", "sensitive_features must name each column once"),
+    ({"sensitive_features": ["SEX", "employed"]}, "split_dataset", "must not name the target; got 'employed'."),
+    ({"robustness_limits": {"max_drop": 0.1}}, "robustness_gate", "limits must hold known limits; got 'max_drop'."),
+    ({"robustness_strengths": {"noise": 0.1}}, "robustness_gate", "The strengths 'noise' must be a list of numbers"),
+    ({"explanation_limits": {"max_proxy_share": 2.0}}, "explanation_gate", "'max_proxy_share' must be a share"),
+    ({"privacy_limits": {"max_epsilon": 1.0}}, "privacy_gate", "missing: max_delta."),
+    ({"deploy_target": "moon"}, "deploy_model", "target must be one that there is; got 'moon'."),
+    ({"statement_uri": "/none/statement.yaml"}, "write_model_card", "statement_uri must be a YAML file; got"),
+]
+
+
+def check(parameters, here=True):
+    check_early(governed_training.pipeline_spec, GIVEN | parameters, here=here)
+
+
+@pytest.mark.parametrize(("parameters", "component", "message"), REFUSED)
+def test_what_no_data_could_make_right_is_refused(parameters, component, message):
+    pattern = rf"^{component} must be given what it can use\. .*{re.escape(message)}"
+    with pytest.raises(InputError, match=pattern):
+        check(parameters)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"performance_limits": {"min_roc_auc_ovr": 0.7, "max_log_loss": 1}},
+        {"performance_limits": {"min_r2": 0.6, "max_root_mean_squared_error": 16.0}},
+        {"privacy_limits": {"max_epsilon": 1.0, "max_delta": 1e-6}},
+        {"deploy_target": "kserve"},
+        {"statement_uri": "s3://cards/statement.yaml"},
+    ],
+)
+def test_what_data_could_make_right_is_left_to_the_steps(parameters):
+    check(parameters)
+
+
+def test_a_statement_is_read_where_the_run_is_on_this_machine(tmp_path):
+    file = tmp_path / "statement.yaml"
+    file.write_text("ownr: Risk")
+    with pytest.raises(InputError, match=r"The statement must hold known fields; got 'ownr'\.") as refused:
+        check({"statement_uri": str(file)})
+    assert refused.value.hint == "Did you mean 'owner'?"
+    check({"statement_uri": str(file)}, here=False)
+    file.write_text("owner: Risk")
+    check({"statement_uri": str(file)})
+
+
+def test_nothing_is_started_or_written(tmp_path):
+    with pytest.raises(InputError, match="deploy_model must be given"):
+        runner.run(governed_training, GIVEN | {"deploy_target": "moon"}, state=tmp_path / "state")
+    assert list(tmp_path.iterdir()) == []
+
+
+def imported(artifact_class):
+    return dsl.importer(artifact_uri="/made/elsewhere", artifact_class=artifact_class).output
+
+
+def test_constants_in_a_pipeline_are_looked_at():
+    @dsl.pipeline(name="own")
+    def own():
+        components.privacy_gate(model=imported(dsl.Model), limits={"max_epsilon": 1.0, "max_delta": -1.0})
+
+    with pytest.raises(InputError, match=r"privacy_gate must be given what it can use\. limits\['max_delta'\]"):
+        check_early(own.pipeline_spec, {}, here=True)
+
+
+def test_what_only_the_run_tells_is_not_looked_at():
+    @dsl.component(base_image="python:3.11")
+    def deploy_model(target: str) -> str:
+        return target
+
+    @dsl.pipeline(name="own")
+    def own(target: str = "local", ending: str = "n"):
+        theirs = deploy_model(target="moon")
+        for place in (theirs.output, f"moo{ending}", target):
+            components.deploy_model(
+                model=imported(dsl.Model),
+                decision=imported(dsl.Artifact),
+                registration=imported(dsl.Artifact),
+                target=place,
+            )
+
+    check_early(own.pipeline_spec, {}, here=True)
+    with pytest.raises(InputError, match="deploy_model must be given"):
+        check_early(own.pipeline_spec, {"target": "moon"}, here=True)
