@@ -61,6 +61,25 @@ def read_schema(path: str | Path) -> pyarrow.Schema:
     return plain_schema(schema).with_metadata(schema.metadata)
 
 
+def count_rows(path: str | Path) -> int:
+    """Return a dataset's number of rows, without reading them.
+
+    Raises:
+        MissingInputError: If there is no dataset.
+        InputError: If a file is not whole Parquet.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    rows = 0
+    for file in parquet_files(path):
+        try:
+            rows += pyarrow.parquet.read_metadata(file).num_rows
+        except (pyarrow.ArrowInvalid, OSError) as error:
+            raise InputError(f"A dataset must be whole Parquet; {str(file)!r} cannot be read ({error}).") from error
+    return rows
+
+
 def repeated_names(names: Sequence[str]) -> list[str]:
     """Return the names that occur more than once, sorted."""
     return sorted(name for name, count in Counter(names).items() if count > 1)

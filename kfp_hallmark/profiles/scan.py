@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from kfp_hallmark.contracts.dataset import read_batches, read_schema, require_column
+from kfp_hallmark.contracts.dataset import count_rows, read_batches, read_schema, require_column
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.profiles.tally import EXACT_ROWS, LONG, LONG_TEXT, MAX_COUNTED, Numbers, NumberTally, Texts, TextTally
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import pyarrow
 
 COLUMNS_AT_ONCE = 16
-"""How many columns are held in memory at once; a file is opened once for so many."""
+"""How many columns are held in memory at once; of few rows more, as many as take no more. A file is opened once for so
+many."""
 MAX_SLICES = 100
 """Into how many slices a dataset may be cut: the values of all slice columns together."""
 
@@ -39,8 +40,7 @@ def scan(path: str | Path, columns: Sequence[str] | None = None) -> Iterator[tup
     """
     schema = read_schema(path)
     names = list(schema.names if columns is None else columns)
-    for start in range(0, len(names), COLUMNS_AT_ONCE):
-        block = names[start : start + COLUMNS_AT_ONCE]
+    for block in _blocks(path, names):
         for name, counted in zip(block, _count(path, block, schema), strict=True):
             yield name, schema.field(name).type, counted
 
@@ -102,10 +102,16 @@ def scan_slices(
     """
     schema = read_schema(path)
     names = list(schema.names if columns is None else columns)
-    for start in range(0, len(names), COLUMNS_AT_ONCE):
-        block = names[start : start + COLUMNS_AT_ONCE]
+    for block in _blocks(path, names):
         for name, counted in zip(block, _count_slices(path, block, schema, list(slices)), strict=True):
             yield name, schema.field(name).type, counted
+
+
+def _blocks(path: str | Path, names: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Give columns in blocks that are read at once."""
+    size = max(COLUMNS_AT_ONCE, COLUMNS_AT_ONCE * EXACT_ROWS // max(1, count_rows(path)))
+    for start in range(0, len(names), size):
+        yield names[start : start + size]
 
 
 def _count_slices(
