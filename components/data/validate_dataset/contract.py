@@ -190,7 +190,7 @@ class RuleTally:
         share = self._broken / self._rows if told else None
         message = f"{text}: no row has the values to tell."
         if told:
-            message = f"{text}: broken by {self._broken:,} of {self._rows:,} rows."
+            message = f"{text}: broken by {f'{self._broken:,}' if self._broken else 'none'} of {self._rows:,} rows."
         if told and self._unknown:
             message = f"{message[:-1]}; of {self._unknown:,} it cannot be told for a missing value."
         status = judge(share, maximum=limit)

@@ -217,6 +217,9 @@ def test_a_contract_that_is_kept(judged):
     assert verdict.parameters["contract"]["version"] == "1.2.0"
     assert verdict.parameters["contract"]["sensitive"] == ["sex"]
     assert verdict.parameters["max_psi"] == verdict.parameters["max_stable_psi"] == 0.05
+    assert "Beyond its schema, the contract 1.2.0 is kept." in report
+    assert "Limits of their own: pay." in report
+    assert "pay &gt;= 0: broken by none of 1,000 rows." in report
     assert "What people earn." in report and "<h2>Contract</h2>" in report
 
 
@@ -235,6 +238,7 @@ def test_a_contract_that_is_broken(judged):
     assert anomalies == ["name", "pay", "sex"]
     assert "pay does not fit the schema: values below the least allowed." in report
     assert "SECRET" not in report
+    assert "the contract 1.2.0 is not kept in 4 points." in report
 
 
 def test_the_limits_of_drift_are_those_of_the_contract(judged):
