@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kfp_hallmark.components.data.audit_dataset_bias.component import audit_dataset_bias as audit_dataset_bias
     from kfp_hallmark.components.data.load_dataset.component import load_dataset as load_dataset
     from kfp_hallmark.components.data.profile_dataset.component import profile_dataset as profile_dataset
     from kfp_hallmark.components.data.split_dataset.component import split_dataset as split_dataset
