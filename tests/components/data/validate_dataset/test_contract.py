@@ -54,6 +54,8 @@ def test_a_contract_that_asks_for_nothing_has_no_checks(checked):
     [
         (2, "2026-11-21T10:00:00Z", Status.PASS, "The dataset is 2 hours old; at most 2 are allowed."),
         (1.99, "2026-11-21T10:00:00Z", Status.FAIL, "The dataset is 2 hours old; at most 1.99 are allowed."),
+        (24, "2026-11-21T12:06:00Z", Status.PASS, "The dataset is 0 hours old; at most 24 are allowed."),
+        (24, "2026-11-21T12:06:01Z", Status.FAIL, "The dataset was taken 0.1 hours from now: a clock is wrong."),
         (24, "2026-11-21T12:30:00Z", Status.FAIL, "The dataset was taken 0.5 hours from now: a clock is wrong."),
         (24, None, Status.INCONCLUSIVE, "When the dataset was taken is not known: its metadata have no snapshot_time."),
     ],
