@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,10 +17,13 @@ from kfp_hallmark.fairness.tally import Tally
 
 if TYPE_CHECKING:
     import pandas
+    import pyarrow
     from numpy import ndarray
 
 MAX_ROWS = 20_000
 """In how many rows proxies are looked for at the most."""
+MAX_CELLS = 10_000_000
+"""How many values are in memory at once at the most; one column always is."""
 ROUNDING = 0.01
 """By how much the shares of a population may be off 1 in all."""
 
@@ -112,7 +115,7 @@ def look(
     confidence: float,
     seed: int,
 ) -> list[Feature]:
-    """Return what there is to see of some groups, one column in memory at a time.
+    """Return what there is to see of some groups, a few columns in memory at a time.
 
     Args:
         path: The dataset.
@@ -131,11 +134,10 @@ def look(
     sampled: dict[str, pandas.Series] = {}
     rows = len(labels.known)
     chosen = np.sort(sample(rows, MAX_ROWS, seed))
-    for name in dict.fromkeys([*columns, *sensitive]):
-        table = read_table(path, [name])
+    for name, column in _columns(path, list(dict.fromkeys([*columns, *sensitive])), rows):
         if name != labels.target:
-            sampled[name] = table.take(chosen).to_pandas(date_as_object=False)[name]
-        lacks = table[name].is_null(nan_is_null=True).to_numpy()
+            sampled[name] = column.take(chosen).to_pandas(date_as_object=False).rename(name)
+        lacks = column.is_null(nan_is_null=True).to_numpy()
         if name not in columns or not lacks.any():
             continue
         for (groups, features), size, found in zip(groupings, sizes, missing, strict=True):
@@ -153,6 +155,14 @@ def look(
         )
         for (groups, features), size, found in zip(groupings, sizes, missing, strict=True)
     ]
+
+
+def _columns(path: str, names: Sequence[str], rows: int) -> Iterator[tuple[str, pyarrow.ChunkedArray]]:
+    """Give the columns of a dataset, at most `MAX_CELLS` in memory but always one."""
+    size = max(MAX_CELLS // rows, 1)
+    for start in range(0, len(names), size):
+        table = read_table(path, names[start : start + size])
+        yield from zip(table.column_names, table.columns, strict=True)
 
 
 def _normalised(shares: Mapping[str, float]) -> dict[str, float]:

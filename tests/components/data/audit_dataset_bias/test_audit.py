@@ -7,6 +7,7 @@ import pytest
 import scipy.stats
 from kfp import dsl
 
+from kfp_hallmark.components.data.audit_dataset_bias import findings
 from kfp_hallmark.components.data.audit_dataset_bias.audit import GATE
 from kfp_hallmark.components.data.audit_dataset_bias.checks import NAMED, SIZE_CHECK
 from kfp_hallmark.contracts.digest import artifact_digest
@@ -491,3 +492,11 @@ def test_a_changed_dataset_is_refused(audit, stored):
     changed.metadata["digest"] = "sha256:" + "0" * 64
     with pytest.raises(IntegrityError, match="The dataset must have the digest"):
         audit(changed, "hired", ["sex"], {"min_group_share": 0.1})
+
+
+def test_it_makes_no_difference_how_many_columns_are_read_at_once(audit, people, monkeypatch):
+    columns = people(("f", 30, 70), ("m", 90, 60)) | {"pay": [None, 1, 2, 3, 4] * 50, "office": [*"ab"] * 125}
+    limits = {"max_missing_difference": 0.1, "max_proxy_strength": 0.5}
+    together = audit(columns, "hired", ["sex"], limits)
+    monkeypatch.setattr(findings, "MAX_CELLS", 1)
+    assert audit(columns, "hired", ["sex"], limits).verdict.checks == together.verdict.checks
