@@ -38,11 +38,10 @@ def scan(path: str | Path, columns: Sequence[str] | None = None) -> Iterator[tup
         MissingInputError: If there is no dataset.
         InputError: If a file is not whole Parquet or differs from the first, or a column is absent or not plain.
     """
-    schema = read_schema(path)
-    names = list(schema.names if columns is None else columns)
-    for block in _blocks(path, names):
-        for name, counted in zip(block, _count(path, block, schema), strict=True):
-            yield name, schema.field(name).type, counted
+    types = _types(path, columns)
+    for block in _blocks(path, list(types)):
+        for name, counted in zip(block, _count(path, block, types), strict=True):
+            yield name, types[name], counted
 
 
 def find_slices(path: str | Path, slice_columns: Sequence[str]) -> dict[tuple[str, str | int], int]:
@@ -100,11 +99,20 @@ def scan_slices(
     Yields:
         A column's name, its type, and what it holds in each slice, in the order wanted.
     """
+    types = _types(path, columns)
+    for block in _blocks(path, list(types)):
+        for name, counted in zip(block, _count_slices(path, block, types, list(slices)), strict=True):
+            yield name, types[name], counted
+
+
+def _types(path: str | Path, columns: Sequence[str] | None) -> dict[str, pyarrow.DataType]:
+    """Return the type of each wanted column, in the order wanted."""
     schema = read_schema(path)
-    names = list(schema.names if columns is None else columns)
-    for block in _blocks(path, names):
-        for name, counted in zip(block, _count_slices(path, block, schema, list(slices)), strict=True):
-            yield name, schema.field(name).type, counted
+    types = dict(zip(schema.names, schema.types, strict=True))
+    for name in columns or ():
+        if name not in types:
+            require_column(name, schema.names)
+    return types if columns is None else {name: types[name] for name in columns}
 
 
 def _blocks(path: str | Path, names: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -115,10 +123,13 @@ def _blocks(path: str | Path, names: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _count_slices(
-    path: str | Path, names: Sequence[str], schema: pyarrow.Schema, slices: Sequence[tuple[str, str | int]]
+    path: str | Path,
+    names: Sequence[str],
+    types: Mapping[str, pyarrow.DataType],
+    slices: Sequence[tuple[str, str | int]],
 ) -> list[list[Counted]]:
     by = list(dict.fromkeys(column for column, _ in slices))
-    tallies = [[_tally(schema.field(name), len(slices)) for _ in slices] for name in names]
+    tallies = [[_tally(types[name], len(slices)) for _ in slices] for name in names]
 
     def add(parts: Sequence[Tally], column: pyarrow.Array, name: str, rows: Sequence[pyarrow.Array]) -> None:
         values = as_integers(column, name)
@@ -151,8 +162,8 @@ def _plain(column: pyarrow.Array) -> pyarrow.Array:
     return column.cast("int8") if pyarrow.types.is_boolean(column.type) else column
 
 
-def _count(path: str | Path, names: Sequence[str], schema: pyarrow.Schema) -> list[Counted]:
-    tallies = [_tally(schema.field(name)) for name in names]
+def _count(path: str | Path, names: Sequence[str], types: Mapping[str, pyarrow.DataType]) -> list[Counted]:
+    tallies = [_tally(types[name]) for name in names]
 
     def add(tally: Tally, column: pyarrow.Array, name: str) -> None:
         _add(tally, as_integers(column, name), name)
@@ -163,11 +174,11 @@ def _count(path: str | Path, names: Sequence[str], schema: pyarrow.Schema) -> li
         return list(threads.map(lambda tally: tally.finish(), tallies))
 
 
-def _tally(field: pyarrow.Field, parts: int = 1) -> Tally:
+def _tally(kind: pyarrow.DataType, parts: int = 1) -> Tally:
     """Return what counts a column, or one of several parts of it that share the memory of one."""
     import pyarrow
 
-    if pyarrow.types.is_string(field.type):
+    if pyarrow.types.is_string(kind):
         return TextTally(MAX_COUNTED // parts)
     return NumberTally(EXACT_ROWS // parts)
 

@@ -8,6 +8,7 @@ import pyarrow.parquet
 import pytest
 
 from kfp_hallmark.errors import InputError
+from kfp_hallmark.profiles.profile import profile
 from kfp_hallmark.profiles.scan import COLUMNS_AT_ONCE, scan
 from kfp_hallmark.profiles.statistics import compute_statistics
 from kfp_hallmark.profiles.tally import POINTS, NumberTally, TextTally
@@ -165,3 +166,10 @@ def test_many_columns_keep_their_order(written):
     found = compute_statistics(path, list(reversed(columns))).datasets[0].features
     assert [feature.path.step[0] for feature in found] == list(reversed(columns))
     assert [feature.num_stats.max for feature in found[:2]] == [3 * COLUMNS_AT_ONCE, 3 * COLUMNS_AT_ONCE - 1]
+
+
+def test_ten_thousand_columns_are_profiled(written):
+    found = profile(written({f"c{index}": [index, None, 3.5] for index in range(10_000)}))
+    assert len(found.columns) == 10_000
+    assert list(found.columns["c9999"].distribution.counts) == []
+    assert (found.columns["c9999"].missing, found.columns["c9999"].distribution.other_count) == (1, 2)
