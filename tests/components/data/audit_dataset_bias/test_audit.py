@@ -5,6 +5,8 @@ import numpy as np
 import pyarrow
 import pytest
 import scipy.stats
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from kfp import dsl
 
 from kfp_hallmark.components.data.audit_dataset_bias import findings
@@ -141,6 +143,17 @@ def test_the_positive_class_is_the_later_one_unless_named(audit, people, positiv
     columns = people(("f", 30, 70), ("m", 90, 60))
     found = audit(columns, "hired", ["sex"], {"min_disparate_impact_ratio": 0.1}, positive_class=positive)
     assert f"{rate:g} (sex f)" in found.checks[IMPACT,].message
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(counts=st.lists(st.tuples(st.integers(0, 60), st.integers(20, 60)), min_size=2, max_size=5))
+def test_the_parity_difference_is_the_same_of_either_class_and_the_ratio_at_most_one(audit, people, counts):
+    columns = people(*((f"g{place}", yes + 1, no) for place, (yes, no) in enumerate(counts)))
+    limits = {"max_statistical_parity_difference": 1, "min_disparate_impact_ratio": 0}
+    yes, no = (audit(columns, "hired", ["sex"], limits, positive_class=name).checks for name in ("yes", "no"))
+    assert yes[PARITY,].observed == pytest.approx(no[PARITY,].observed, abs=1e-11)
+    for check in (*yes.values(), *no.values()):
+        assert 0 <= check.interval[0] <= check.observed <= check.interval[1] <= 1
 
 
 def test_a_boolean_class_can_be_named_as_json_spells_it(audit):
