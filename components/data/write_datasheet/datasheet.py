@@ -47,7 +47,7 @@ class Sheet:
     Attributes:
         digest: The dataset's digest.
         lineage: The digests of the data it was made from, nearest first.
-        known: What its maker says of it: `source`, `source_digest` and `snapshot_time`, where it says so.
+        known: What its maker says of it, of `source`, `source_digest`, `source_signed_by` and `snapshot_time`.
         files: Its files.
         rows: Its number of rows.
         repeated_rows: How many of them equal an earlier one.
@@ -130,7 +130,7 @@ def _verdict(verdict: Artifact, role: str, digest: str) -> Verdict:
 
 
 def _known(said: Mapping[str, Any]) -> dict[str, str]:
-    names = ("source", "source_digest", "snapshot_time")
+    names = ("source", "source_digest", "source_signed_by", "snapshot_time")
     return {name: str(said[name]) for name in names if said.get(name) is not None}
 
 

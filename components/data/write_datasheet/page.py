@@ -167,7 +167,12 @@ def _moment(microseconds: float | None) -> str | None:
 
 
 def _source(sheet: Sheet) -> list[Part]:
-    names = {"source": "Source", "source_digest": "Digest of the source", "snapshot_time": "Source last changed"}
+    names = {
+        "source": "Source",
+        "source_digest": "Digest of the source",
+        "source_signed_by": "Key that signed the source",
+        "snapshot_time": "Source last changed",
+    }
     return [
         Text("Measured when it was loaded:"),
         Facts({title: sheet.known.get(name, "The dataset does not say.") for name, title in names.items()}),

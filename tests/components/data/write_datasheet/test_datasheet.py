@@ -5,7 +5,7 @@ from kfp_hallmark.components.data.write_datasheet.fields import FIELDS, SECTIONS
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
 
-OTHER = "sha256:" + "9" * 64
+OTHER, SIGNER = "sha256:" + "9" * 64, "sha256:" + "e" * 64
 
 
 def row_of(markdown, name):
@@ -86,9 +86,10 @@ def test_the_shape_is_drawn_by_equal_width(written):
 
 def test_where_it_is_from(written):
     known = {"source": "gs://b/x.csv", "source_digest": OTHER, "snapshot_time": "2026-10-31T08:00:00Z"}
+    known["source_signed_by"] = SIGNER
     result = written(metadata=known)
     assert "- **Source**: gs://b/x.csv\n" in result.markdown
-    assert f"- **Digest of the source**: {OTHER}\n" in result.markdown
+    assert f"- **Digest of the source**: {OTHER}\n- **Key that signed the source**: {SIGNER}\n" in result.markdown
     assert "- **Source last changed**: 2026-10-31T08:00:00Z" in result.markdown
     assert "- **Made from, nearest first**: \n  - sha256:5555" in result.markdown
     assert f"- **Digest**: {result.digest}\n" in result.markdown
