@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kfp_hallmark.components.data.audit_dataset_bias.component import audit_dataset_bias as audit_dataset_bias
     from kfp_hallmark.components.data.load_dataset.component import load_dataset as load_dataset
     from kfp_hallmark.components.data.profile_dataset.component import profile_dataset as profile_dataset
     from kfp_hallmark.components.data.split_dataset.component import split_dataset as split_dataset
     from kfp_hallmark.components.data.validate_dataset.component import validate_dataset as validate_dataset
+    from kfp_hallmark.components.data.write_datasheet.component import write_datasheet as write_datasheet
     from kfp_hallmark.components.evaluation.evaluate_model.component import evaluate_model as evaluate_model
     from kfp_hallmark.components.evaluation.explain_model.component import explain_model as explain_model
     from kfp_hallmark.components.evaluation.explanation_gate.component import explanation_gate as explanation_gate

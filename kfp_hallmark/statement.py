@@ -1,42 +1,27 @@
-"""What a person must say about a model, as a YAML file, checked field by field."""
+"""What a person must say about a model or a dataset, as a YAML file, checked field by field."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from unicodedata import category
 
 from kfp_hallmark.errors import InputError, MissingInputError, nearest
 from kfp_hallmark.storage import advice, reading, shown
 
-TEXT, TEXTS, RISKS, GROUPS = "text", "a list of texts", "a list of risks", "a list of groups"
+TEXT, TEXTS, DAY = "text", "a list of texts", "a date (YYYY-MM-DD)"
+RISKS, GROUPS = "a list of risks", "a list of groups"
 PARTS = {RISKS: ("risk", "mitigation"), GROUPS: ("group", "benefits", "harms", "mitigation")}
 """The fields of each entry of a list; the first must be there."""
 
-FIELDS = {
-    "name": (TEXT, "what the model is called"),
-    "version": (TEXT, "its version"),
-    "description": (TEXT, "what it does"),
-    "owner": (TEXT, "who answers for it"),
-    "contact": (TEXT, "where to ask"),
-    "license": (TEXT, "under which terms it may be used"),
-    "intended_use": (TEXTS, "what it is for"),
-    "intended_users": (TEXTS, "who may use it"),
-    "out_of_scope": (TEXTS, "what it is not for"),
-    "training_data": (TEXT, "where its data are from and how they were collected"),
-    "sensitive_data": (TEXTS, "which sensitive data it was made from"),
-    "limitations": (TEXTS, "where it is known to be poor"),
-    "tradeoffs": (TEXTS, "what was given up for what"),
-    "human_oversight": (TEXT, "who can overrule it, and how"),
-    "ethical_considerations": (RISKS, "risks and what is done against them"),
-    "groups_at_risk": (GROUPS, "who may be harmed, and what is done against it"),
-}
-"""Every field with its form and what it says; all must be said, and one that is not is named in the card."""
-
 MAX_VERSION = 1024
 """How many characters CycloneDX allows a version."""
+
+Fields: TypeAlias = Mapping[str, tuple[str, str]]
+"""Every field with its form and what it says; all must be said, and one that is not is named as missing."""
 
 
 @dataclass(frozen=True)
@@ -44,30 +29,36 @@ class Statement:
     """What a person said.
 
     Attributes:
+        fields: What must be said.
         said: Field to what was said of it.
     """
 
+    fields: Fields
     said: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def missing(self) -> list[str]:
         """The fields that were not said, in their order."""
-        return [name for name in FIELDS if name not in self.said]
+        return [name for name in self.fields if name not in self.said]
 
     def texts(self, name: str) -> list[str]:
         """Return a list of texts; empty when it was not said."""
         return list(self.said.get(name, []))
 
 
-def read_statement(uri: str | None) -> Statement:
+def read_statement(uri: str | None, fields: Fields) -> Statement:
     """Read a statement; without a URI nothing was said. A field that is null or empty was not said.
+
+    Args:
+        uri: Path or fsspec URI of a YAML file.
+        fields: What must be said; a statement holds no other field.
 
     Raises:
         MissingInputError: If there is no such file.
         InputError: If it is no YAML mapping, or a field is unknown or of another form.
     """
     if uri is None:
-        return Statement()
+        return Statement(fields)
     import yaml
 
     content = _fetched(uri)
@@ -82,9 +73,11 @@ def read_statement(uri: str | None) -> Statement:
     for name in value:
         if names.count(name) > 1:
             raise InputError(f"The statement must hold each field once; it holds {name!r} more often.")
-        if name not in FIELDS:
-            raise InputError(f"The statement must hold known fields; got {name!r}.", nearest(name, [*FIELDS]))
-    return Statement({name: said for name in FIELDS if (said := _checked(name, value))})
+        if name not in fields:
+            raise InputError(f"The statement must hold known fields; got {name!r}.", nearest(name, [*fields]))
+    return Statement(
+        fields, {name: said for name in fields if (said := _checked(name, value.get(name), fields[name][0]))}
+    )
 
 
 def _fetched(uri: str) -> bytes:
@@ -107,21 +100,21 @@ def _fetched(uri: str) -> bytes:
         raise MissingInputError(message, advice(uri)) from error
 
 
-def _checked(name: str, value: Mapping[str, Any]) -> Any:
+def _checked(name: str, said: Any, form: str) -> Any:
     """Return what was said of a field, None when nothing was."""
-    said, form = value.get(name), FIELDS[name][0]
     if said is None or said == [] or said == "":
         return None
     checks: dict[str, Callable[[Any], bool]] = {
         TEXT: _is_text,
         TEXTS: lambda entry: isinstance(entry, list) and all(map(_is_text, entry)),
+        DAY: _is_day,
     }
     if form in checks:
         if not checks[form](said):
             raise InputError(f"The field {name!r} of the statement must be {form}; got {_described(said)}.")
         if name == "version" and len(said) > MAX_VERSION:
             raise InputError(f"The version must have at most {MAX_VERSION:,} characters; it has {len(said):,}.")
-        return said
+        return str(said) if form == DAY else said
     parts = PARTS[form]
     if not isinstance(said, list) or not all(isinstance(entry, dict) for entry in said):
         raise InputError(f"The field {name!r} of the statement must be a list of mappings of {', '.join(parts)}.")
@@ -138,6 +131,14 @@ def _checked(name: str, value: Mapping[str, Any]) -> Any:
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip()) and not _has_controls(value)
+
+
+def _is_day(value: Any) -> bool:
+    """Return whether a value is a date without a time; YAML makes one of a text that looks like it."""
+    try:
+        return date.fromisoformat(str(value)).isoformat() == str(value)
+    except ValueError:
+        return False
 
 
 def _has_controls(text: str) -> bool:

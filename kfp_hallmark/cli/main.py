@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from kfp_hallmark import __version__
-from kfp_hallmark.cli import audit, contract, env, image, new, run, runs, serve, submit
+from kfp_hallmark.cli import audit, contract, dataset, env, image, new, run, runs, serve, submit
 from kfp_hallmark.cli import compile as compiling
 from kfp_hallmark.cli import lint as linting
 from kfp_hallmark.errors import HallmarkError, InputError, nearest
@@ -33,6 +33,7 @@ app.command("serve")(serve.serve)
 app.command("compile")(compiling.compile_)
 app.command("lint")(linting.lint)
 app.add_typer(contract.app, name="contract")
+app.add_typer(dataset.app, name="dataset")
 app.add_typer(env.app, name="env")
 app.add_typer(image.app, name="image")
 app.add_typer(audit.app, name="audit")

@@ -19,6 +19,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -183,7 +184,9 @@ def _block(name: str, value: Any) -> list[str]:
     if name == "schema" and _is_literal(value):
         return ["schema: |", *(f"  {line}" if line else "" for line in value.split("\n")[:-1])]
     flow = None if isinstance(value, list | dict) else False
-    text = yaml.safe_dump({name: value}, sort_keys=False, allow_unicode=True, width=110, default_flow_style=flow)
+    # PyYAML takes some line breaks of Unicode for letters, and writes them so that they read as spaces.
+    readable = json.dumps(value, ensure_ascii=False).isprintable()
+    text = yaml.safe_dump({name: value}, sort_keys=False, allow_unicode=readable, width=110, default_flow_style=flow)
     return text.rstrip("\n").split("\n")
 
 

@@ -61,6 +61,25 @@ def read_schema(path: str | Path) -> pyarrow.Schema:
     return plain_schema(schema).with_metadata(schema.metadata)
 
 
+def count_rows(path: str | Path) -> int:
+    """Return a dataset's number of rows, without reading them.
+
+    Raises:
+        MissingInputError: If there is no dataset.
+        InputError: If a file is not whole Parquet.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    rows = 0
+    for file in parquet_files(path):
+        try:
+            rows += pyarrow.parquet.read_metadata(file).num_rows
+        except (pyarrow.ArrowInvalid, OSError) as error:
+            raise InputError(f"A dataset must be whole Parquet; {str(file)!r} cannot be read ({error}).") from error
+    return rows
+
+
 def repeated_names(names: Sequence[str]) -> list[str]:
     """Return the names that occur more than once, sorted."""
     return sorted(name for name, count in Counter(names).items() if count > 1)
@@ -195,11 +214,12 @@ def read_batches(
     import pyarrow.parquet
 
     schema = read_schema(path)
-    names = schema.names if columns is None else list(columns)
-    if columns is not None:
-        for column in names:
+    fields = {field.name: field for field in schema}
+    names = list(fields if columns is None else columns)
+    for column in names:
+        if column not in fields:
             require_column(column, schema.names)
-    wanted = [schema.field(name) for name in names]
+    wanted = [fields[name] for name in names]
     text = [field.name for field in wanted if pyarrow.types.is_string(field.type)] if encoded else None
     for file in parquet_files(path):
         try:
@@ -216,11 +236,12 @@ def _plain_columns(
     import pyarrow
 
     names = [field.name for field in wanted]
-    if set(names) <= set(batch.schema.names):
-        schema = pyarrow.schema([(name, plain_type(batch.schema.field(name).type, name)) for name in names])
-        if schema.types == [field.type for field in wanted]:
-            arrays = [_plain_array(batch.column(field.name), field, encoded) for field in schema]
-            return pyarrow.RecordBatch.from_arrays(arrays, names=names)
+    held = {field.name: (field.type, column) for field, column in zip(batch.schema, batch.columns, strict=True)}
+    if set(names) <= held.keys() and [plain_type(held[name][0], name) for name in names] == [
+        field.type for field in wanted
+    ]:
+        arrays = [_plain_array(held[field.name][1], field, encoded) for field in wanted]
+        return pyarrow.RecordBatch.from_arrays(arrays, names=names)
     raise InputError(
         f"The files of a dataset must have the same columns and types; {str(file)!r} differs from the first."
     )

@@ -74,13 +74,12 @@ class Rule:
         for column in self.columns:
             require_column(column, table.schema.names, f"A column of the rule {self.text!r}")
         try:
-            result = _boolean(_value(self.tree, table))
+            return _boolean(_value(self.tree, table))
         except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError, pyarrow.ArrowTypeError, TypeError):
             raise InputError(
                 f"The rule {self.text!r} must compare what can be compared; its columns are "
                 f"{', '.join(f'{name} ({table.schema.field(name).type})' for name in self.columns)}."
             ) from None
-        return result if isinstance(result, pyarrow.Array) else pyarrow.array([result.as_py()] * table.num_rows, "bool")
 
     def check_types(self, schema: pyarrow.Schema) -> None:
         """Raise `InputError` if the rule cannot be applied to data of a schema, whatever its values are."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.contracts.data_contract import DataContract
+from kfp_hallmark.contracts.dataset import repeated_names
 from kfp_hallmark.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -35,9 +36,9 @@ def parse_schema(text: str, file: str = "contract") -> schema_pb2.Schema:
             "Line and column are counted from the schema's first line; `hallmark contract infer` writes such a schema.",
         ) from error
     names = [feature.name for feature in schema.feature]
-    for name in names:
-        if not name or names.count(name) > 1:
-            raise InputError(f"The features of the schema of {file!r} must have names, each once; got {name!r}.")
+    wrong = [""] if "" in names else repeated_names(names)
+    if wrong:
+        raise InputError(f"The features of the schema of {file!r} must have names, each once; got {wrong[0]!r}.")
     domains = [domain.name for domain in schema.string_domain]
     for feature in schema.feature:
         if feature.HasField("domain") and feature.domain not in domains:

@@ -240,4 +240,36 @@ def student_of_normal(normal: ndarray, freedom: ndarray) -> ndarray:
     return found * normal
 
 
-Quantity = Rate | F1Score | BalancedAccuracy | Estimate
+@dataclass(frozen=True)
+class RelativeRate:
+    """A share of the rows of each of some groups, divided by what it is compared with.
+
+    Attributes:
+        rate: The share.
+        reference: What it is compared with, above 0, shape (groups,).
+    """
+
+    rate: Rate
+    reference: ndarray
+
+    @property
+    def values(self) -> ndarray:
+        """The ratio of each group."""
+        return self.rate.values / self.reference
+
+    @property
+    def trials(self) -> ndarray:
+        """The rows that the share is of."""
+        return self.rate.trials
+
+    def of(self, groups: ndarray) -> RelativeRate:
+        """Return the ratio of some groups, by their positions."""
+        return RelativeRate(self.rate.of(groups), self.reference[groups])
+
+    def ends(self, confidence: float) -> Ends:
+        """Return the interval of each group, from that of the share."""
+        low, high = self.rate.ends(confidence)
+        return low / self.reference, high / self.reference
+
+
+Quantity = Rate | F1Score | BalancedAccuracy | Estimate | RelativeRate

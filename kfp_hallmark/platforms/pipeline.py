@@ -80,20 +80,7 @@ class Pipeline:
         self.platform.CopyFrom(pipeline.platform_spec)
         self.description = pipeline.description
         self._deployment = parse(self.spec.deployment_spec, pb.PipelineDeploymentConfig())
-        parameters = {
-            component.executor_label: frozenset(component.input_definitions.parameters)
-            for component in self.spec.components.values()
-        }
-        self.steps = {
-            label: Step(
-                label,
-                executor.container,
-                Traits.read("".join(executor.container.command[-1:])),
-                parameters.get(label, frozenset()),
-            )
-            for label, executor in sorted(self._deployment.executors.items())
-            if executor.HasField("container") and executor.container.image not in STUBS
-        }
+        self.steps = steps_of(self.spec, self._deployment)
 
     @property
     def volumes(self) -> list[str]:
@@ -181,6 +168,24 @@ class Pipeline:
             if inner.executor_label in self.steps:
                 yield self.steps[inner.executor_label]
             yield from self._below(inner, seen)
+
+
+def steps_of(spec: pb.PipelineSpec, deployment: pb.PipelineDeploymentConfig) -> dict[str, Step]:
+    """Return the containers that a pipeline runs, by their executors' labels; none that Kubeflow needs no image for."""
+    parameters = {
+        component.executor_label: frozenset(component.input_definitions.parameters)
+        for component in spec.components.values()
+    }
+    return {
+        label: Step(
+            label,
+            executor.container,
+            Traits.read("".join(executor.container.command[-1:])),
+            parameters.get(label, frozenset()),
+        )
+        for label, executor in sorted(deployment.executors.items())
+        if executor.HasField("container") and executor.container.image not in STUBS
+    }
 
 
 def parse(value: Message, into: Message) -> Any:

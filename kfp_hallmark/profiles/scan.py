@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from kfp_hallmark.contracts.dataset import read_batches, read_schema, require_column
+from kfp_hallmark.contracts.dataset import count_rows, read_batches, read_schema, require_column
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.profiles.tally import EXACT_ROWS, LONG, LONG_TEXT, MAX_COUNTED, Numbers, NumberTally, Texts, TextTally
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import pyarrow
 
 COLUMNS_AT_ONCE = 16
-"""How many columns are held in memory at once; a file is opened once for so many."""
+"""How many columns are held in memory at once; of few rows more, as many as take no more. A file is opened once for so
+many."""
 MAX_SLICES = 100
 """Into how many slices a dataset may be cut: the values of all slice columns together."""
 
@@ -37,12 +38,10 @@ def scan(path: str | Path, columns: Sequence[str] | None = None) -> Iterator[tup
         MissingInputError: If there is no dataset.
         InputError: If a file is not whole Parquet or differs from the first, or a column is absent or not plain.
     """
-    schema = read_schema(path)
-    names = list(schema.names if columns is None else columns)
-    for start in range(0, len(names), COLUMNS_AT_ONCE):
-        block = names[start : start + COLUMNS_AT_ONCE]
-        for name, counted in zip(block, _count(path, block, schema), strict=True):
-            yield name, schema.field(name).type, counted
+    types = _types(path, columns)
+    for block in _blocks(path, list(types)):
+        for name, counted in zip(block, _count(path, block, types), strict=True):
+            yield name, types[name], counted
 
 
 def find_slices(path: str | Path, slice_columns: Sequence[str]) -> dict[tuple[str, str | int], int]:
@@ -100,19 +99,37 @@ def scan_slices(
     Yields:
         A column's name, its type, and what it holds in each slice, in the order wanted.
     """
+    types = _types(path, columns)
+    for block in _blocks(path, list(types)):
+        for name, counted in zip(block, _count_slices(path, block, types, list(slices)), strict=True):
+            yield name, types[name], counted
+
+
+def _types(path: str | Path, columns: Sequence[str] | None) -> dict[str, pyarrow.DataType]:
+    """Return the type of each wanted column, in the order wanted."""
     schema = read_schema(path)
-    names = list(schema.names if columns is None else columns)
-    for start in range(0, len(names), COLUMNS_AT_ONCE):
-        block = names[start : start + COLUMNS_AT_ONCE]
-        for name, counted in zip(block, _count_slices(path, block, schema, list(slices)), strict=True):
-            yield name, schema.field(name).type, counted
+    types = dict(zip(schema.names, schema.types, strict=True))
+    for name in columns or ():
+        if name not in types:
+            require_column(name, schema.names)
+    return types if columns is None else {name: types[name] for name in columns}
+
+
+def _blocks(path: str | Path, names: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Give columns in blocks that are read at once."""
+    size = max(COLUMNS_AT_ONCE, COLUMNS_AT_ONCE * EXACT_ROWS // max(1, count_rows(path)))
+    for start in range(0, len(names), size):
+        yield names[start : start + size]
 
 
 def _count_slices(
-    path: str | Path, names: Sequence[str], schema: pyarrow.Schema, slices: Sequence[tuple[str, str | int]]
+    path: str | Path,
+    names: Sequence[str],
+    types: Mapping[str, pyarrow.DataType],
+    slices: Sequence[tuple[str, str | int]],
 ) -> list[list[Counted]]:
     by = list(dict.fromkeys(column for column, _ in slices))
-    tallies = [[_tally(schema.field(name), len(slices)) for _ in slices] for name in names]
+    tallies = [[_tally(types[name], len(slices)) for _ in slices] for name in names]
 
     def add(parts: Sequence[Tally], column: pyarrow.Array, name: str, rows: Sequence[pyarrow.Array]) -> None:
         values = as_integers(column, name)
@@ -145,8 +162,8 @@ def _plain(column: pyarrow.Array) -> pyarrow.Array:
     return column.cast("int8") if pyarrow.types.is_boolean(column.type) else column
 
 
-def _count(path: str | Path, names: Sequence[str], schema: pyarrow.Schema) -> list[Counted]:
-    tallies = [_tally(schema.field(name)) for name in names]
+def _count(path: str | Path, names: Sequence[str], types: Mapping[str, pyarrow.DataType]) -> list[Counted]:
+    tallies = [_tally(types[name]) for name in names]
 
     def add(tally: Tally, column: pyarrow.Array, name: str) -> None:
         _add(tally, as_integers(column, name), name)
@@ -157,11 +174,11 @@ def _count(path: str | Path, names: Sequence[str], schema: pyarrow.Schema) -> li
         return list(threads.map(lambda tally: tally.finish(), tallies))
 
 
-def _tally(field: pyarrow.Field, parts: int = 1) -> Tally:
+def _tally(kind: pyarrow.DataType, parts: int = 1) -> Tally:
     """Return what counts a column, or one of several parts of it that share the memory of one."""
     import pyarrow
 
-    if pyarrow.types.is_string(field.type):
+    if pyarrow.types.is_string(kind):
         return TextTally(MAX_COUNTED // parts)
     return NumberTally(EXACT_ROWS // parts)
 

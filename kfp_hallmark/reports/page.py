@@ -20,6 +20,7 @@ WORDS = {
     "halted": "fail",
     "failed": "fail",
     "stable": "pass",
+    "not said": "warn",
 }
 """Which colour a word other than a status takes."""
 

@@ -15,9 +15,8 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from kfp_hallmark import components
-from kfp_hallmark.component import Traits
 from kfp_hallmark.errors import InputError
-from kfp_hallmark.platforms.pipeline import Step, parse
+from kfp_hallmark.platforms.pipeline import parse, steps_of
 from kfp_hallmark.runner.parameters import is_path
 from kfp_hallmark.runner.plan import run_order
 
@@ -31,10 +30,7 @@ def check_early(spec: pipeline_spec_pb2.PipelineSpec, parameters: Mapping[str, A
         here: Whether the run is on this machine, so that its paths can be looked at.
     """
     deployment = parse(spec.deployment_spec, pipeline_spec_pb2.PipelineDeploymentConfig())
-    steps = {
-        label: Step(label, executor.container, Traits.read("".join(executor.container.command[-1:])))
-        for label, executor in deployment.executors.items()
-    }
+    steps = steps_of(spec, deployment)
     defaults = {
         name: json_format.MessageToDict(entry.default_value)
         for name, entry in spec.root.input_definitions.parameters.items()

@@ -12,6 +12,7 @@ def load_dataset(
     expected_digest: Optional[str] = None,
     max_age_hours: Optional[float] = None,
     required_columns: List[str] = [],
+    allowed_keys: Optional[List[str]] = None,
 ) -> NamedTuple("Outputs", [("digest", str), ("rows", int)]):
     """Load a CSV or Parquet source into a dataset that is bound to its digest.
 
@@ -26,18 +27,21 @@ def load_dataset(
             or of a folder's manifest. Anything else is refused.
         max_age_hours: Greatest age of the source in hours, by its time of last change. An older source is refused.
         required_columns: Columns that the source must have, so that a later step which needs them is not begun in vain.
+        allowed_keys: Ed25519 public keys, in PEM or as paths or URIs of such files. One of them must have signed the
+            source's files, as `hallmark dataset sign` does, in a file beside it; anything else is refused. The source
+            is then copied before it is verified and read.
 
     Returns:
         dataset: One Parquet file. Metadata: digest, rows, columns (their number), source, source_digest, snapshot_time
-            (when the source was last changed).
+            (when the source was last changed), source_signed_by (the id of the key, if one was wanted).
         digest: The dataset's digest.
         rows: Number of rows.
 
     Raises:
         InputError: If the source is missing, empty, not whole or too old, lacks a column, or has duplicate or nested
             ones.
-        IntegrityError: If the source does not have the expected digest.
+        IntegrityError: If the source does not have the expected digest, or is not signed by an allowed key.
     """
     from kfp_hallmark.components.data.load_dataset.load import load
 
-    return load(uri, dataset, expected_digest, max_age_hours, required_columns)
+    return load(uri, dataset, expected_digest, max_age_hours, required_columns, allowed_keys)

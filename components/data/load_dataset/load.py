@@ -20,6 +20,7 @@ from kfp_hallmark.contracts.dataset import (
     require_column,
     write_batches,
 )
+from kfp_hallmark.contracts.dataset_signature import SUFFIX, read_key, verify
 from kfp_hallmark.contracts.digest import artifact_digest, file_digest, is_digest
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
 from kfp_hallmark.storage import advice, reading, shown
@@ -27,6 +28,7 @@ from kfp_hallmark.storage import advice, reading, shown
 if TYPE_CHECKING:
     import pyarrow
     import pyarrow.csv as csv
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from fsspec import AbstractFileSystem
 
 CSV_SUFFIXES = (".csv", ".csv.gz")
@@ -61,6 +63,7 @@ def load(
     expected_digest: str | None = None,
     max_age_hours: float | None = None,
     required_columns: Sequence[str] = (),
+    allowed_keys: Sequence[str] | None = None,
 ) -> tuple[str, int]:
     """Load a CSV or Parquet source into a dataset.
 
@@ -73,6 +76,7 @@ def load(
         expected_digest: SHA-256 that the source must have: of the file's bytes, or of the folder's manifest.
         max_age_hours: Greatest age of the source in hours.
         required_columns: Columns that the source must have.
+        allowed_keys: Public keys, in PEM or as URIs of such files, of which one must have signed the source.
 
     Returns:
         The dataset's digest and its number of rows.
@@ -80,22 +84,27 @@ def load(
     Raises:
         MissingInputError: If there is no such source.
         InputError: If a parameter is out of range, or the source is empty, unreadable, too old or lacks a column.
-        IntegrityError: If the source does not have the expected digest, or changes while it is read.
+        IntegrityError: If the source does not have the expected digest, is not signed by an allowed key, or changes
+            while it is read.
     """
     if expected_digest is not None and not is_digest(expected_digest):
         raise InputError(f"expected_digest must be 'sha256:' and 64 hexadecimal digits; got {expected_digest!r}.")
     if max_age_hours is not None and not (math.isfinite(max_age_hours) and max_age_hours > 0):
         raise InputError(f"max_age_hours must be above 0; got {max_age_hours}.")
+    keys = None if allowed_keys is None else read_keys(allowed_keys)
     with tempfile.TemporaryDirectory(prefix="hallmark-") as folder:
-        source = fetch(uri, Path(folder))
+        source = fetch(uri, Path(folder), copied=keys is not None)
         check_age(source, max_age_hours)
+        signer = None if keys is None else verify(read_signature(uri, source.name), source.path, keys, source.name)
         digest = file_digest(source.path) if source.path.is_file() else artifact_digest(source.path)
         if expected_digest not in (None, digest):
             raise IntegrityError(f"The source {source.name!r} must have the digest {expected_digest}; got {digest}.")
-        return _write(source, digest, dataset, required_columns)
+        return _write(source, digest, signer, dataset, required_columns)
 
 
-def _write(source: Source, source_digest: str, dataset: Artifact, required_columns: Sequence[str]) -> tuple[str, int]:
+def _write(
+    source: Source, source_digest: str, signer: str | None, dataset: Artifact, required_columns: Sequence[str]
+) -> tuple[str, int]:
     rows = 0
 
     def counted(batches: Iterable[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
@@ -112,7 +121,8 @@ def _write(source: Source, source_digest: str, dataset: Artifact, required_colum
     schema, batches = read_csv(source) if source.path.name.lower().endswith(CSV_SUFFIXES) else read_parquet(source)
     for column in required_columns:
         require_column(column, schema.names, "required_columns")
-    digest = write_batches(dataset.path, schema, counted(batches), {"lineage": [source_digest]})
+    signed = {} if signer is None else {"source_signed_by": signer}
+    digest = write_batches(dataset.path, schema, counted(batches), {"lineage": [source_digest], **signed})
     dataset.metadata.update(
         digest=digest,
         rows=rows,
@@ -120,6 +130,7 @@ def _write(source: Source, source_digest: str, dataset: Artifact, required_colum
         source=source.name,
         source_digest=source_digest,
         snapshot_time=source.changed.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if source.changed else None,
+        **signed,
     )
     return digest, rows
 
@@ -130,8 +141,55 @@ def _state(path: Path) -> list[tuple[int, int]]:
     return [(stat.st_size, stat.st_mtime_ns) for stat in map(Path.stat, files)]
 
 
-def fetch(uri: str, folder: Path) -> Source:
-    """Find a source, and copy it into `folder` when it is not on this machine.
+def read_keys(allowed_keys: Sequence[str]) -> list[Ed25519PublicKey]:
+    """Return the allowed keys, at least one.
+
+    Raises:
+        MissingInputError: If a file is not there.
+        InputError: If there is no key, or one is no Ed25519 public key in PEM.
+    """
+    if not allowed_keys:
+        raise InputError("allowed_keys must be at least one key; got none.", "Leave it out to verify no signature.")
+    return [read_key(_pem(entry, place), f"number {place}") for place, entry in enumerate(allowed_keys, 1)]
+
+
+def _pem(entry: str, place: int) -> bytes:
+    """Return a key as it is given, or as its file says it."""
+    import fsspec
+
+    if entry.lstrip().startswith("-----BEGIN"):
+        return entry.encode()
+    try:
+        with fsspec.open(entry, "rb") as file:
+            content: bytes = file.read()
+    except FileNotFoundError as error:
+        raise MissingInputError(f"An allowed key must be PEM or a file; number {place} is neither.") from error
+    except (OSError, ImportError, ValueError) as error:
+        raise InputError(f"An allowed key must be PEM or a file; number {place} cannot be read.") from error
+    return content
+
+
+def read_signature(uri: str, name: str) -> bytes:
+    """Return the signature that lies beside a source.
+
+    Raises:
+        IntegrityError: If there is none.
+    """
+    import fsspec
+
+    system, location = fsspec.core.url_to_fs(uri)
+    beside = location.rstrip("/") + SUFFIX
+    if not system.isfile(beside):
+        raise IntegrityError(
+            f"The source {name!r} must be signed by an allowed key; there is no {Path(beside).name!r} beside it.",
+            "Whoever answers for the data signs them with: hallmark dataset sign DATA --key KEY.pem",
+        )
+    content: bytes = system.cat_file(beside)
+    return content
+
+
+def fetch(uri: str, folder: Path, copied: bool = False) -> Source:
+    """Find a source, and copy it into `folder` when it is not on this machine, or is to be copied in any case.
 
     Raises:
         MissingInputError: If there is no such source.
@@ -157,7 +215,7 @@ def fetch(uri: str, folder: Path) -> Source:
         raise InputError(f"uri must end in one of {known}, or be a folder of Parquet files; got {name!r}.")
     changed = last_change(system, location)
     path = Path(location)
-    if not isinstance(system, LocalFileSystem):
+    if copied or not isinstance(system, LocalFileSystem):
         path = folder / ("source" if whole_folder else f"source{suffix}")
         with reading("uri", uri):
             system.get(location, str(path), recursive=whole_folder)

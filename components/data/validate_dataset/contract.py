@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 CHECKS = ("age_hours", "contract_rows", "forbidden_columns", "key_uniqueness", "reference", "rule")
 """The names of the checks that a contract adds."""
+CLOCKS = 0.1
+"""By how many hours two clocks may differ."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,8 @@ def _age_checks(dataset: Artifact, contract: DataContract, at: datetime) -> list
         return []
     taken = dataset.metadata.get("snapshot_time")
     hours = None if taken is None else (at - parse_time(taken)).total_seconds() / 3600
+    if hours is not None and -CLOCKS <= hours < 0:
+        hours = 0.0
     message = "When the dataset was taken is not known: its metadata have no snapshot_time."
     if hours is not None:
         message = f"The dataset is {number(hours, 3)} hours old; at most {limit:g} are allowed."
@@ -190,7 +194,7 @@ class RuleTally:
         share = self._broken / self._rows if told else None
         message = f"{text}: no row has the values to tell."
         if told:
-            message = f"{text}: broken by {self._broken:,} of {self._rows:,} rows."
+            message = f"{text}: broken by {f'{self._broken:,}' if self._broken else 'none'} of {self._rows:,} rows."
         if told and self._unknown:
             message = f"{message[:-1]}; of {self._unknown:,} it cannot be told for a missing value."
         status = judge(share, maximum=limit)

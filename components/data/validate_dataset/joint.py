@@ -25,8 +25,8 @@ FREQUENT, CATEGORIES = 20, 250
 LEAF = 50
 """How many rows a leaf holds at least: rows that are told apart one by one are no drift."""
 CONFIDENCE, NORMAL = 0.95, 1.959964
-NAMED, TRIED = 3, 2_000
-"""How many features are named when the sides can be told apart, and on how many rows they are tried."""
+NAMED, TRIED = 3, 100_000
+"""How many features are named when the sides can be told apart, and on how many cells they are tried."""
 AUC = "domain_classifier_roc_auc"
 
 
@@ -84,7 +84,7 @@ def separate(
     scores, model, held_out = _scores(values, categorical, current_side, seed)
     areas, variances, _ = grouped_areas(scores, current_side, numpy.zeros(len(scores), "int64"), 1)
     area, reach = float(areas[0]), NORMAL * float(variances[0]) ** 0.5
-    held_out = generator.permutation(held_out)[:TRIED]
+    held_out = generator.permutation(held_out)[: max(TRIED // len(names), 300)]
     best = _best(model, values[held_out], current_side[held_out], generator) if area > max_area else []
     return Separation(
         role,

@@ -108,6 +108,10 @@ def lead(judged: Judged) -> str:
     told += [check.message for check in judged.verdict.checks if check.name == AUC and check.status is not Status.PASS]
     wrong = sum(check.name in ("schema_anomaly", "column") for check in judged.verdict.checks)
     told.append("Everything fits the schema." if not wrong else f"Not fitting: {wrong}.")
+    if judged.contract is not None and judged.contract.contract.version is not None:
+        broken = sum(check.name in CHECKS and not check.status.passed for check in judged.verdict.checks)
+        kept = "is kept" if not broken else f"is not kept in {broken} {'point' if broken == 1 else 'points'}"
+        told.append(f"Beyond its schema, the contract {judged.contract.contract.version} {kept}.")
     odd = [check for check in judged.verdict.checks if check.name in CONTENT]
     told.extend(check.message for check in odd if check.status is Status.FAIL)
     excluded = judged.verdict.parameters["excluded_columns"]
@@ -157,6 +161,8 @@ def _drift(comparison: Comparison, judged: Judged) -> list[Markup]:
         f"{comparison.now.rows:,} rows, all independent, chance alone moves a feature of {BINS} bins by up to {chance} "
         "in 95 of 100 cases."
     )
+    if own := judged.verdict.parameters["max_psi_of_features"]:
+        caption += f" Limits of their own: {', '.join(own)}."
     rest = comparison.moves[SHOWN:]
     more = [_folded(f"The {len(rest)} others", _moves(rest))] if rest else []
     return [figure(chart, caption), _moves(shown), *more]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.components.governance.write_model_card.cyclonedx import bill_of_materials
+from kfp_hallmark.components.governance.write_model_card.fields import FIELDS
 from kfp_hallmark.components.governance.write_model_card.page import html_card, markdown_card
 from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.dataset import read_schema, read_table, require_column
@@ -133,7 +134,7 @@ def write_card(
     require_resampling(bootstrap_samples, confidence)
     if min_group_size < 1:
         raise InputError(f"min_group_size must be at least 1; got {min_group_size}.")
-    statement = read_statement(statement_uri)
+    statement = read_statement(statement_uri, FIELDS)
     digest = artifact_digest(verified(model, "model"))
     given = read_predictions(verified(predictions, "predictions"), verified(dataset, "dataset"))
     _require_model(given.model, digest, "predictions")

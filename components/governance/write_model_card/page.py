@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from html import escape
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from kfp_hallmark.components.governance.write_model_card.fields import FIELDS
 from kfp_hallmark.contracts.predictions import REGRESSION
-from kfp_hallmark.contracts.verdict import Check, Status
-from kfp_hallmark.reports import Markup, badge, bars, code, facts, number, page, paragraph, section, table
-from kfp_hallmark.statement import FIELDS, PARTS
+from kfp_hallmark.reports import number
+from kfp_hallmark.reports.document import (
+    Bars,
+    Bullets,
+    Facts,
+    Part,
+    Table,
+    Text,
+    html_document,
+    markdown_document,
+    verdict_parts,
+)
+from kfp_hallmark.statement import PARTS
 
 if TYPE_CHECKING:
     from kfp_hallmark.components.governance.write_model_card.card import Card, Measured
@@ -21,58 +29,14 @@ SHOWN = 20
 NOT_SAID = "Not said."
 
 
-@dataclass(frozen=True)
-class Facts:
-    """Names and values."""
-
-    values: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Text:
-    """A paragraph."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Bullets:
-    """A list of texts."""
-
-    texts: Sequence[str]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table; a cell that is a `Status` is shown as one."""
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[Any]]
-
-
-@dataclass(frozen=True)
-class Bars:
-    """Names and numbers: bars in HTML, a table in Markdown."""
-
-    columns: Sequence[str]
-    values: Sequence[tuple[str, float]]
-
-
-Part = Facts | Text | Bullets | Table | Bars
-
-
 def html_card(card: Card) -> str:
     """Return the card as one HTML document."""
-    sections = [section(heading, *map(_html, parts)) for heading, parts in _sections(card)]
-    return page(_title(card), *sections, status=card.decision.outcome if card.decision else None, lead=_lead(card))
+    return html_document(_title(card), _lead(card), _sections(card), card.decision.outcome if card.decision else None)
 
 
 def markdown_card(card: Card) -> str:
     """Return the card as Markdown (GitHub's, for its tables)."""
-    blocks = [f"# {_plain(_title(card))}", _plain(_lead(card))]
-    for heading, parts in _sections(card):
-        blocks += [f"## {_plain(heading)}", *filter(None, map(_markdown, parts))]
-    return "\n\n".join(blocks) + "\n"
+    return markdown_document(_title(card), _lead(card), _sections(card))
 
 
 def _title(card: Card) -> str:
@@ -212,27 +176,9 @@ def _verdicts(card: Card) -> list[Part]:
         return [Text("No decision was given, so no verdict is known.")]
     rows = [[entry.gate, entry.status, " ".join(entry.reasons[:3]) or "–"] for entry in card.decision.evidence]
     parts: list[Part] = [Table(["Gate", "Status", "What there is to say"], rows)]
-    order = list(Status)
     for verdict in card.verdicts:
-        checks = sorted(verdict.checks, key=lambda check: order.index(check.status), reverse=True)
-        parts.append(Text(f"{verdict.gate}, of {verdict.created}:"))
-        parts.append(Table(["Status", "Check", "Of", "Observed", "Limit"], [_check(check) for check in checks[:SHOWN]]))
-        rest = len(checks) - SHOWN
-        parts += [Text(f"{rest} more checks, none of them worse, are in the verdict.")] if rest > 0 else []
+        parts += verdict_parts(verdict, SHOWN)
     return parts
-
-
-def _check(check: Check) -> list[Any]:
-    limits = [f"≥ {number(check.minimum)}"] if check.minimum is not None else []
-    limits += [f"≤ {number(check.maximum)}"] if check.maximum is not None else []
-    scope = ", ".join(f"{key} {value}" for key, value in check.scope.items())
-    return [
-        check.status,
-        check.name.replace("_", " "),
-        scope or "–",
-        number(check.observed),
-        " and ".join(limits) or "–",
-    ]
 
 
 def _missing(card: Card) -> list[Part]:
@@ -243,39 +189,3 @@ def _missing(card: Card) -> list[Part]:
         Text("A person must say these, and nobody did:"),
         Bullets([f"{name}: {FIELDS[name][1]}" for name in missing]),
     ]
-
-
-def _html(part: Part) -> Markup:
-    if isinstance(part, Facts):
-        return facts(
-            {name: code(value) if value.startswith("sha256:") else value for name, value in part.values.items()}
-        )
-    if isinstance(part, Text):
-        return paragraph(part.text)
-    if isinstance(part, Bullets):
-        return Markup(f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in part.texts)}</ul>")
-    if isinstance(part, Bars):
-        return Markup(f"<figure>{bars(' and '.join(part.columns), part.values)}</figure>")
-    rows = [[badge(cell) if isinstance(cell, Status) else cell for cell in row] for row in part.rows]
-    return table(part.columns, rows)
-
-
-def _markdown(part: Part) -> str:
-    if isinstance(part, Facts):
-        return "\n".join(f"- **{_plain(name)}**: {_plain(value)}" for name, value in part.values.items())
-    if isinstance(part, Text):
-        return _plain(part.text)
-    if isinstance(part, Bullets):
-        return "\n".join(f"- {_plain(text)}" for text in part.texts)
-    rows = [[name, number(value)] for name, value in part.values] if isinstance(part, Bars) else part.rows
-    return "\n".join([_row(part.columns), _row(["---"] * len(part.columns), False), *map(_row, rows)])
-
-
-def _row(cells: Iterable[Any], escaped: bool = True) -> str:
-    return f"| {' | '.join(_plain(str(cell)) if escaped else str(cell) for cell in cells)} |"
-
-
-def _plain(text: str) -> str:
-    """Return a text on one line that Markdown shows as it is, HTML in it too."""
-    line = re.sub(r"([\\`*_{}\[\]|~#])", r"\\\1", escape(" ".join(text.split()), quote=False))
-    return re.sub(r"^(\d*)([-+=.)])(?=[-+=]|\s|$)", r"\1\\\2", line)

@@ -1,7 +1,11 @@
 """The data contract: what a file may say, what is refused and how it is told, and that what is written reads alike."""
 
+import re
+import textwrap
+from pathlib import Path
+
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kfp_hallmark.contracts.data_contract import (
@@ -193,7 +197,21 @@ CONTRACTS = st.builds(
 
 
 @settings(max_examples=60, deadline=None)
+@example(DataContract(schema="x", version=Version(1, 0, 0), references=(Reference("a\x85", "b\u2028", "ü\xa0"),)))
 @given(CONTRACTS)
 def test_what_is_written_reads_alike(contract):
     notes = dict.fromkeys(("version", "keys", "schema"), "A note: {of} two\nlines")
     assert parse(contract.to_text(notes)) == contract
+
+
+PAGE = (Path(__file__).parents[3] / "docs" / "contracts" / "data_contract.md").read_text(encoding="utf-8")
+
+
+def test_the_page_has_every_field_and_an_example_that_can_be_read():
+    fields = re.findall(r"^\| `(\w+)` \|", PAGE.partition("## Rules")[0], re.MULTILINE)
+    shown = parse(re.search(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[1])
+    known = [field for field in DataContract.__dataclass_fields__ if field not in ("feature_drift", "name")]
+    assert sorted(fields) == sorted(["hallmark", *known])
+    assert shown.feature_drift == {"price": {"max_psi": 0.1}}
+    rules = textwrap.dedent(re.search(r"^    rules:\n(    - .*\n)+", PAGE, re.MULTILINE)[0])
+    assert parse(LEAST + rules).rules[-1] == Limited(parse_rule('column("home town") is not null'), 0.05)

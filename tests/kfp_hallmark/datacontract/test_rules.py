@@ -43,6 +43,8 @@ def holds(text, **columns):
         ("a * b == 6", [False, False, True, None, None]),
         ("a / b == 1.5", [False, False, True, None, None]),
         ("-a < -1.5", [False, True, True, None, True]),
+        ("true or a > 1", [True, True, True, True, True]),
+        ("not true or 1 > 2 or a > 1", [False, True, True, None, True]),
         ("(a) == (a)", [True, True, True, None, True]),
     ],
 )

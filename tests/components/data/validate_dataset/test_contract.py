@@ -54,6 +54,8 @@ def test_a_contract_that_asks_for_nothing_has_no_checks(checked):
     [
         (2, "2026-11-21T10:00:00Z", Status.PASS, "The dataset is 2 hours old; at most 2 are allowed."),
         (1.99, "2026-11-21T10:00:00Z", Status.FAIL, "The dataset is 2 hours old; at most 1.99 are allowed."),
+        (24, "2026-11-21T12:06:00Z", Status.PASS, "The dataset is 0 hours old; at most 24 are allowed."),
+        (24, "2026-11-21T12:06:01Z", Status.FAIL, "The dataset was taken 0.1 hours from now: a clock is wrong."),
         (24, "2026-11-21T12:30:00Z", Status.FAIL, "The dataset was taken 0.5 hours from now: a clock is wrong."),
         (24, None, Status.INCONCLUSIVE, "When the dataset was taken is not known: its metadata have no snapshot_time."),
     ],
@@ -217,6 +219,9 @@ def test_a_contract_that_is_kept(judged):
     assert verdict.parameters["contract"]["version"] == "1.2.0"
     assert verdict.parameters["contract"]["sensitive"] == ["sex"]
     assert verdict.parameters["max_psi"] == verdict.parameters["max_stable_psi"] == 0.05
+    assert "Beyond its schema, the contract 1.2.0 is kept." in report
+    assert "Limits of their own: pay." in report
+    assert "pay &gt;= 0: broken by none of 1,000 rows." in report
     assert "What people earn." in report and "<h2>Contract</h2>" in report
 
 
@@ -235,6 +240,7 @@ def test_a_contract_that_is_broken(judged):
     assert anomalies == ["name", "pay", "sex"]
     assert "pay does not fit the schema: values below the least allowed." in report
     assert "SECRET" not in report
+    assert "the contract 1.2.0 is not kept in 4 points." in report
 
 
 def test_the_limits_of_drift_are_those_of_the_contract(judged):

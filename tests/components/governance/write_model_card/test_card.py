@@ -4,12 +4,13 @@ import pytest
 import yaml
 
 from kfp_hallmark.components.governance.write_model_card.card import _groups, _verdicts
+from kfp_hallmark.components.governance.write_model_card.fields import FIELDS
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.importances import Importances
 from kfp_hallmark.contracts.predictions import MULTICLASS, REGRESSION
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
 from kfp_hallmark.measures import bootstrap_intervals, measure
-from kfp_hallmark.statement import FIELDS, read_statement
+from kfp_hallmark.statement import read_statement
 
 OTHER = "sha256:" + "9" * 64
 
@@ -238,7 +239,7 @@ def test_what_is_at_risk_comes_first(written, statement):
 
 def test_a_statement_that_is_not_there(written, tmp_path):
     with pytest.raises(MissingInputError, match=r"statement_uri must be a YAML file; got '.*none\.yaml'"):
-        read_statement(str(tmp_path / "none.yaml"))
+        read_statement(str(tmp_path / "none.yaml"), FIELDS)
 
 
 def test_what_is_said_cannot_break_out_of_its_form(written, statement):

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import yaml
 
-from kfp_hallmark.statement import FIELDS, GROUPS, PARTS, RISKS, read_statement
+from kfp_hallmark.components.governance.write_model_card.fields import FIELDS
+from kfp_hallmark.statement import GROUPS, PARTS, RISKS, read_statement
 
 PAGE = (Path(__file__).resolve().parents[4] / "docs" / "model_card.md").read_text(encoding="utf-8")
 
@@ -23,4 +24,4 @@ def test_every_field_is_on_the_page():
 def test_the_example_is_read(tmp_path):
     example = re.search(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[1]
     (tmp_path / "statement.yaml").write_text(example, encoding="utf-8")
-    assert read_statement(str(tmp_path / "statement.yaml")).said == yaml.safe_load(example)
+    assert read_statement(str(tmp_path / "statement.yaml"), FIELDS).said == yaml.safe_load(example)

@@ -8,6 +8,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from kfp_hallmark.components.governance.write_model_card.card import Card, Group, Measured
 from kfp_hallmark.components.governance.write_model_card.cyclonedx import bill_of_materials
+from kfp_hallmark.components.governance.write_model_card.fields import FIELDS
 from kfp_hallmark.contracts.decision import Policy, decide
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.model import lineage
@@ -39,7 +40,7 @@ def card(judged_model):
             decision=decide(model, verdicts, Policy(("fairness_gate",))),
             verdicts=tuple(map(Verdict.read, verdicts.values())),
             importances=None,
-            statement=Statement(said),
+            statement=Statement(FIELDS, said),
             created="2026-11-21T05:40:00Z",
         )
 

@@ -1,0 +1,194 @@
+"""What is signed by an allowed key is loaded; whatever else is refused, and nothing is written."""
+
+import json
+import shutil
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
+from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_ec_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from kfp_hallmark.components.data.load_dataset.load import load
+from kfp_hallmark.contracts.dataset import dataset_metadata
+from kfp_hallmark.contracts.dataset_signature import key_id, sign_file
+from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
+
+
+def public(key) -> str:
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+@pytest.fixture
+def key(tmp_path):
+    """A private key whose file is there as `key.pem`."""
+    key = Ed25519PrivateKey.generate()
+    (tmp_path / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return key
+
+
+@pytest.fixture
+def source(tmp_path, key):
+    """A signed folder of two files, and `other`, another such folder."""
+    for name, values in (("data", [1, 2, 3]), ("other", [1, 2, 4])):
+        folder = tmp_path / name
+        (folder / "deep").mkdir(parents=True)
+        pyarrow.parquet.write_table(pyarrow.table({"a": values}), folder / "one.parquet")
+        pyarrow.parquet.write_table(pyarrow.table({"a": [7]}), folder / "deep" / "two.parquet")
+        sign_file(str(folder), str(tmp_path / "key.pem"))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def refused(output):
+    """Load what must be refused; return the message, having seen that nothing was written."""
+
+    def load_it(uri, keys, error=IntegrityError):
+        dataset = output("dataset")
+        with pytest.raises(error) as caught:
+            load(str(uri), dataset, allowed_keys=keys)
+        assert not (output("dataset").metadata or list(uri.parent.glob("dataset*")))
+        return str(caught.value)
+
+    return load_it
+
+
+def test_a_signed_folder_is_loaded(source, key, output):
+    dataset = output("dataset")
+    stranger = Ed25519PrivateKey.generate()
+    digest, rows = load(str(source) + "/", dataset, allowed_keys=[public(stranger), public(key)])
+    assert rows == 4
+    assert dataset.metadata["source_signed_by"] == key_id(key.public_key())
+    assert dataset_metadata(dataset.path)["source_signed_by"] == key_id(key.public_key())
+    assert dataset.metadata["source"] == str(source) + "/"
+    plain = output("plain")
+    assert load(str(source), plain)[0] != digest
+    assert "source_signed_by" not in plain.metadata
+
+
+def test_a_signed_file_is_loaded_by_a_key_in_a_file(tmp_path, key, output):
+    (tmp_path / "rows.csv").write_text("a\n1\n2\n")
+    (tmp_path / "public.pem").write_text(public(key))
+    sign_file(str(tmp_path / "rows.csv"), str(tmp_path / "key.pem"))
+    keys = [(tmp_path / "public.pem").as_uri()]
+    assert load(str(tmp_path / "rows.csv"), output("dataset"), allowed_keys=keys)[1] == 2
+
+
+def test_a_signature_elsewhere_is_read_too(source, key, output):
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    memory.put(str(source), "/signed/data", recursive=True)
+    memory.put(str(source) + ".sig.json", "/signed/data.sig.json")
+    assert load("memory://signed/data", output("dataset"), allowed_keys=[public(key)])[1] == 4
+    memory.rm("/signed/data.sig.json")
+    with pytest.raises(IntegrityError, match=r"there is no 'data\.sig\.json' beside it"):
+        load("memory://signed/data", output("dataset"), allowed_keys=[public(key)])
+    memory.rm("/signed", recursive=True)
+
+
+def test_another_key(source, refused):
+    stranger = Ed25519PrivateKey.generate()
+    message = refused(source, [public(stranger)])
+    assert f"must be signed by an allowed key, {key_id(stranger.public_key())}; it is not." in message
+
+
+def test_no_signature(source, key, refused):
+    source.with_name("data.sig.json").unlink()
+    message = refused(source, [public(key)])
+    assert "must be signed by an allowed key; there is no 'data.sig.json' beside it." in message
+    assert "hallmark dataset sign DATA --key KEY.pem" in message
+
+
+def test_a_changed_byte(source, key, refused):
+    content = bytearray((source / "deep" / "two.parquet").read_bytes())
+    content[len(content) // 2] ^= 1
+    (source / "deep" / "two.parquet").write_bytes(content)
+    assert "just the files that were signed; changed: 'deep/two.parquet'." in refused(source, [public(key)])
+
+
+def test_an_added_file(source, key, refused):
+    shutil.copy(source / "one.parquet", source / "three.parquet")
+    assert "just the files that were signed; not signed: 'three.parquet'." in refused(source, [public(key)])
+
+
+def test_a_removed_and_a_renamed_file(source, key, refused):
+    (source / "one.parquet").rename(source / "uno.parquet")
+    message = refused(source, [public(key)])
+    assert "just the files that were signed; not signed: 'uno.parquet'; missing: 'one.parquet'." in message
+
+
+def test_the_signature_of_another_dataset(source, key, refused):
+    shutil.copy(source.with_name("other.sig.json"), source.with_name("data.sig.json"))
+    assert "just the files that were signed; changed: 'one.parquet'." in refused(source, [public(key)])
+
+
+def test_other_files_under_the_same_signature(source, key, refused):
+    path = source.with_name("data.sig.json")
+    envelope = json.loads(path.read_text())
+    envelope["payload"] = json.loads(source.with_name("other.sig.json").read_text())["payload"]
+    path.write_text(json.dumps(envelope))
+    assert "must be signed by an allowed key" in refused(source, [public(key)])
+
+
+@pytest.mark.parametrize("change", [{"payloadType": "text/plain"}, {"payload": "§"}, {"signatures": [{"sig": 1}]}])
+def test_what_is_no_envelope(source, key, refused, change):
+    path = source.with_name("data.sig.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert "must be a DSSE envelope of a dataset; it is none." in refused(source, [public(key)])
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"payload": ' + "[" * 100_000])
+def test_what_is_no_json_of_one(source, key, refused, text):
+    source.with_name("data.sig.json").write_text(text)
+    assert "must be a DSSE envelope of a dataset; it is none." in refused(source, [public(key)])
+
+
+def test_no_signatures_at_all(source, key, refused):
+    path = source.with_name("data.sig.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"signatures": []}))
+    assert "must be signed by an allowed key" in refused(source, [public(key)])
+
+
+def test_a_signature_of_something_else(source, key, refused):
+    """The key signed another kind of statement, as it may for another purpose."""
+    import base64
+
+    payload = json.dumps({"_type": "https://in-toto.io/Statement/v1", "predicateType": "x", "subject": []}).encode()
+    kind = b"application/vnd.in-toto+json"
+    signature = key.sign(b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload))
+    envelope = {
+        "payloadType": kind.decode(),
+        "payload": base64.b64encode(payload).decode(),
+        "signatures": [{"sig": base64.b64encode(signature).decode()}],
+    }
+    source.with_name("data.sig.json").write_text(json.dumps(envelope))
+    assert "must state the files of a dataset; it does not." in refused(source, [public(key)])
+
+
+def test_keys_that_are_none(source, key, refused, tmp_path):
+    assert "allowed_keys must be at least one key; got none." in refused(source, [], InputError)
+    other = public(generate_ec_key(SECP256R1()))
+    assert "an Ed25519 public key in PEM; number 2 is none." in refused(source, [public(key), other], InputError)
+    assert "in PEM; number 1 is none." in refused(source, ["-----BEGIN x"], InputError)
+    missing = refused(source, [str(tmp_path / "none.pem")], MissingInputError)
+    assert "An allowed key must be PEM or a file; number 1 is neither." in missing
+    assert "number 1 cannot be read." in refused(source, ["nothing://x"], InputError)
+    assert "in PEM; number 1 is none." in refused(source, [str(tmp_path / "key.pem")], InputError)
+
+
+def test_what_is_verified_is_what_is_read(source, key, output, monkeypatch):
+    """A file that is exchanged after it was verified is not read."""
+    from kfp_hallmark.components.data.load_dataset import load as module
+
+    verify = module.verify
+
+    def exchange(*arguments):
+        signer = verify(*arguments)
+        pyarrow.parquet.write_table(pyarrow.table({"a": [9] * 50}), source / "one.parquet")
+        return signer
+
+    monkeypatch.setattr(module, "verify", exchange)
+    assert load(str(source), output("dataset"), allowed_keys=[public(key)])[1] == 4

@@ -1,0 +1,87 @@
+"""Whether rows of two datasets can be told apart."""
+
+import numpy
+import pyarrow
+import pytest
+
+from kfp_hallmark.components.data.validate_dataset.joint import SAMPLE, Separation, separate, separation_check
+from kfp_hallmark.contracts.verdict import Status
+
+
+def pair(rows, seed, related):
+    """Two numbers and a text; the numbers rise together, or do not."""
+    random = numpy.random.default_rng(seed)
+    first = random.normal(size=rows)
+    second = first + random.normal(size=rows) if related else random.normal(0, 2**0.5, rows)
+    towns = random.choice(["a", "b", None], rows).tolist()
+    return {"first": first, "second": second, "town": towns, "day": numpy.full(rows, seed, "datetime64[D]")}
+
+
+def parted(stored, now, before=None, max_area=0.6):
+    before = stored(pair(3000, 1, True) if before is None else before, "before")
+    names = [name for name in now if name != "other"]
+    return separate("baseline", before, stored(now), names, max_area, 0)
+
+
+def test_like_rows_cannot_be_told_apart_and_times_are_left_out(stored):
+    found = parted(stored, pair(2000, 2, True))
+    assert found.interval[0] < 0.5 < found.interval[1]
+    assert (found.rows, found.columns, found.features) == (5000, 3, ())
+
+
+def test_a_changed_relation_is_found_and_its_columns_are_named(stored):
+    found = parted(stored, pair(2000, 2, False))
+    assert found.interval[0] > 0.6
+    assert set(found.features[:2]) == {"first", "second"}
+
+
+@pytest.mark.parametrize("changed", ["a", None])
+def test_a_category_and_a_missing_one_are_told_apart(stored, changed):
+    now = pair(2000, 2, True)
+    now["town"] = [changed if row % 2 else town for row, town in enumerate(now["town"])]
+    found = parted(stored, now, max_area=0.55)
+    assert found.interval[0] > 0.55
+    assert found.features[0] == "town"
+
+
+def test_identifiers_do_not_tell_rows_apart(stored):
+    sides = [
+        {"id": [f"{side}-{row}" for row in range(2000)], "n": numpy.random.default_rng(seed).random(2000)}
+        for seed, side in enumerate("ab")
+    ]
+    found = parted(stored, sides[1], sides[0])
+    assert found.interval[0] < 0.5 < found.interval[1]
+
+
+def test_the_sample_is_bounded_and_says_so(stored):
+    sides = [{"n": numpy.random.default_rng(seed).random(SAMPLE + 500)} for seed in (0, 1)]
+    assert parted(stored, sides[1], sides[0]).rows == 2 * SAMPLE
+
+
+def test_infinities_are_taken_as_missing(stored):
+    now = pair(2000, 2, True)
+    now["second"][:500] = numpy.inf
+    assert parted(stored, now).interval[0] > 0.55
+
+
+def test_without_a_column_to_compare_nothing_is_said(stored):
+    before, now = {"n": [1, 2] * 500}, {"n": ["1", "2"] * 500}
+    assert parted(stored, now, before) is None
+    days = {"day": pyarrow.array(range(1000), "int32").cast("date32")}
+    assert parted(stored, days, days) is None
+
+
+@pytest.mark.parametrize(
+    ("area", "low", "status"),
+    [
+        (0.65, 0.60, Status.PASS),
+        (0.66, 0.65, Status.INCONCLUSIVE),
+        (0.66, 0.6501, Status.FAIL),
+    ],
+)
+def test_only_the_whole_interval_above_the_limit_fails(area, low, status):
+    check = separation_check(Separation("serving", area, (low, 0.7), 4000, 2, ("a", "b")), 0.65)
+    assert check.status is status
+    assert (check.observed, check.interval, check.confidence, check.samples) == (area, (low, 0.7), 0.95, 4000)
+    assert ("best by a, b" in check.message) is (status is not Status.PASS)
+    assert "of the serving sample" in check.message
