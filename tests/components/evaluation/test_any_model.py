@@ -211,7 +211,7 @@ def perturbed(model, data, folder):
         dsl.Artifact(uri=str(folder / "verdict.json")),
         dsl.HTML(uri=str(folder / "gate.html")),
         "label", {"max_noise_drop": 0.5, "max_flip_rate": 1.0, "max_evasion_rate": 1.0},
-        None, None, [], None, None, 200, 50, 200, 0.95, 0, None, 10,
+        None, None, [], None, None, 200, 50, 200, 0.95, 0, None, 10, None,
     )  # fmt: skip
     return Verdict.read(folder / "verdict.json").checks
 

@@ -18,7 +18,16 @@ from kfp_hallmark.submission import following
 ROOT = Path(__file__).resolve().parents[3]
 SPEC = ROOT / "compiled" / "pipelines" / "governed_training.kubeflow.yaml"
 EXAMPLE = ROOT / "examples" / "acs_employment" / "released.yaml"
-GIVEN = ("--params", EXAMPLE, "--set", "data_uri=s3://acs/2015.parquet", "--set", "statement_uri=null")
+GIVEN = (
+    "--params",
+    EXAMPLE,
+    "--set",
+    "data_uri=s3://acs/2015.parquet",
+    "--set",
+    "statement_uri=null",
+    "--set",
+    "contract_uri=null",
+)
 DECIDED = {"load-dataset": "SUCCEEDED", "decide-release": "SUCCEEDED"}
 
 

@@ -8,7 +8,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import scipy.stats
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kfp_hallmark.profiles.drift import (
@@ -121,6 +121,7 @@ def test_an_empty_bin_counts_as_a_ten_thousandth():
     assert psi([3, 1], [8, 0]) == pytest.approx(backward)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=12))
 def test_psi_is_never_negative_and_zero_for_equal_shares(counts):
     first, second = ([*column, 1] for column in zip(*counts, strict=True))

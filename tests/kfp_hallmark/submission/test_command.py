@@ -19,7 +19,16 @@ from kfp_hallmark.submission import following
 ROOT = Path(__file__).resolve().parents[3]
 SPEC = ROOT / "compiled" / "pipelines" / "governed_training.vertex.yaml"
 EXAMPLE = ROOT / "examples" / "acs_employment" / "released.yaml"
-GIVEN = ("--params", EXAMPLE, "--set", "data_uri=gs://models/2015.parquet", "--set", "statement_uri=null")
+GIVEN = (
+    "--params",
+    EXAMPLE,
+    "--set",
+    "data_uri=gs://models/2015.parquet",
+    "--set",
+    "statement_uri=null",
+    "--set",
+    "contract_uri=null",
+)
 SETTINGS = f'[vertex]\nproject = "{PROJECT}"\nlocation = "{LOCATION}"\npipeline_root = "gs://models/runs"\n'
 JOBS = f"projects/123456789012/locations/{LOCATION}/pipelineJobs/"
 DECIDED = {"load-dataset": "SUCCEEDED", "decide-release": "SUCCEEDED"}
