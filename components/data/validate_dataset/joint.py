@@ -10,6 +10,7 @@ from kfp_hallmark.contracts.artifacts import Artifact
 from kfp_hallmark.contracts.dataset import read_batches, read_schema
 from kfp_hallmark.contracts.verdict import Check, Status
 from kfp_hallmark.measures.areas import grouped_areas
+from kfp_hallmark.measures.partition import Partition
 from kfp_hallmark.reports import number
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def separate(
     values, categorical = _encode(*samples)
     current_side = numpy.repeat([0, 1], [sample.num_rows for sample in samples])
     scores, model, held_out = _scores(values, categorical, current_side, seed)
-    areas, variances, _ = grouped_areas(scores, current_side, numpy.zeros(len(scores), "int64"), 1)
+    areas, variances, _ = grouped_areas(scores, current_side == 1, Partition(numpy.zeros(len(scores), "int64"), 1))
     area, reach = float(areas[0]), NORMAL * float(variances[0]) ** 0.5
     held_out = generator.permutation(held_out)[: max(TRIED // len(names), 300)]
     best = _best(model, values[held_out], current_side[held_out], generator) if area > max_area else []

@@ -6,8 +6,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from fakes.credentials import no_credentials  # noqa: F401
 
-from kfp_hallmark.components.governance.write_model_card.statement import read_statement
+from kfp_hallmark.components.governance.write_model_card.fields import FIELDS
 from kfp_hallmark.errors import InputError, MissingInputError
+from kfp_hallmark.statement import read_statement
 
 pytestmark = pytest.mark.usefixtures("no_credentials")
 ANSWERS = {"/card.yaml": 200, "/none.yaml": 404, "/secret.yaml": 403, "/broken.yaml": 400}
@@ -41,12 +42,12 @@ def server():
 
 
 def test_a_statement_is_read_from_the_web(server):
-    assert read_statement(f"{server}/card.yaml?signature=1").said == {"owner": "Risk"}
+    assert read_statement(f"{server}/card.yaml?signature=1", FIELDS).said == {"owner": "Risk"}
 
 
 def test_nothing_on_the_web(server):
     with pytest.raises(MissingInputError) as raised:
-        read_statement(f"{server}/none.yaml?signature=1")
+        read_statement(f"{server}/none.yaml?signature=1", FIELDS)
     assert raised.value.message == f"statement_uri must be a YAML file; got '{server}/none.yaml', where none is."
     assert raised.value.hint == "Check the address, and that it answers the step without a login."
 
@@ -54,14 +55,14 @@ def test_nothing_on_the_web(server):
 @pytest.mark.parametrize("path", ["secret.yaml", "broken.yaml", "login.yaml"])
 def test_what_the_web_refuses(server, path):
     with pytest.raises(InputError) as raised:
-        read_statement(f"{server.replace('//', '//me:word@')}/{path}?signature=1")
+        read_statement(f"{server.replace('//', '//me:word@')}/{path}?signature=1", FIELDS)
     assert raised.value.message == f"statement_uri must be a YAML file; got '{server}/{path}', where none is."
     assert raised.value.hint == "Check the address, and that it answers the step without a login."
 
 
 def test_s3_without_credentials():
     with pytest.raises(InputError) as raised:
-        read_statement("s3://models/statement.yaml")
+        read_statement("s3://models/statement.yaml", FIELDS)
     wanted = "statement_uri must be a file that can be read; 's3://models/statement.yaml' cannot (NoCredentialsError)."
     assert raised.value.message == wanted
     assert "AWS credentials that may read it" in raised.value.hint
@@ -70,7 +71,7 @@ def test_s3_without_credentials():
 def test_google_without_credentials(server, monkeypatch):
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", server)
     with pytest.raises(InputError) as raised:
-        read_statement("gs://models/statement.yaml")
+        read_statement("gs://models/statement.yaml", FIELDS)
     assert raised.value.message.startswith(
         "statement_uri must be a file that can be read; 'gs://models/statement.yaml' cannot ("
     )
@@ -80,5 +81,5 @@ def test_google_without_credentials(server, monkeypatch):
 def test_an_unknown_protocol_and_a_folder(tmp_path):
     for uri in ("s4://models/statement.yaml", str(tmp_path)):
         with pytest.raises(InputError, match="statement_uri must be a file that can be read; ") as raised:
-            read_statement(uri)
+            read_statement(uri, FIELDS)
         assert raised.value.hint is None
