@@ -39,6 +39,7 @@ class Borrowing(mlflow.pyfunc.PythonModel):
 
 
 def test_loading_a_model_with_code_of_its_own_leaves_its_digest(tmp_path, monkeypatch, features):
+    monkeypatch.setattr(loading, "_with_code", set())
     monkeypatch.setattr("sys.dont_write_bytecode", False)
     (tmp_path / "borrowed_code.py").write_text("def score(frame):\n    return frame.iloc[:, 0].to_numpy() * 0 + 0.25\n")
     options = {"code_paths": [str(tmp_path / "borrowed_code.py")], "pip_requirements": []}
