@@ -106,7 +106,7 @@ def test_backends_and_versions(hallmark_lint):
     assert "1 file held against Kubeflow 2.5 to 2.14: " in done.stdout
     done = hallmark_lint(VERTEX, "--backend", "vertex", "--backend", "docker")
     assert done.returncode == 0
-    assert "1 file held against Vertex AI, Docker: 0 errors, 17 warnings." in done.stdout
+    assert "1 file held against Vertex AI, Docker: 0 errors, 18 warnings." in done.stdout
 
 
 def test_a_file_with_settings_for_kubernetes(hallmark_lint):
