@@ -39,7 +39,9 @@ demo: $(SDK) ## Make the environments and run governed_training on the bundled d
 	@$(HALLMARK) env sync
 	@$(HALLMARK) run governed_training --params examples/acs_employment/released.yaml
 
-test: lint test-pipelines test-sdk test-data test-ml test-release test-serve ## Run every test; CI=true requires a Docker engine and Chromium
+# With --jobs, what takes longest begins first.
+test: ready $(TOOLS)/.made ## Run every test; CI=true requires a Docker engine and Chromium
+	@$(MAKE) --no-print-directory READY= test-pipelines test-sdk test-ml test-release test-serve test-data lint
 
 lint: $(SDK) ## Check style, types and generated files
 	$(BIN)/ruff check
@@ -56,14 +58,16 @@ $(TOOLS)/.made: tests/requirements.lock $(SDK)
 test-data test-ml test-release test-serve: test-%: $(TOOLS)/.made ## Run the tests of an environment, in it; some: ARGS=tests/...
 	$(HALLMARK) env run $* -- python tests/in_environment.py $(TOOLS) $(ARGS)
 
+READY := ready
+
 ready: $(SDK)
 	@$(HALLMARK) env sync
 	@if $(BIN)/python -c 'import docker; docker.from_env().ping()' 2>/dev/null; then $(MAKE) --no-print-directory images; fi
 
-test-pipelines: ready ## Run whole pipelines and the examples, in containers too where a Docker engine answers
+test-pipelines: $(READY) ## Run whole pipelines and the examples, in containers too where a Docker engine answers
 	$(PYTEST) tests/pipelines tests/examples
 
-test-sdk: ready ## Run all other tests, in containers too where a Docker engine answers
+test-sdk: $(READY) ## Run all other tests, in containers too where a Docker engine answers
 	$(PYTEST) --ignore=tests/pipelines --ignore=tests/examples
 
 # A base image of this name, such as .ci/run makes, serves where no registry can be reached.
