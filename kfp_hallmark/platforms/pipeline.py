@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -219,9 +219,13 @@ def drop_documentation(pipeline: Pipeline) -> None:
                 entry.ClearField("description")
     for step in pipeline.steps.values():
         if step.traits:
-            *start, source = step.container.command
-            # What KFP starts a source with is laid out by many blanks.
-            step.container.command[:] = [*(re.sub(r"([ \n])\1+", r"\1", part) for part in start), concise(source)]
+            step.container.command[:] = concise_command(step.container.command)
+
+
+def concise_command(command: Sequence[str]) -> list[str]:
+    """Return the command of a component of ours, its source concise, and what starts it without KFP's many blanks."""
+    *start, source = command
+    return [*(re.sub(r"([ \n])\1+", r"\1", part) for part in start), concise(source)]
 
 
 def concise(source: str) -> str:

@@ -14,7 +14,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from kfp_hallmark.component import Traits
 from kfp_hallmark.errors import InputError
-from kfp_hallmark.platforms.pipeline import concise
+from kfp_hallmark.platforms.pipeline import concise_command
 
 COMPONENT_PREFIX = "comp-"
 
@@ -44,9 +44,9 @@ def prepare(
     for name, component in components.items():
         prepared.components[name].CopyFrom(component)
     for executor in prepared.deployment_spec["executors"].values():
-        command = executor["container"]["command"] if "container" in executor else []
-        if len(command) and Traits.read(command[-1]):
-            command[-1] = concise(command[-1])
+        command = list(executor["container"]["command"]) if "container" in executor else []
+        if command and Traits.read(command[-1]):
+            executor["container"]["command"] = concise_command(command)
     return prepared, originals
 
 

@@ -188,10 +188,10 @@ def _scores(
     """Return each row's score by a classifier that did not learn from it, one of these, and the rows it did not see."""
     import numpy
     from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.model_selection import StratifiedKFold
 
-    scores = numpy.empty(len(values))
-    for known, unknown in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(values, current_side):
+    scores, folds = numpy.empty(len(values)), _folds(values, current_side, seed)
+    for number in range(FOLDS):
+        known, unknown = numpy.flatnonzero(folds != number), numpy.flatnonzero(folds == number)
         model = HistGradientBoostingClassifier(
             max_iter=60,
             max_leaf_nodes=15,
@@ -202,6 +202,25 @@ def _scores(
         )
         scores[unknown] = model.fit(values[known], current_side[known]).decision_function(values[unknown])
     return scores, model, unknown
+
+
+def _folds(values: numpy.ndarray, current_side: numpy.ndarray, seed: int) -> numpy.ndarray:
+    """Return the fold of each row, shape (rows,): rows that are alike and on one side alone are in one.
+
+    A split by what rows hold puts all that are alike on one side. Were they in two folds, the classifier would know them
+    again, and tell apart what differs in nothing else.
+    """
+    import numpy
+    import pandas
+
+    alike = numpy.unique(pandas.util.hash_pandas_object(pandas.DataFrame(values), index=False), return_inverse=True)[1]
+    sizes = numpy.bincount(alike)
+    mixed = (numpy.bincount(alike, current_side) % sizes > 0)[alike]
+    units = numpy.where(mixed, len(sizes) + numpy.arange(len(values)), alike)
+    if min(len(numpy.unique(units[current_side == side])) for side in (0, 1)) < LEAF * FOLDS:
+        units = numpy.arange(len(values))
+    found, unit = numpy.unique(units, return_inverse=True)
+    return numpy.random.default_rng(seed).permutation(len(found))[unit] % FOLDS
 
 
 def _best(

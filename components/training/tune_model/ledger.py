@@ -10,6 +10,7 @@ deletes all but the one with the least id. Whoever made the last of them sees al
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -79,7 +80,7 @@ class Ledger:
             with tracking.alone(client.tracking_uri):
                 ledger = cls(client, folder, _search_run(client, folder, search), metric)
             client.log_batch(
-                ledger.run_id, params=[Param(name, str(value)[:MAX_VALUE]) for name, value in given.items()]
+                ledger.run_id, params=[Param(name, _text(value)[:MAX_VALUE]) for name, value in given.items()]
             )
             ledger._read()
             if above is not None:
@@ -177,3 +178,8 @@ def _search_run(client: MlflowClient, folder: str, search: str) -> str:
     if first != made:
         client.delete_run(made)
     return first
+
+
+def _text(value: object) -> str:
+    """Return a value as text that is the same whatever the order in which an orchestrator handed over an object."""
+    return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else str(value)
