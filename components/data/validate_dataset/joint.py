@@ -190,8 +190,8 @@ def _scores(
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     scores, folds = numpy.empty(len(values)), _folds(values, current_side, seed)
-    for number in range(FOLDS):
-        known, unknown = numpy.flatnonzero(folds != number), numpy.flatnonzero(folds == number)
+    for fold in range(FOLDS):
+        known, unknown = numpy.flatnonzero(folds != fold), numpy.flatnonzero(folds == fold)
         model = HistGradientBoostingClassifier(
             max_iter=60,
             max_leaf_nodes=15,
@@ -207,8 +207,8 @@ def _scores(
 def _folds(values: numpy.ndarray, current_side: numpy.ndarray, seed: int) -> numpy.ndarray:
     """Return the fold of each row, shape (rows,): rows that are alike and on one side alone are in one.
 
-    A split by what rows hold puts all that are alike on one side. Were they in two folds, the classifier would know them
-    again, and tell apart what differs in nothing else.
+    A split by what rows hold puts all that are alike on one side. Were they in two folds, the classifier would know
+    them again, and tell apart what differs in nothing else.
     """
     import numpy
     import pandas

@@ -29,6 +29,16 @@ def test_like_rows_cannot_be_told_apart_and_times_are_left_out(stored):
     assert (found.rows, found.columns, found.features) == (5000, 3, ())
 
 
+def test_rows_that_a_split_by_content_keeps_on_one_side_are_not_known_again(stored):
+    generator = numpy.random.default_rng(3)
+    distinct = numpy.column_stack([generator.integers(0, 90, 3000), generator.integers(0, 24, 3000)])
+    copies = generator.integers(0, 3000, 9000)
+    side = generator.integers(0, 2, 3000)[copies]
+    before, now = (distinct[copies[side == number]] for number in (0, 1))
+    table = [{"age": rows[:, 0], "schooling": rows[:, 1]} for rows in (now, before)]
+    assert 0.42 < parted(stored, *table).area < 0.56
+
+
 def test_a_changed_relation_is_found_and_its_columns_are_named(stored):
     found = parted(stored, pair(2000, 2, False))
     assert found.interval[0] > 0.6
