@@ -80,6 +80,13 @@ def read_statement(uri: str | None, fields: Fields) -> Statement:
     )
 
 
+def check_early(given: Mapping[str, Any], fields: Fields) -> None:
+    """Raise `InputError` for a statement on this machine that cannot be used; see `kfp_hallmark.runner.early`."""
+    uri = given.get("statement_uri")
+    if uri is not None and "://" not in uri:
+        read_statement(uri, fields)
+
+
 def _fetched(uri: str) -> bytes:
     """Return what is at a URI.
 

@@ -164,7 +164,7 @@ def _pem(entry: str, place: int) -> bytes:
             content: bytes = file.read()
     except FileNotFoundError as error:
         raise MissingInputError(f"An allowed key must be PEM or a file; number {place} is neither.") from error
-    except (OSError, ImportError, ValueError) as error:
+    except Exception as error:  # Each storage's client raises errors of its own; what was given is not repeated.
         raise InputError(f"An allowed key must be PEM or a file; number {place} cannot be read.") from error
     return content
 
@@ -179,13 +179,14 @@ def read_signature(uri: str, name: str) -> bytes:
 
     system, location = fsspec.core.url_to_fs(uri)
     beside = location.rstrip("/") + SUFFIX
-    if not system.isfile(beside):
-        raise IntegrityError(
-            f"The source {name!r} must be signed by an allowed key; there is no {Path(beside).name!r} beside it.",
-            "Whoever answers for the data signs them with: hallmark dataset sign DATA --key KEY.pem",
-        )
-    content: bytes = system.cat_file(beside)
-    return content
+    with reading("The signature of uri", uri):
+        if system.isfile(beside):
+            content: bytes = system.cat_file(beside)
+            return content
+    raise IntegrityError(
+        f"The source {name!r} must be signed by an allowed key; there is no {Path(beside).name!r} beside it.",
+        "Whoever answers for the data signs them with: hallmark dataset sign DATA --key KEY.pem",
+    )
 
 
 def fetch(uri: str, folder: Path, copied: bool = False) -> Source:

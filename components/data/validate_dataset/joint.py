@@ -29,6 +29,8 @@ CONFIDENCE, NORMAL = 0.95, 1.959964
 NAMED, TRIED = 3, 100_000
 """How many features are named when the sides can be told apart, and on how many cells they are tried."""
 AUC = "domain_classifier_roc_auc"
+SIDES = {"baseline": "the baseline", "serving": "the serving sample"}
+"""What a reader calls the sides whose rows are known."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,12 @@ def separate(
     )
 
 
+def unlearnable(role: str) -> Check:
+    """Return the check of sides of which one has fewer rows than a leaf must hold: nothing can be learnt from them."""
+    message = f"Fewer than {LEAF} rows, of the dataset or of {SIDES[role]}, are too few to tell them apart."
+    return Check(AUC, Status.INCONCLUSIVE, scope={"reference": role}, message=message)
+
+
 def separation_check(found: Separation, max_area: float) -> Check:
     """Return a check that fails only if the whole interval exceeds the limit."""
     beyond, surely = found.area > max_area, found.interval[0] > max_area
@@ -106,7 +114,7 @@ def separation_check(found: Separation, max_area: float) -> Check:
         Status.INCONCLUSIVE: "can perhaps be told apart by their columns taken together",
         Status.PASS: "are hard to tell apart by their columns taken together",
     }
-    side = {"baseline": "the baseline", "serving": "the serving sample"}[found.role]
+    side = SIDES[found.role]
     named = f", best by {', '.join(found.features)}" if beyond and found.features else ""
     return Check(
         AUC,

@@ -20,7 +20,13 @@ from kfp_hallmark.components.data.validate_dataset.comparison import (
 )
 from kfp_hallmark.components.data.validate_dataset.contract import Given, contract_checks, load_contract
 from kfp_hallmark.components.data.validate_dataset.features import Feature, describe
-from kfp_hallmark.components.data.validate_dataset.joint import Separation, separate, separation_check
+from kfp_hallmark.components.data.validate_dataset.joint import (
+    LEAF,
+    Separation,
+    separate,
+    separation_check,
+    unlearnable,
+)
 from kfp_hallmark.components.data.validate_dataset.page import Judged, duration, render
 from kfp_hallmark.components.data.validate_dataset.repeats import repeat_check, repeated_rows
 from kfp_hallmark.components.data.validate_dataset.schema import (
@@ -134,7 +140,9 @@ def validate(
         checks += renaming_checks(comparison)
         if comparison.role in enough:
             checks += drift_checks(comparison, limits)
-            if rows_given is not None:
+            if rows_given is not None and min(sizes[comparison.role], own.rows) < LEAF:
+                checks.append(unlearnable(comparison.role))
+            elif rows_given is not None:
                 separations += _separation(comparison, rows_given, dataset, max_domain_auc, seed)
     checks += [separation_check(separation, max_domain_auc) for separation in separations]
     parameters = {

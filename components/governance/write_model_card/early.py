@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from kfp_hallmark.components.governance.write_model_card.fields import FIELDS
-from kfp_hallmark.statement import read_statement
+from kfp_hallmark.statement import check_early
 
 
 def check(given: Mapping[str, Any]) -> None:
     """Raise `InputError` for a statement on this machine that cannot be used."""
-    uri = given.get("statement_uri")
-    if uri is not None and "://" not in uri:
-        read_statement(uri, FIELDS)
+    check_early(given, FIELDS)

@@ -72,6 +72,16 @@ def checks(verdict: Verdict, name: str) -> dict:
     return {check.scope.get("feature"): check for check in verdict.checks if check.name == name}
 
 
+@pytest.mark.parametrize(("few", "other"), [("dataset", "baseline"), ("baseline", "dataset"), ("serving", "dataset")])
+@pytest.mark.parametrize(("rows", "wanted"), [(1, Status.INCONCLUSIVE), (49, Status.INCONCLUSIVE), (50, Status.PASS)])
+def test_too_few_rows_to_learn_from_are_inconclusive_and_no_pass(stored, judge, few, other, rows, wanted):
+    numbers = numpy.random.default_rng(1).normal(size=400)
+    sides = {few: stored({"n": numbers[:rows]}, few), other: stored({"n": numbers}, other)}
+    verdict, _ = judge(**sides, min_rows=1, max_domain_auc=1.0)
+    (check,) = [check for check in verdict.checks if check.name == "domain_classifier_roc_auc"]
+    assert check.status is wanted
+
+
 def test_other_peoples_data_passes(stored, judge):
     dataset, baseline = stored(customers(400, 1)), stored(customers(900, 2), "baseline")
     verdict, outputs = judge(dataset, baseline)
