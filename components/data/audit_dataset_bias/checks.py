@@ -20,6 +20,7 @@ from kfp_hallmark.fairness.disparity import disparity, disparity_interval
 from kfp_hallmark.fairness.quantities import Quantity
 from kfp_hallmark.fairness.registry import DIFFERENCE
 from kfp_hallmark.fairness.tally import Tally
+from kfp_hallmark.fairness.words import outcome
 from kfp_hallmark.measures import Interval, judge_interval
 from kfp_hallmark.reports import number
 
@@ -234,14 +235,7 @@ def _limited(
     limit = terms.wanted[measure]
     bounds = {"minimum" if measure.at_least else "maximum": limit}
     status = judge_interval(observed, interval, **bounds)
-    beyond = "below the minimum" if measure.at_least else "above the maximum"
-    chance = interval[1] >= limit if measure.at_least else interval[0] <= limit
-    outcome = {
-        Status.PASS: "within the limit, as is its whole interval",
-        Status.WARN: "within the limit, but its interval reaches beyond it",
-        Status.FAIL: f"{beyond} of {number(limit)}{', though its interval reaches within it' if chance else ''}",
-        Status.INCONCLUSIVE: "which is no number to judge",
-    }[status]
+    told = outcome(status, limit, interval, at_least=measure.at_least, unclear="which is no number to judge")
     return Check(
         measure.name,
         status,
@@ -250,6 +244,6 @@ def _limited(
         confidence=terms.confidence,
         samples=samples,
         scope=scope,
-        message=f"{measure.title} {number(observed, 3)}, {outcome}: {detail}.",
+        message=f"{measure.title} {number(observed, 3)}, {told}: {detail}.",
         **bounds,
     )

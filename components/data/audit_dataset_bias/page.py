@@ -12,6 +12,7 @@ from kfp_hallmark.components.data.audit_dataset_bias.limits import MEASURES, PRO
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
 from kfp_hallmark.fairness.proxies import Association
 from kfp_hallmark.fairness.tally import Tally
+from kfp_hallmark.fairness.words import by_status
 from kfp_hallmark.reports import (
     Markup,
     badge,
@@ -71,12 +72,7 @@ def _lead(checks: Sequence[Check]) -> str:
         Status.WARN: "Every limit is kept, but that a true value lies beyond one cannot be ruled out, for",
         Status.PASS: "Every limit is kept for",
     }
-    worst: dict[str, Status] = {}
-    for check in checks:
-        feature = check.scope["feature"]
-        worst[feature] = Status.worst([check.status, worst.get(feature, Status.PASS)])
-    found = {status: [name for name, state in worst.items() if state is status] for status in phrases}
-    return " ".join(f"{phrases[status]} {', '.join(names)}." for status, names in found.items() if names)
+    return " ".join(by_status(checks, phrases))
 
 
 def _feature_sections(

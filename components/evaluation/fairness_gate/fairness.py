@@ -19,6 +19,7 @@ from kfp_hallmark.fairness.disparity import disparity, disparity_interval
 from kfp_hallmark.fairness.groups import group_by, intersect
 from kfp_hallmark.fairness.registry import DISPARITIES, KINDS, SPREADS, Disparity
 from kfp_hallmark.fairness.tally import Tally, tallies
+from kfp_hallmark.fairness.words import outcome
 from kfp_hallmark.measures import Interval, judge_interval, require_resampling
 from kfp_hallmark.reports import number, write_page
 
@@ -262,18 +263,9 @@ def _message(
         return f"The {_listed(list(known))} of some group of {feature} is beyond what numbers can hold."
     if observed is None or interval is None:
         return f"The {_listed(list(known))}{_of_class(each)} is 0 in all groups of {feature}, so there is no ratio."
-    beyond = "below the minimum" if measure.at_least else "above the maximum"
-    chance = interval[1] >= limit if measure.at_least else interval[0] <= limit
-    outcome = {
-        Status.PASS: "within the limit, as is its whole interval",
-        Status.WARN: "within the limit, but its interval reaches beyond it",
-        Status.FAIL: f"{beyond} of {number(limit)}{', though its interval reaches within it' if chance else ''}",
-        Status.INCONCLUSIVE: "within the limit so far",
-    }[status]
+    told = outcome(status, limit, interval, at_least=measure.at_least, unclear="within the limit so far")
     rest = f" {too_few}" if unknown else ""
-    return (
-        f"{sentence(measure.name)} {number(observed, 3)}, {outcome}: {_extremes(measure, observed, each, known)}.{rest}"
-    )
+    return f"{sentence(measure.name)} {number(observed, 3)}, {told}: {_extremes(measure, observed, each, known)}.{rest}"
 
 
 def _extremes(measure: Disparity, observed: float, each: Tally, known: Mapping[str, ndarray]) -> str:

@@ -19,6 +19,7 @@ from kfp_hallmark.fairness.registry import (
     Disparity,
 )
 from kfp_hallmark.fairness.tally import Tally
+from kfp_hallmark.fairness.words import by_status
 from kfp_hallmark.reports import (
     Markup,
     badge,
@@ -172,13 +173,7 @@ def _lead(checks: Sequence[Check]) -> str:
         Status.WARN: "Every limit is kept, but a true disparity beyond one cannot be ruled out, for",
         Status.PASS: "Every limit is kept for",
     }
-    worst: dict[str, Status] = {}
-    for check in checks:
-        if check.name != CHAMPION_CHECK:
-            feature = check.scope["feature"]
-            worst[feature] = Status.worst([check.status, worst.get(feature, Status.PASS)])
-    found = {status: [name for name, state in worst.items() if state is status] for status in phrases}
-    said = [f"{phrases[status]} {', '.join(names)}." for status, names in found.items() if names]
+    said = by_status([check for check in checks if check.name != CHAMPION_CHECK], phrases)
     grown = [check.status for check in checks if check.name == CHAMPION_CHECK]
     return " ".join([*said, *([CHAMPION_WORDS[Status.worst(grown)]] if grown else [])])
 
