@@ -15,11 +15,11 @@ PYTEST := $(BIN)/python -m pytest
 SDK := $(VENV)/.made
 # pytest for the environments: beside them, never in them.
 TOOLS := $(VENV)/tools
-ENVIRONMENTS := data ml release serve
+ENVIRONMENTS := data ml release sources expectations serve
 
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup demo test lint ready test-pipelines test-sdk test-data test-ml test-release test-serve images compile lock clean
+.PHONY: help setup demo test lint ready test-pipelines test-sdk test-data test-ml test-release test-sources test-expectations test-serve images compile lock clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 34
@@ -36,12 +36,12 @@ $(SDK): pyproject.toml setup.cfg requirements-dev.lock
 	@touch $@
 
 demo: $(SDK) ## Make the environments and run governed_training on the bundled data
-	@$(HALLMARK) env sync
+	@$(HALLMARK) env sync data ml release serve
 	@$(HALLMARK) run governed_training --params examples/acs_employment/released.yaml
 
 # With --jobs, what takes longest begins first.
 test: ready $(TOOLS)/.made ## Run every test; CI=true requires a Docker engine and Chromium
-	@$(MAKE) --no-print-directory READY= test-pipelines test-sdk test-ml test-release test-serve test-data lint
+	@$(MAKE) --no-print-directory READY= test-pipelines test-sdk test-ml test-release test-serve test-data test-sources test-expectations lint
 
 lint: $(SDK) ## Check style, types and generated files
 	$(BIN)/ruff check
@@ -55,7 +55,7 @@ $(TOOLS)/.made: tests/requirements.lock $(SDK)
 	@$(UV) pip install --quiet --python-version 3.11 --target $(TOOLS) --require-hashes --requirement tests/requirements.lock
 	@touch $@
 
-test-data test-ml test-release test-serve: test-%: $(TOOLS)/.made ## Run the tests of an environment, in it; some: ARGS=tests/...
+test-data test-ml test-release test-sources test-expectations test-serve: test-%: $(TOOLS)/.made ## Run the tests of an environment, in it; some: ARGS=tests/...
 	$(HALLMARK) env run $* -- python tests/in_environment.py $(TOOLS) $(ARGS)
 
 READY := ready
@@ -89,6 +89,8 @@ lock: $(SDK) ## Write the locks from the requirements; UPGRADE=1 takes new versi
 	$(LOCK_ENVIRONMENT) environments/data/requirements.in --override environments/data/overrides.txt --output-file environments/data/requirements.lock
 	$(LOCK_ENVIRONMENT) environments/ml/requirements.in --output-file environments/ml/requirements.lock
 	$(LOCK_ENVIRONMENT) environments/release/requirements.in --output-file environments/release/requirements.lock
+	$(LOCK_ENVIRONMENT) environments/sources/requirements.in --output-file environments/sources/requirements.lock
+	$(LOCK_ENVIRONMENT) environments/expectations/requirements.in --output-file environments/expectations/requirements.lock
 	$(LOCK_ENVIRONMENT) environments/serve/requirements.in --constraint environments/ml/requirements.lock --output-file environments/serve/requirements.lock
 	$(LOCK_ENVIRONMENT) examples/lightgbm_ray/requirements.in --output-file examples/lightgbm_ray/requirements.lock
 	$(LOCK_ENVIRONMENT) environments/builder.in --output-file environments/builder.lock

@@ -10,7 +10,7 @@ from kfp_hallmark import __version__
 from kfp_hallmark.errors import InputError, nearest
 from kfp_hallmark.resources import resource
 
-STEPS = ("data", "ml", "release")
+STEPS = ("data", "ml", "release", "sources", "expectations")
 """The environments that components run in."""
 
 ENVIRONMENTS = (*STEPS, "serve")

@@ -125,7 +125,7 @@ def write_words(words: str, dataset: Output[Dataset]) -> NamedTuple("Outputs", [
 
 def test_runs_a_step(name, tmp_path):
     if name not in STEPS:
-        with pytest.raises(InputError, match="environment must be one of data, ml, release"):
+        with pytest.raises(InputError, match="environment must be one of data, ml, release, sources, expectations"):
             component(environment=name)(write_words)
         return
     step = component(environment=name)(write_words)

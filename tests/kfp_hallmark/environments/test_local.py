@@ -155,7 +155,7 @@ def test_package_that_is_not_what_the_lock_says(house):
 
 @pytest.mark.parametrize("use", [local.ensure, local.look, local.variables])
 def test_unknown_environment(use):
-    expected = r"environment must be one of data, ml, release, serve; got 'mll'\.\nHint: .*'ml'"
+    expected = r"environment must be one of data, ml, release, sources, expectations, serve; got 'mll'\.\nHint: .*'ml'"
     with pytest.raises(InputError, match=expected):
         use("mll")
 

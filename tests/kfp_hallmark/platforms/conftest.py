@@ -10,7 +10,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from kfp_hallmark import compiling, settings
 from kfp_hallmark.component import component
-from kfp_hallmark.environments import image, lock
+from kfp_hallmark.environments import STEPS, image, lock
 
 REGISTRY = "europe-docker.pkg.dev/acme-ml/hallmark"
 OTHER = "ghcr.io/acme/tool:3"
@@ -98,7 +98,7 @@ def pins(*references):
 
 @pytest.fixture
 def every_image():
-    named = [f"{REGISTRY}/{image(name).rpartition('/')[2]}" for name in ("data", "ml", "release")]
+    named = [f"{REGISTRY}/{image(name).rpartition('/')[2]}" for name in STEPS]
     return pins(*named, OTHER)
 
 

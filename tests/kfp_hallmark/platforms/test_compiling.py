@@ -17,7 +17,7 @@ from uv import find_uv_bin
 
 from kfp_hallmark import compiling, components, lint, pipelines, settings
 from kfp_hallmark.component import Traits, component
-from kfp_hallmark.environments import image, lock
+from kfp_hallmark.environments import STEPS, image, lock
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
 from kfp_hallmark.platforms.pipeline import Pipeline, concise
 
@@ -90,7 +90,7 @@ print(count)
 def both(compiled, every_image):
     """Every pipeline in both flavours, with all settings."""
     registry = "europe-docker.pkg.dev/a-project-with-a-long-name/a-repository-with-a-long-name/hallmark"
-    for name in ("data", "ml", "release"):
+    for name in STEPS:
         reference = f"{registry}/{image(name).rpartition('/')[2]}"
         every_image[reference] = f"{lock.repository(reference)}@sha256:{'7' * 64}"
     text = EVERYTHING
