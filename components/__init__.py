@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kfp_hallmark.components.evaluation.robustness_gate.component import robustness_gate as robustness_gate
     from kfp_hallmark.components.governance.decide_release.component import decide_release as decide_release
     from kfp_hallmark.components.governance.enforce_decision.component import enforce_decision as enforce_decision
+    from kfp_hallmark.components.governance.enforce_verdicts.component import enforce_verdicts as enforce_verdicts
     from kfp_hallmark.components.governance.log_run.component import log_run as log_run
     from kfp_hallmark.components.governance.privacy_gate.component import privacy_gate as privacy_gate
     from kfp_hallmark.components.governance.record_run.component import record_run as record_run

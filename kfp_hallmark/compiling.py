@@ -251,25 +251,35 @@ def _to_yaml(
     written = [json_format.MessageToJson(message, sort_keys=True) for message in (spec, platform)]
     documents = [json.loads(document) for document in written]
     comments = pipeline_spec_builder.extract_comments_from_pipeline_spec(documents[0], description)
-    for kind in documents[1].get("platforms", {}).values():
-        _share(kind["deploymentSpec"]["executors"])
+    specs = [documents[0], *documents[1].get("platforms", {}).values()]
+    for deployment in (spec["deploymentSpec"] for spec in specs if "deploymentSpec" in spec):
+        deployment["executors"] = _shared(deployment["executors"], {})
     content = yaml.dump_all(
         filter(None, documents), Dumper=_Dumper, default_flow_style=None, sort_keys=True, width=sys.maxsize
     )
     return f"{comments}{content}".encode()
 
 
-def _share(executors: dict[str, Any]) -> None:
-    """Make executors whose settings are equal the same object, which YAML writes once: most steps of a pipeline are."""
-    known: dict[str, Any] = {}
-    for label, executor in executors.items():
-        executors[label] = known.setdefault(json.dumps(executor), executor)
+def _shared(value: Any, known: dict[str, Any]) -> Any:
+    """Return a value of which equal parts are the same object, which YAML writes once: most of what starts a step."""
+    if isinstance(value, dict):
+        value = {key: _shared(inner, known) for key, inner in value.items()}
+    elif isinstance(value, list):
+        value = [_shared(inner, known) for inner in value]
+    return known.setdefault(json.dumps(value), value)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what fits on a line on one, and sources as they are where KFP escapes them: shorter, and fit to read."""
+    """Writes what fits on a line on one, and sources as they are where KFP escapes them: shorter, and fit to read.
+
+    What is the same object is written once, but for what is short, and for images, which are looked for as they are.
+    """
 
     LINE = 120
+    SHORT = 60
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return len(written := json.dumps(data)) < self.SHORT or (isinstance(data, str) and "\\n" not in written)
 
     def represent_text(self, text: str) -> yaml.ScalarNode:
         return self.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)

@@ -42,6 +42,7 @@ def governed_training(
     contract_uri: Optional[str] = None,
     data_digest: Optional[str] = None,
     max_data_age_hours: Optional[float] = None,
+    allowed_keys: Optional[List[str]] = None,
     min_rows: int = 1000,
     min_group_size: int = 100,
     serving_limits: Dict = {},
@@ -98,6 +99,7 @@ def governed_training(
             schema inferred from the training side.
         data_digest: SHA-256 that the source must have.
         max_data_age_hours: Greatest age of the source in hours.
+        allowed_keys: Public keys of which one must have signed the source, as load_dataset takes them.
         min_rows: Fewest rows, of each side of the split, by which drift between them is judged.
         min_group_size: Fewest rows by which a group is judged.
         serving_limits: Limits on latency, size and cost of the model as it is served, as performance_gate takes them.
@@ -137,6 +139,7 @@ def governed_training(
             expected_digest=data_digest,
             max_age_hours=max_data_age_hours,
             required_columns=slices,
+            allowed_keys=allowed_keys,
         )
         split = components.split_dataset(
             dataset=load.outputs["dataset"],

@@ -32,7 +32,7 @@ SCHEMA = "hallmark/decision/v1"
 DECISION_FILE = "decision.json"
 EVIDENCE_FOLDER = "evidence"
 
-DATA_GATES = frozenset({"validate_dataset"})
+DATA_GATES = frozenset({"audit_dataset_bias", "check_expectations", "screen_poisoning", "validate_dataset"})
 """The gates whose verdict may be about data alone. A verdict of any other gate must be about the model."""
 
 CLOCK_SKEW_HOURS = 5 / 60

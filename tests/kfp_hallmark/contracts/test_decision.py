@@ -1,9 +1,11 @@
 import json
 import shutil
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from kfp_hallmark import components
 from kfp_hallmark.contracts.decision import DATA_GATES, Decision, Policy, decide, require_release, write_decision
 from kfp_hallmark.contracts.digest import artifact_digest, file_digest
 from kfp_hallmark.contracts.documents import canonical
@@ -160,8 +162,16 @@ def test_a_gate_that_is_required_twice_is_required(judged_model):
     assert decide(model, verdicts, twice).reasons == ("fairness_gate: There is no verdict.",)
 
 
-def test_only_validate_dataset_may_be_about_data_alone():
-    assert {"validate_dataset"} == DATA_GATES
+def test_only_gates_of_the_stage_data_may_be_about_data_alone():
+    contracts = Path(components.__file__).parent.glob("data/*/component.py")
+    assert {file.parent.name for file in contracts if "verdict: Output[" in file.read_text()} == DATA_GATES
+
+
+@pytest.mark.parametrize("gate", sorted(DATA_GATES))
+def test_a_verdict_on_what_the_model_was_made_from_counts(judged_model, write_verdict, tmp_path, gate):
+    model, verdicts = judged_model
+    path = write_verdict(tmp_path / "more.json", gate, {"dataset": SOURCE})
+    assert decide(model, verdicts | {gate: path}, POLICY).released
 
 
 def test_a_verdict_on_unrelated_data_does_not_vouch_for_other_data(judged_model, write_verdict):

@@ -162,6 +162,9 @@ def test_the_file_says_what_kfp_writes_and_its_sources_can_be_read(tmp_path):
     assert ours.partition("components:")[0] == by_kfp.partition("components:")[0]
     assert "\n          def train_model(\n              dataset: Input[Dataset],\n" in ours
     assert len(ours) < 0.95 * len(by_kfp)
+    # What starts a step is the same for all and is written once; images are written wherever they are used.
+    assert ours.count("_KFP_RUNTIME=true") == 1
+    assert ours.count("image: kfp-hallmark/") == by_kfp.count("image: kfp-hallmark/") > 1
 
 
 def test_compiling_is_deterministic(compiled):
@@ -312,7 +315,7 @@ def test_a_pipeline_by_name_module_and_file(tmp_path, monkeypatch):
         ("governed_trainin", r"PIPELINE must be .*; got 'governed_trainin'.*\nHint: Did you mean 'governed_training'"),
         ("none.yaml", "PIPELINE must be a pipeline's name, module:function or the path"),
         ("no_such_module:flow", "module 'no_such_module' must be importable"),
-        ("kfp_hallmark.pipelines:governed", r"must be a pipeline .*\nHint: Did you mean 'governed_training'"),
+        ("kfp_hallmark.pipelines:governed_train", r"must be a pipeline .*\nHint: Did you mean 'governed_training'"),
         ("json:loads", "json:loads must be a pipeline or component of KFP"),
     ],
 )
@@ -391,4 +394,4 @@ def test_what_is_pure_is_idempotent_and_sizes_are_known():
 def test_what_must_not_run_twice_is_not_retried():
     """A line of the audit log is not taken back by a second attempt; a refusal is meant, and waiting mends nothing."""
     never = {name for name in components.__all__ if not getattr(components, name).idempotent}
-    assert never == {"record_run", "enforce_decision"}
+    assert never == {"record_run", "enforce_decision", "enforce_verdicts"}
