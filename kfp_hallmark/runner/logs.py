@@ -18,7 +18,7 @@ def last_lines(path: Path, most: int) -> list[str]:
 
 
 def failure(path: Path, start: int, code: int) -> str:
-    """Return why a step failed: its last error with the hint that it gives, else how it ended.
+    """Return why a step failed: its last error, with the reasons it lists and the hint it gives, else how it ended.
 
     Args:
         path: Its log.
@@ -32,8 +32,7 @@ def failure(path: Path, start: int, code: int) -> str:
     if not told:
         return f"It ended with exit code {code}{_signal(code)}."
     error = re.sub(r"^(\w+\.)+(?=\w)", "", told[0])
-    hint = next((line for line in told[1:] if line.startswith("Hint: ")), None)
-    return without_password("\n".join(filter(None, [error, hint])))
+    return without_password("\n".join([error, *(line for line in told[1:] if line.startswith(("- ", "Hint: ")))]))
 
 
 def _lines(path: Path, start: int) -> list[str]:

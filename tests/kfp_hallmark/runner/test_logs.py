@@ -27,6 +27,14 @@ def log(tmp_path):
     return write
 
 
+def test_the_reasons_that_an_error_lists_are_told_between(log):
+    listed = TRACEBACK.replace(
+        "Hint: Write y.", "- one: fail: far beyond.\nmore\n- two: There is no verdict.\nHint: Write y."
+    )
+    told = "InputError: x must be y; got http://host/a.\n- one: fail: far beyond.\n- two: There is no verdict."
+    assert failure(log(listed), 0, 1) == f"{told}\nHint: Write y."
+
+
 def test_the_last_error_and_its_hint_are_the_reason(log):
     assert failure(log(TRACEBACK), 0, 1) == "InputError: x must be y; got http://host/a.\nHint: Write y."
 
