@@ -120,7 +120,7 @@ def _write(
     state = _state(source.path)
     schema, batches = read_csv(source) if source.path.name.lower().endswith(CSV_SUFFIXES) else read_parquet(source)
     for column in required_columns:
-        require_column(column, schema.names, "required_columns")
+        require_column(column, schema.names, "What later steps need (required_columns)")
     signed = {} if signer is None else {"source_signed_by": signer}
     digest = write_batches(dataset.path, schema, counted(batches), {"lineage": [source_digest], **signed})
     dataset.metadata.update(

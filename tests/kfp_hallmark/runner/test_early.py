@@ -83,6 +83,21 @@ def test_a_statement_is_read_where_the_run_is_on_this_machine(tmp_path):
     check({"statement_uri": str(file)})
 
 
+@pytest.mark.parametrize(
+    ("parameters", "told"),
+    [
+        ({"performance_limits": {}}, "got none. Here limits is the run's performance_limits."),
+        ({"sensitive_features": ["employed"]}, "'employed'. Here required_columns is the run's sensitive_features."),
+        ({"sensitive_features": []}, "by text; got []."),
+        ({"deploy_target": "moon"}, "got 'moon'. Here target is the run's deploy_target."),
+    ],
+)
+def test_the_message_names_what_the_run_was_given(parameters, told):
+    with pytest.raises(InputError) as refused:
+        check(parameters)
+    assert refused.value.message.endswith(told)
+
+
 def test_nothing_is_started_or_written(tmp_path):
     with pytest.raises(InputError, match="deploy_model must be given"):
         runner.run(governed_training, GIVEN | {"deploy_target": "moon"}, state=tmp_path / "state")

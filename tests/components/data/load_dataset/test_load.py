@@ -299,7 +299,8 @@ def test_an_age_out_of_range_is_refused(tmp_path, dataset, hours):
 def test_a_source_without_a_required_column_is_refused(tmp_path, dataset):
     path = write_csv(tmp_path, "gender,age\nf,31\n")
     message = refused(InputError, dataset, path, None, None, ["age", "gendr"])
-    assert message == "required_columns must be a column of the dataset; got 'gendr'.\nHint: Did you mean 'gender'?"
+    told = "What later steps need (required_columns) must be a column of the dataset; got 'gendr'."
+    assert message == f"{told}\nHint: Did you mean 'gender'?"
     assert load(path, dataset, required_columns=["age", "gender"])[1] == 1
 
 
