@@ -2,9 +2,11 @@
 
 Memory is bounded whatever the number of rows. Of up to `EXACT_ROWS` numbers all are kept. Of more, each piece of so
 many is represented by its different values, with how many rows hold each, if there are at most `POINTS`; else by
-`POINTS` of its values, evenly by rank, so that a rank is off by at most 1 in `2 * POINTS` of the rows. Texts are counted
-exactly unless more than twice `MAX_COUNTED` different ones occur; then the rarest so far are let go, and how many there
-are is estimated from the least `HASHES` of their hashes. A text of more than `LONG_TEXT` bytes is known by its digest.
+`POINTS` of its values, evenly by rank, so that a rank is off by at most 1 in `2 * POINTS` of the rows.
+
+Texts are counted exactly unless more than twice `MAX_COUNTED` different ones occur; then the rarest so far are let go,
+and how many there are is estimated from the least `HASHES` of their hashes. A text of more than `LONG_TEXT` bytes is
+known by its digest.
 """
 
 from __future__ import annotations
