@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kfp_hallmark.components.data.audit_dataset_bias.component import audit_dataset_bias as audit_dataset_bias
+    from kfp_hallmark.components.data.check_expectations.component import check_expectations as check_expectations
     from kfp_hallmark.components.data.load_dataset.component import load_dataset as load_dataset
     from kfp_hallmark.components.data.profile_dataset.component import profile_dataset as profile_dataset
     from kfp_hallmark.components.data.split_dataset.component import split_dataset as split_dataset
