@@ -23,6 +23,7 @@ SETTINGS = {
     "previous": None,
     "serving": None,
     "delivered": None,
+    "expectations": None,
     "contract_uri": None,
     "excluded_columns": [],
     "max_stable_psi": 0.1,
