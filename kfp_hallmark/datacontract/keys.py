@@ -1,9 +1,9 @@
 """Whether columns identify a row, and whether their values are those of another dataset, in bounded memory.
 
 Rows are compared by a hash of 64 bits of what they hold (`kfp_hallmark.hashing`), which is put by its first bits into
-files, 8 bytes a row, unless the rows are few; one file at a time is then sorted. Of n rows that all differ, two have the same hash with a
-probability of about n^2 / 2^65: 1 in 37 million for a million rows, 1 in 15,000 for 50 million. For a single column of
-numbers it is 0: their hash is one to one.
+files, 8 bytes a row, unless the rows are few; one file at a time is then sorted. Of n rows that all differ, two have
+the same hash with a probability of about n^2 / 2^65: 1 in 37 million for a million rows, 1 in 15,000 for 50 million.
+For a single column of numbers it is 0: their hash is one to one.
 """
 
 from __future__ import annotations
