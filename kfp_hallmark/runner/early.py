@@ -17,7 +17,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from kfp_hallmark import components
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.platforms.pipeline import parse, steps_of
-from kfp_hallmark.runner.parameters import is_path
+from kfp_hallmark.runner.parameters import paths_of
 from kfp_hallmark.runner.plan import given_names, own_names, run_order, translation
 
 
@@ -40,7 +40,7 @@ def check_early(spec: pipeline_spec_pb2.PipelineSpec, parameters: Mapping[str, A
         step = steps.get(label)
         if step is None or step.traits is None:
             continue
-        known = {name: value for name, value in given.items() if here or not is_path(name, value)}
+        known = {name: value for name, value in given.items() if here or not paths_of(name, value)}
         _check(step.component, known, names)
 
 
