@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kfp_hallmark.components.data.check_expectations.results import Result
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
@@ -39,12 +40,16 @@ def render(verdict: Verdict, results: Sequence[Result], rows: int, columns: int)
         "Great Expectations": parameters["great_expectations"],
     }
     about |= {f"${name}": str(value) for name, value in parameters["suite_parameters"].items()}
+    shown = [
+        replace(each, scope={key: value for key, value in each.scope.items() if key != "suite"})
+        for each in verdict.checks
+    ]
     return page(
         "Expectations",
         verdict_facts(verdict),
         facts(about),
         *_unexpected(verdict.checks, results),
-        section("Expectations", check_table(verdict.checks), paragraph(_note(), note=True)),
+        section("Expectations", check_table(shown), paragraph(_note(), note=True)),
         status=verdict.status,
         lead=lead(verdict, rows, columns),
     )

@@ -1,0 +1,156 @@
+"""Feast itself: a store of the views that are wanted, in a folder of the step's, and its point-in-time join."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kfp_hallmark.components.data.retrieve_features.repository import View
+from kfp_hallmark.components.data.retrieve_features.sources import Source
+from kfp_hallmark.contracts.dataset import plain_type
+from kfp_hallmark.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+    from feast import FeatureStore, FeatureView
+
+PROJECT = "hallmark"
+TIME = "event_timestamp"
+"""What Feast calls the time of a row of entities."""
+ROW = "hallmark_row"
+KEY, FEATURE = "hallmark_key_{}", "hallmark_feature_{}"
+"""What keys and features are called here, whatever the repository calls them: Feast's join drops columns by their
+names' endings, and takes one column for another of the same name."""
+
+
+def feature_types(view: View) -> dict[str, pyarrow.DataType]:
+    """Return the plain type of each feature that is wanted, as the repository declares it.
+
+    Raises:
+        InputError: If one is not plain.
+    """
+    with _calm():
+        from feast.types import from_feast_to_pyarrow_type, from_value_type
+        from feast.value_type import ValueType
+
+    types = {}
+    for name, number in view.features.items():
+        try:
+            kind = from_feast_to_pyarrow_type(from_value_type(ValueType(number)))
+        except ValueError:
+            raise InputError(
+                f"The feature {name!r} must hold numbers, text, booleans or times; it is declared as another type."
+            ) from None
+        types[name] = plain_type(kind, name)
+    return types
+
+
+def open_store(sources: Sequence[Source], folder: Path) -> FeatureStore:
+    """Return a store whose views, called by their place, are over the sources' files.
+
+    Feast reads files with one of two engines. This is DuckDB's. The default, on Dask, loses rows of entities, and of
+    values that were corrected it may give an older one.
+    Source: https://github.com/feast-dev/feast/issues/6787 and https://github.com/feast-dev/feast/issues/3360.
+    """
+    with _calm():
+        from feast import FeatureStore, RepoConfig
+        from feast.protos.feast.core.Registry_pb2 import Registry
+
+        registry = Registry(registry_schema_version="1")
+        for place, source in enumerate(sources):
+            view = _definition(view_name(place), source)
+            view_message = registry.feature_views.add()
+            view_message.CopyFrom(view.to_proto())
+            view_message.spec.project = PROJECT
+        path = folder / "registry.db"
+        path.write_bytes(registry.SerializeToString())
+        settings = {"registry": str(path), "offline_store": {"type": "duckdb"}, "online_store": None}
+        config = RepoConfig(project=PROJECT, provider="local", **settings)
+        return FeatureStore(repo_path=str(folder), config=config)
+
+
+def view_name(place: int) -> str:
+    """Return what the view at a place is called in the store."""
+    return f"view_{place}"
+
+
+def _definition(name: str, source: Source) -> FeatureView:
+    """Return a view over a source's files, with keys and features that are called by their place."""
+    from datetime import timedelta
+
+    from feast import Entity, FeatureView, Field, FileSource
+    from feast.data_format import ParquetFormat
+    from feast.types import String, from_value_type
+    from feast.value_type import ValueType
+
+    view = source.view
+    keys = [KEY.format(place) for place in range(len(view.keys))]
+    renamed = {view.columns.get(key, key): KEY.format(place) for place, key in enumerate(view.keys)}
+    renamed |= {
+        view.columns.get(feature, feature): FEATURE.format(place) for place, feature in enumerate(view.features)
+    }
+    types = [from_value_type(ValueType(number)) for number in view.features.values()]
+    return FeatureView(
+        name=name,
+        entities=[Entity(name=f"{name}_{key}", join_keys=[key]) for key in keys],
+        schema=[
+            *(Field(name=key, dtype=String) for key in keys),
+            *(Field(name=FEATURE.format(place), dtype=kind) for place, kind in enumerate(types)),
+        ],
+        ttl=timedelta(microseconds=view.ttl // 1000),
+        source=FileSource(
+            name=name,
+            path=source.pattern,
+            file_format=ParquetFormat(),
+            timestamp_field=renamed.get(view.timestamp, view.timestamp),
+            created_timestamp_column=renamed.get(view.created, view.created) if view.created else "",
+            field_mapping=renamed,
+        ),
+    )
+
+
+def join(
+    store: FeatureStore, place: int, view: View, entities: pandas.DataFrame, filter_by_created_timestamp: bool
+) -> pyarrow.Table:
+    """Return the features of a view for some entities, in their order.
+
+    Args:
+        store: Of `open_store`.
+        place: The view's place in it.
+        view: The view.
+        entities: The view's keys in their order, called by their place, and `TIME`, in UTC.
+        filter_by_created_timestamp: Whether to leave out what was created after the entities' time.
+
+    Raises:
+        InputError: If Feast cannot join them.
+    """
+    names = [FEATURE.format(number) for number in range(len(view.features))]
+    with _calm():
+        try:
+            table = store.get_historical_features(
+                entity_df=entities.assign(**{ROW: range(len(entities))}),
+                features=[f"{view_name(place)}:{name}" for name in names],
+                filter_by_created_timestamp=filter_by_created_timestamp,
+            ).to_arrow()
+        except Exception as error:  # Feast and its engine raise errors of many kinds, which may show values.
+            raise InputError(
+                f"The features of {view.name!r} must be such that Feast can retrieve them; it cannot "
+                f"({type(error).__name__})."
+            ) from None
+    table = table.sort_by(ROW)
+    if table[ROW].to_pylist() != list(range(len(entities))):
+        raise InputError(f"Feast must give each entity the features of {view.name!r} once; it does not.")
+    return table.select(names).rename_columns(list(view.features))
+
+
+@contextmanager
+def _calm() -> Iterator[None]:
+    """Let Feast print and warn of nothing: it shows columns' names where it means well, and deprecations."""
+    with warnings.catch_warnings(), Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        warnings.simplefilter("ignore")
+        yield
