@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.documents import canonical, writing
@@ -45,14 +45,24 @@ def read_schema(path: str | Path) -> pyarrow.Schema:
         MissingInputError: If there is no dataset.
         InputError: If the file is not whole Parquet, two columns have one name, or one is of a type that is not plain.
     """
+    file = parquet_files(path)[0]
+    return file_schema(file, str(file))
+
+
+def file_schema(file: Path | BinaryIO, name: str) -> pyarrow.Schema:
+    """Return the Arrow schema of one Parquet file; see `read_schema`.
+
+    Args:
+        file: The file, which may be open.
+        name: What messages call it.
+    """
     import pyarrow
     import pyarrow.parquet
 
-    file = parquet_files(path)[0]
     try:
         schema = pyarrow.parquet.read_schema(file)
     except (pyarrow.ArrowInvalid, OSError) as error:
-        raise InputError(f"A dataset must be whole Parquet; {str(file)!r} cannot be read ({error}).") from error
+        raise InputError(f"A dataset must be whole Parquet; {name!r} cannot be read ({error}).") from error
     repeated = repeated_names(schema.names)
     if repeated:
         raise InputError(
@@ -224,15 +234,25 @@ def read_batches(
     for file in parquet_files(path):
         try:
             for batch in pyarrow.parquet.ParquetFile(file, read_dictionary=text).iter_batches(columns=columns):
-                yield _plain_columns(batch, wanted, file, encoded)
+                yield plain_columns(batch, wanted, str(file), encoded)
         except (pyarrow.ArrowInvalid, OSError) as error:
             raise InputError(f"A dataset must be whole Parquet; {str(file)!r} cannot be read ({error}).") from error
 
 
-def _plain_columns(
-    batch: pyarrow.RecordBatch, wanted: Sequence[pyarrow.Field], file: Path, encoded: bool
+def plain_columns(
+    batch: pyarrow.RecordBatch, wanted: Sequence[pyarrow.Field], file: str, encoded: bool = False
 ) -> pyarrow.RecordBatch:
-    """Return some columns of a batch as plain types, in the order wanted; text may stay encoded as a dictionary."""
+    """Return some columns of a batch as plain types, in the order wanted.
+
+    Args:
+        batch: Rows of a dataset.
+        wanted: The columns of the dataset's schema.
+        file: What messages call the file that they are of.
+        encoded: Whether to leave text as dictionaries.
+
+    Raises:
+        InputError: If a column is absent, of another type or not plain.
+    """
     import pyarrow
 
     names = [field.name for field in wanted]
@@ -242,9 +262,7 @@ def _plain_columns(
     ]:
         arrays = [_plain_array(held[field.name][1], field, encoded) for field in wanted]
         return pyarrow.RecordBatch.from_arrays(arrays, names=names)
-    raise InputError(
-        f"The files of a dataset must have the same columns and types; {str(file)!r} differs from the first."
-    )
+    raise InputError(f"The files of a dataset must have the same columns and types; {file!r} differs from the first.")
 
 
 def write_table(path: str | Path, table: pyarrow.Table, metadata: Mapping[str, Any]) -> str:
