@@ -10,8 +10,8 @@ from kfp_hallmark.components.data.validate_dataset.page import duration
 from kfp_hallmark.components.data.validate_dataset.schema import Anomaly
 from kfp_hallmark.contracts.verdict import Check, Status
 
-LONG_GAP = 10
-"""A gap is told when it is so many times as long as 99 % of the others."""
+LONG_GAP = 5
+"""A gap is told when it is so many times as long as 99 % of the others: of times by chance, one in 10^10 is."""
 
 
 def row_checks(sizes: Mapping[str, int], min_rows: int) -> list[Check]:

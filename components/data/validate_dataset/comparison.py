@@ -240,6 +240,35 @@ def category_checks(comparison: Comparison, known: Collection[str | None]) -> li
     return checks
 
 
+def missing_checks(comparison: Comparison, known: Collection[str | None]) -> list[Check]:
+    """Return a warning for every stable column of which more, or fewer, rows are missing than chance explains.
+
+    A share that was small already moves the PSI little, however much it grows.
+    """
+    rows = (comparison.before.rows, comparison.now.rows)
+    chances = adjusted([_missing_p_value(move.drift.missing, rows) for move in comparison.moves])
+    where = "" if comparison.role == "baseline" else f" against the {WORDS[comparison.role]}"
+    checks = []
+    for move, chance in zip(comparison.moves, chances, strict=True):
+        name, (before, now) = move.drift.feature, move.drift.missing
+        if move.status is Status.PASS and name not in known and abs(now - before) > TOLERANCE and chance < ALPHA:
+            message = f"{name} is stable{where}, but missing in {now:.1%} of the rows, formerly in {before:.1%}."
+            scope = {"feature": name, **comparison.scope}
+            checks.append(Check("missing_share", Status.WARN, now, samples=rows[1], scope=scope, message=message))
+    return checks
+
+
+def _missing_p_value(shares: tuple[float, float], rows: tuple[int, int]) -> float:
+    """Return how probable the shares of missing values are in two samples of one population, by chi-squared."""
+    from scipy import stats
+
+    missing = [round(share * count) for share, count in zip(shares, rows, strict=True)]
+    present = [count - gone for count, gone in zip(rows, missing, strict=True)]
+    if not (sum(missing) and sum(present) and all(rows)):
+        return 1.0
+    return float(stats.chi2_contingency([missing, present], correction=False).pvalue)
+
+
 def renaming_checks(comparison: Comparison) -> list[Check]:
     """Return a check for every column that looks renamed."""
     return [

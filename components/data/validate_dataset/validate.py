@@ -13,6 +13,7 @@ from kfp_hallmark.components.data.validate_dataset.comparison import (
     category_checks,
     column_checks,
     drift_checks,
+    missing_checks,
     renaming_checks,
 )
 from kfp_hallmark.components.data.validate_dataset.contract import contract_checks
@@ -182,9 +183,11 @@ def _comparison_checks(
     """Return the checks of columns and drift against a side; what the schema tells of is not told again."""
     checks = []
     by_schema = comparison.role == "baseline" and compared.former is not None
+    known = {anomaly.feature for anomaly in anomalies} if by_schema else set()
     if settings.contract is None or comparison.role == "serving":
         checks += [] if by_schema else column_checks(comparison)
-        checks += category_checks(comparison, {anomaly.feature for anomaly in anomalies} if by_schema else ())
+        checks += category_checks(comparison, known)
+        checks += missing_checks(comparison, known) if comparison.role in compared.enough else []
     checks += renaming_checks(comparison)
     if comparison.role in compared.enough:
         checks += drift_checks(comparison, settings.limits)
