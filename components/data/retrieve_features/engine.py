@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kfp_hallmark.components.data.retrieve_features.library import calm
 from kfp_hallmark.components.data.retrieve_features.repository import View
 from kfp_hallmark.components.data.retrieve_features.sources import Source
 from kfp_hallmark.contracts.dataset import plain_type
@@ -22,10 +20,10 @@ if TYPE_CHECKING:
 PROJECT = "hallmark"
 TIME = "event_timestamp"
 """What Feast calls the time of a row of entities."""
-ROW = "hallmark_row"
-KEY, FEATURE = "hallmark_key_{}", "hallmark_feature_{}"
-"""What keys and features are called here, whatever the repository calls them: Feast's join drops columns by their
-names' endings, and takes one column for another of the same name."""
+ROW, VALUE_TIME, KEY, FEATURE = "hallmark_row", "hallmark_time", "hallmark_key_{}", "hallmark_feature_{}"
+"""What columns are called here, whatever the repository calls them: Feast's join drops columns by their names' endings,
+and takes one column for another of the same name."""
+DAY = 86_400_000_000_000
 
 
 def feature_types(view: View) -> dict[str, pyarrow.DataType]:
@@ -34,7 +32,7 @@ def feature_types(view: View) -> dict[str, pyarrow.DataType]:
     Raises:
         InputError: If one is not plain.
     """
-    with _calm():
+    with calm():
         from feast.types import from_feast_to_pyarrow_type, from_value_type
         from feast.value_type import ValueType
 
@@ -57,7 +55,7 @@ def open_store(sources: Sequence[Source], folder: Path) -> FeatureStore:
     values that were corrected it may give an older one.
     Source: https://github.com/feast-dev/feast/issues/6787 and https://github.com/feast-dev/feast/issues/3360.
     """
-    with _calm():
+    with calm():
         from feast import FeatureStore, RepoConfig
         from feast.protos.feast.core.Registry_pb2 import Registry
 
@@ -85,33 +83,39 @@ def _definition(name: str, source: Source) -> FeatureView:
 
     from feast import Entity, FeatureView, Field, FileSource
     from feast.data_format import ParquetFormat
-    from feast.types import String, from_value_type
+    from feast.types import String, UnixTimestamp, from_value_type
     from feast.value_type import ValueType
 
     view = source.view
+    renamed = _renamed(view)
     keys = [KEY.format(place) for place in range(len(view.keys))]
-    renamed = {view.columns.get(key, key): KEY.format(place) for place, key in enumerate(view.keys)}
-    renamed |= {
-        view.columns.get(feature, feature): FEATURE.format(place) for place, feature in enumerate(view.features)
-    }
-    types = [from_value_type(ValueType(number)) for number in view.features.values()]
+    types = {renamed[view.column(name)]: from_value_type(ValueType(kind)) for name, kind in view.features.items()}
     return FeatureView(
         name=name,
         entities=[Entity(name=f"{name}_{key}", join_keys=[key]) for key in keys],
         schema=[
             *(Field(name=key, dtype=String) for key in keys),
-            *(Field(name=FEATURE.format(place), dtype=kind) for place, kind in enumerate(types)),
+            *(Field(name=field, dtype=kind) for field, kind in {VALUE_TIME: UnixTimestamp, **types}.items()),
         ],
-        ttl=timedelta(microseconds=view.ttl // 1000),
+        ttl=timedelta(days=-(-view.ttl // DAY)),
         source=FileSource(
             name=name,
             path=source.pattern,
             file_format=ParquetFormat(),
-            timestamp_field=renamed.get(view.timestamp, view.timestamp),
+            timestamp_field=VALUE_TIME,
             created_timestamp_column=renamed.get(view.created, view.created) if view.created else "",
             field_mapping=renamed,
         ),
     )
+
+
+def _renamed(view: View) -> dict[str, str]:
+    """Return what each column that is wanted of a source is called in the store."""
+    renamed = {view.timestamp: VALUE_TIME}
+    for names, pattern in ((view.keys, KEY), (view.features, FEATURE)):
+        for place, name in enumerate(names):
+            renamed.setdefault(view.column(name), pattern.format(place))
+    return renamed
 
 
 def join(
@@ -129,12 +133,15 @@ def join(
     Raises:
         InputError: If Feast cannot join them.
     """
-    names = [FEATURE.format(number) for number in range(len(view.features))]
-    with _calm():
+    import pyarrow
+
+    renamed = _renamed(view)
+    names = [renamed[view.column(name)] for name in view.features]
+    with calm():
         try:
             table = store.get_historical_features(
                 entity_df=entities.assign(**{ROW: range(len(entities))}),
-                features=[f"{view_name(place)}:{name}" for name in names],
+                features=[f"{view_name(place)}:{name}" for name in dict.fromkeys([VALUE_TIME, *names])],
                 filter_by_created_timestamp=filter_by_created_timestamp,
             ).to_arrow()
         except Exception as error:  # Feast and its engine raise errors of many kinds, which may show values.
@@ -145,12 +152,27 @@ def join(
     table = table.sort_by(ROW)
     if table[ROW].to_pylist() != list(range(len(entities))):
         raise InputError(f"Feast must give each entity the features of {view.name!r} once; it does not.")
-    return table.select(names).rename_columns(list(view.features))
+    fresh = _fresh(table[VALUE_TIME], pyarrow.array(entities[TIME]), view.ttl)
+    columns = [_where(fresh, table[name]) for name in names]
+    return pyarrow.table(columns, names=list(view.features))
 
 
-@contextmanager
-def _calm() -> Iterator[None]:
-    """Let Feast print and warn of nothing: it shows columns' names where it means well, and deprecations."""
-    with warnings.catch_warnings(), Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
-        warnings.simplefilter("ignore")
-        yield
+def _fresh(value_times: pyarrow.ChunkedArray, times: pyarrow.Array, ttl: int) -> pyarrow.ChunkedArray:
+    """Return which values are not older than a ttl, in nanoseconds, at the time of their entity.
+
+    Feast is told the ttl in whole days, because its engine takes no other of more than one. The value that it gives is
+    the latest one, so where that is too old there is none.
+    """
+    import pyarrow
+    import pyarrow.compute
+
+    kind = pyarrow.timestamp("us", "UTC")
+    age = pyarrow.compute.subtract(times.cast(kind), value_times.cast(kind)).cast(pyarrow.int64())
+    return pyarrow.compute.less_equal(age, ttl // 1000) if ttl else age.is_valid()
+
+
+def _where(kept: pyarrow.ChunkedArray, column: pyarrow.ChunkedArray) -> pyarrow.ChunkedArray:
+    import pyarrow
+    import pyarrow.compute
+
+    return pyarrow.compute.if_else(kept, column, pyarrow.scalar(None, column.type))

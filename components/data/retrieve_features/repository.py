@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kfp_hallmark.components.data.retrieve_features.library import load
 from kfp_hallmark.errors import InputError, MissingInputError, nearest
 from kfp_hallmark.storage import advice, reading, shown
 
@@ -57,8 +58,12 @@ class View:
     @property
     def wanted(self) -> list[str]:
         """The source's columns that are read, each once."""
-        names = [self.columns.get(name, name) for name in (*self.keys, *self.features)]
+        names = map(self.column, (*self.keys, *self.features))
         return list(dict.fromkeys([*names, self.timestamp, *([self.created] if self.created else [])]))
+
+    def column(self, name: str) -> str:
+        """Return the source's column of a join key or a feature."""
+        return self.columns.get(name, name)
 
 
 class Repository:
@@ -78,6 +83,7 @@ class Repository:
         """
         if not uri:
             raise InputError("repository_uri must be a path or a URI; got ''.")
+        load()
         self.name = shown(uri)
         self._uri = uri
         config = self._config()

@@ -112,7 +112,7 @@ class Source:
         import duckdb
 
         columns = ", ".join(map(_quoted, self.view.wanted))
-        keys = [_quoted(self.view.columns.get(key, key)) for key in self.view.keys]
+        keys = [_quoted(self.view.column(key)) for key in self.view.keys]
         times = [_quoted(name) for name in (self.view.timestamp, self.view.created) if name]
         present = " AND ".join(f"{name} IS NOT NULL" for name in (*keys, times[0]))
         identity = ", ".join((*keys, *(f"{time}::TIMESTAMPTZ" for time in times)))
@@ -151,7 +151,7 @@ def _quoted(name: str) -> str:
 def require_joinable(view: View, source: Source, given: Mapping[str, pyarrow.DataType]) -> None:
     """Raise `InputError` if a join key is of one kind in the dataset and of another in the source."""
     for key, column in view.keys.items():
-        theirs = source.types[view.columns.get(key, key)]
+        theirs = source.types[view.column(key)]
         if _kind(given[column]) != _kind(theirs):
             raise InputError(
                 f"The join key {column!r} must be {theirs} as in the feature view {view.name!r}; got {given[column]}."
