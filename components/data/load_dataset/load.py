@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,7 +45,7 @@ class Source:
     Attributes:
         name: Its URI without credentials, for messages and metadata.
         path: The file or folder.
-        changed: When it was last changed; None when its file system does not tell.
+        changed: When it was last changed, or signed, if that was before; None when its file system does not tell.
     """
 
     name: str
@@ -92,12 +93,14 @@ def load(
     uri = uri if tracked is None else tracked.uri
     with tempfile.TemporaryDirectory(prefix="hallmark-") as folder:
         source = fetch(uri, Path(folder), copied=keys is not None)
+        signed = None if keys is None else verify(read_signature(uri, source.name), source.path, keys, source.name)
+        if signed is not None:
+            source = replace(source, changed=min(source.changed or signed.created, signed.created))
         check_age(source, max_age_hours)
-        signer = None if keys is None else verify(read_signature(uri, source.name), source.path, keys, source.name)
         digest = file_digest(source.path) if source.path.is_file() else artifact_digest(source.path)
         if expected_digest not in (None, digest):
             raise IntegrityError(f"The source {source.name!r} must have the digest {expected_digest}; got {digest}.")
-        bound = {} if signer is None else {"source_signed_by": signer}
+        bound = {} if signed is None else {"source_signed_by": signed.key}
         if tracked is not None:
             dvc.check(tracked, source.path)
             bound |= tracked.bound
@@ -200,13 +203,25 @@ def fetch(uri: str, folder: Path, copied: bool = False) -> Source:
         raise InputError(f"uri must end in one of {known}, or be a folder of Parquet files; got {name!r}.")
     changed = last_change(system, location)
     path = Path(location)
-    if copied or not isinstance(system, LocalFileSystem):
+    local = isinstance(system, LocalFileSystem)
+    if copied or not local:
         path = folder / ("source" if whole_folder else f"source{suffix}")
         with reading("uri", uri):
-            system.get(location, str(path), recursive=whole_folder)
+            if local:
+                _copy(Path(location), path)
+            else:
+                system.get(location, str(path), recursive=whole_folder)
     if not whole_folder and path.stat().st_size == 0:
         raise InputError(f"The source {name!r} must hold data; it is empty.")
     return Source(name, path, changed)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file, or a folder with its links as links; what fsspec copies it may take for a pattern."""
+    if source.is_dir():
+        shutil.copytree(source, target, symlinks=True)
+    else:
+        shutil.copyfile(source, target)
 
 
 def last_change(system: AbstractFileSystem, location: str) -> datetime | None:
@@ -214,7 +229,7 @@ def last_change(system: AbstractFileSystem, location: str) -> datetime | None:
     files = system.find(location) if system.isdir(location) else [location]
     try:
         times = [system.modified(file) for file in files]
-    except (NotImplementedError, KeyError):
+    except (NotImplementedError, KeyError, FileNotFoundError):
         return None
     return max((time if time.tzinfo else time.replace(tzinfo=UTC) for time in times), default=None)
 
