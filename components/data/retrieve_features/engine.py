@@ -133,6 +133,7 @@ def join(
     Raises:
         InputError: If Feast cannot join them.
     """
+    import numpy
     import pyarrow
 
     renamed = _renamed(view)
@@ -150,7 +151,7 @@ def join(
                 f"({type(error).__name__})."
             ) from None
     table = table.sort_by(ROW)
-    if table[ROW].to_pylist() != list(range(len(entities))):
+    if not numpy.array_equal(table[ROW].to_numpy(), numpy.arange(len(entities))):
         raise InputError(f"Feast must give each entity the features of {view.name!r} once; it does not.")
     fresh = _fresh(table[VALUE_TIME], pyarrow.array(entities[TIME]), view.ttl)
     columns = [_where(fresh, table[name]) for name in names]

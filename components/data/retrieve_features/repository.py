@@ -25,6 +25,8 @@ FILE = "feature_store.yaml"
 OFFLINE_STORES = ("dask", "duckdb", "file")
 """The offline stores whose features are in files."""
 REGISTRIES = ("file", "sql")
+NO_ENTITY = "__dummy"
+"""What Feast calls the entity of a view that has none."""
 APPLY = "Run `feast apply` in the repository."
 NO_CODE = "What holds Python code is not run: materialize it, and retrieve it from a plain feature view."
 
@@ -191,6 +193,7 @@ class Repository:
         """Read the tables of a SQL registry, and change nothing in them."""
         from feast.infra.registry import sql
         from feast.protos.feast.core.Registry_pb2 import Registry
+        from google.protobuf.message import DecodeError
         from sqlalchemy import create_engine, select
         from sqlalchemy.exc import SQLAlchemyError
 
@@ -208,12 +211,14 @@ class Repository:
                 engine = create_engine(self._database(path, Path(folder)))
                 with engine.connect() as connection:
                     for table, messages in tables.items():
-                        content = next(column for column in table.columns if column.name.endswith("_proto"))
-                        rows = connection.execute(select(content).where(table.c.project_id == self.project))
-                        for (message,) in rows:
-                            messages.add().ParseFromString(message)
+                        column = next(column for column in table.columns if column.name.endswith("_proto"))
+                        rows = connection.execute(select(column).where(table.c.project_id == self.project))
+                        for (content,) in rows:
+                            message = messages.add()
+                            message.ParseFromString(content)
+                            message.spec.project = self.project
                 engine.dispose()
-            except (SQLAlchemyError, ImportError) as error:
+            except (SQLAlchemyError, DecodeError, ImportError) as error:
                 raise InputError(
                     f"The registry of {self.name!r} must be a database that Feast was applied to; "
                     f"it cannot be read ({type(error).__name__}).",
@@ -261,18 +266,23 @@ class Repository:
                     nearest(feature, list(known)),
                 )
         source = spec.batch_source
-        joined = [entity.spec.join_key for entity in self._registry.entities if entity.spec.name in spec.entities]
+        columns = {field: column for column, field in source.field_mapping.items()}
+        keys = [self._join_key(entity, name) for entity in spec.entities if entity != NO_ENTITY]
         return View(
             name=alias,
             features={feature: known[feature] for feature in features},
-            keys={key: renamed.get(key, key) for key in joined if not key.startswith("__dummy")},
-            columns={field: column for column, field in source.field_mapping.items()},
+            keys={key: renamed.get(key, key) for key in keys},
+            columns=columns,
             ttl=spec.ttl.ToNanoseconds(),
             uri=source.file_options.uri,
             endpoint=source.file_options.s3_endpoint_override,
-            timestamp=source.timestamp_field,
-            created=source.created_timestamp_column or None,
+            timestamp=columns.get(source.timestamp_field, source.timestamp_field),
+            created=columns.get(source.created_timestamp_column, source.created_timestamp_column) or None,
         )
+
+    def _join_key(self, entity: str, view: str) -> str:
+        rule = f"An entity of the feature view {view!r} must be one"
+        return self._named(self._registry.entities, entity, rule).spec.join_key
 
     def _plain_view(self, name: str) -> Any:
         """Return the definition of a view that holds no code and is of Parquet files."""

@@ -1,8 +1,10 @@
 """A feature repository as Feast's own Python interface applies it, and the rows that its features are wanted for."""
 
 import os
+import shutil
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -114,7 +116,8 @@ def defined():
     spending = view("spending", [customer], {"amount": "Float64", "visits": "Int64", "vip": "Bool"}, spent, ttl=48)
     places = view("stores", [store], {"city_y": "String", "area": "Float32"}, source("stores", "seen"))
     market = view("market", [], {"index": "Float64"}, source("market.parquet", "day"), ttl=24)
-    pairs = view("pairs", [customer, store], {"price": "Float64"}, source("pairs.parquet", "at"))
+    named = {"shop_y": "store", "at_raw": "at"}
+    pairs = view("pairs", [customer, store], {"price": "Float64"}, source("pairs.parquet", "at", field_mapping=named))
     bulk = view("bulk", [customer], {"value": "Int64"}, source("bulk", "at", "written"), ttl=30)
     twice = view("twice", [customer], {"amount": "Float64"}, source("twice.parquet", "at"))
     off = view("off", [customer], {"vip": "Bool"}, source("off.parquet", "at"), enabled=False)
@@ -158,7 +161,7 @@ def write(folder, generator):
     days = [datetime(2024, 3, day).date() for day in (1, 2, 4)]
     parquet(pyarrow.table({"day": days, "index": [1.0, 2.0, 4.0]}), data / "market.parquet")
     at = [datetime(2024, 3, 1), datetime(2024, 3, 1), datetime(2024, 3, 2)]
-    pairs = {"customer": [1, 1, 2], "store": ["north", "south", "north"], "at": at, "price": [1.5, 2.5, 3.5]}
+    pairs = {"customer": [1, 1, 2], "shop_y": ["north", "south", "north"], "at_raw": at, "price": [1.5, 2.5, 3.5]}
     parquet(pyarrow.table(pairs), data / "pairs.parquet")
     twice = {"customer": [1, 1, 2], "at": [at[0], at[0], at[0]], "amount": [1.0, 2.0, 3.0]}
     parquet(pyarrow.table(twice), data / "twice.parquet")
@@ -190,6 +193,21 @@ def shop(tmp_path_factory):
 @pytest.fixture
 def repository(shop):
     return str(shop[0])
+
+
+@pytest.fixture
+def altered(repository, tmp_path):
+    """Copy the repository, with its registry's message altered by a function; return the copy."""
+    from feast.protos.feast.core.Registry_pb2 import Registry
+
+    def alter(change):
+        copy = Path(shutil.copytree(repository, tmp_path / "copy"))
+        registry = Registry.FromString((copy / "data" / "registry.db").read_bytes())
+        change(registry)
+        (copy / "data" / "registry.db").write_bytes(registry.SerializeToString())
+        return str(copy)
+
+    return alter
 
 
 @pytest.fixture

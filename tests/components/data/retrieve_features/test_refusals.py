@@ -322,6 +322,37 @@ def test_rows_whose_creation_does_not_tell_them_apart(refused, copy):
     assert "must hold one row for each entity and time and creation time; 1 of them have several rows" in told
 
 
+def source_of(registry):
+    return registry.feature_views[3].spec.batch_source
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda registry: registry.entities.pop(1),
+            "An entity of the feature view 'pairs' must be one of the project 'shop'; got 'store'.",
+        ),
+        (
+            lambda registry: registry.feature_views[3].spec.source_views.add(),
+            "A feature must be of a plain feature view; 'pairs' transforms others.",
+        ),
+        (
+            lambda registry: registry.feature_views[
+                3
+            ].spec.batch_source.file_options.file_format.delta_format.SetInParent(),
+            "The source of the feature view 'pairs' must be of Parquet files; it is of another kind.",
+        ),
+        (
+            lambda registry: setattr(source_of(registry), "type", 2),
+            "The source of the feature view 'pairs' must be of Parquet files; it is of another kind.",
+        ),
+    ],
+)
+def test_definitions_that_cannot_be_used(refused, altered, change, message):
+    assert message in refused(features=["pairs:price"], uri=altered(change))
+
+
 def test_an_entity_that_feast_gives_twice(shop, monkeypatch):
     """No engine that is used does so; others do."""
     from kfp_hallmark.components.data.retrieve_features import engine

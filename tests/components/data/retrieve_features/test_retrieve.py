@@ -1,5 +1,6 @@
 """retrieve_features: what a row is given, held against tables computed by hand and by pandas."""
 
+import pickle
 import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -229,24 +230,38 @@ def test_nothing_is_printed(got, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_functions_in_a_registry_are_not_run(got, repository, tmp_path):
+def test_functions_in_a_registry_are_not_run(got, altered, tmp_path):
     """What is unpickled runs code: an on-demand view of the registry would make a folder."""
-    import pickle
-
-    from feast.protos.feast.core.Registry_pb2 import Registry
 
     class Trap:
         def __reduce__(self):
             return Path.mkdir, (tmp_path / "trapped",)
 
-    copy = tmp_path / "copy"
-    shutil.copytree(repository, copy)
-    registry = Registry.FromString((copy / "data" / "registry.db").read_bytes())
-    function = registry.on_demand_feature_views[0].spec.feature_transformation.user_defined_function
-    function.body = pickle.dumps(Trap())
-    (copy / "data" / "registry.db").write_bytes(registry.SerializeToString())
-    got({"customer": [1], "moment": [datetime(2024, 3, 2)]}, ["spending:visits"], uri=str(copy))
+    def lay(registry):
+        function = registry.on_demand_feature_views[0].spec.feature_transformation.user_defined_function
+        function.body = pickle.dumps(Trap())
+
+    got({"customer": [1], "moment": [datetime(2024, 3, 2)]}, ["spending:visits"], uri=altered(lay))
     assert not (tmp_path / "trapped").exists()
+
+
+def test_other_projects_of_a_registry_do_not_matter(got, altered):
+    def add(registry):
+        for messages in (registry.entities, registry.feature_views):
+            other = type(messages[0])()
+            other.CopyFrom(messages[0])
+            other.spec.project = "other"
+            messages.insert(0, other)
+        registry.entities[0].spec.join_key = "other"
+        registry.feature_views[0].spec.batch_source.file_options.uri = "other.parquet"
+
+    given = {"customer": [1], "moment": [datetime(2024, 3, 2)]}
+    assert got(given, ["spending:visits"], uri=altered(add))["visits"].to_pylist() == [1]
+
+
+def test_times_of_other_centuries(got):
+    given = {"store": ["north"] * 3, "moment": [datetime(1500, 1, 1), datetime(2024, 3, 4), datetime(2500, 1, 1)]}
+    assert got(given, ["stores:city_y"])["city_y"].to_pylist() == [None, "Basel", "Basel"]
 
 
 def test_only_what_is_wanted_is_read(got, repository, tmp_path):
