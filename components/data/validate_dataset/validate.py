@@ -12,9 +12,11 @@ from kfp_hallmark.components.data.validate_dataset.comparison import (
     Comparison,
     category_checks,
     column_checks,
+    comparable_checks,
     drift_checks,
     missing_checks,
     renaming_checks,
+    tail_checks,
 )
 from kfp_hallmark.components.data.validate_dataset.contract import contract_checks
 from kfp_hallmark.components.data.validate_dataset.expected import expectation_checks
@@ -188,9 +190,9 @@ def _comparison_checks(
         checks += [] if by_schema else column_checks(comparison)
         checks += category_checks(comparison, known)
         checks += missing_checks(comparison, known) if comparison.role in compared.enough else []
-    checks += renaming_checks(comparison)
+    checks += [*renaming_checks(comparison), *comparable_checks(comparison)]
     if comparison.role in compared.enough:
-        checks += drift_checks(comparison, settings.limits)
+        checks += [*drift_checks(comparison, settings.limits), *tail_checks(comparison)]
         if _rows_of(comparison.role, inputs) is not None and not _learnable(comparison.role, compared):
             checks.append(unlearnable(comparison.role))
     return checks

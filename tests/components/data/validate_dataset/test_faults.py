@@ -183,6 +183,45 @@ def test_a_growing_share_of_missing_values_is_named(stored, kept, judge, referen
     assert found == ([] if share is None else [(Status.WARN, message)])
 
 
+@pytest.mark.parametrize("reference", ["baseline", "baseline_profile", "serving"])
+@pytest.mark.parametrize(
+    ("code", "count", "message"),
+    [
+        (-999.0, 80, None),
+        (-999.0, 200, "6.0% of its values are below where 1% were"),
+        (9999.0, 200, "6.0% of its values are above where 1% were"),
+    ],
+)
+def test_codes_for_something_else_are_named(stored, kept, judge, reference, code, count, message):
+    """Of 4,000 rows, 40 lie below the 1st percentile and 40 above the 99th; the first rows get a code instead."""
+    numbers = [{"n": numpy.random.default_rng(seed).permutation(numpy.arange(4000.0))} for seed in range(2)]
+    numbers[1]["n"][numpy.argsort(numbers[1]["n"])[1000 : 1000 + count]] = code
+    given = kept(pyarrow.table(numbers[0]), reference) if "profile" in reference else stored(numbers[0], reference)
+    now = stored(numbers[1])
+    if reference == "serving":
+        now, given = given, now
+    verdict, _ = judge(now, **{reference: given})
+    found = [(check.status, check.message) for check in verdict.checks if check.name == "tail_share"]
+    where = " against the serving sample" if reference == "serving" else ""
+    expected = f"n is stable{where}, but {message}: codes, or another unit?"
+    assert found == ([] if message is None else [(Status.WARN, expected)])
+
+
+@pytest.mark.parametrize(("factor", "shift"), [(1, 0), (1.2, 0), (1, 0.25)])
+def test_a_small_shift_leaves_the_tails_alone(stored, judge, factor, shift):
+    before, now = (numpy.random.default_rng(seed).normal(size=5000) for seed in (1, 2))
+    verdict, _ = judge(stored({"n": factor * now + shift}), baseline=stored({"n": before}, "before"))
+    assert [check.name for check in verdict.checks if check.status is not Status.PASS] == []
+
+
+@pytest.mark.parametrize("other", [{"m": numpy.arange(2000)}, {"n": ["a", "b"] * 1000}])
+def test_a_serving_sample_with_nothing_to_compare_is_no_pass(stored, judge, other):
+    verdict, _ = judge(stored({"n": numpy.arange(2000)}), serving=stored(other, "serving"))
+    (check,) = [check for check in verdict.checks if check.name == "common_features"]
+    assert check.status is Status.INCONCLUSIVE
+    assert check.message == "The dataset and the serving sample have no column in common that can be compared."
+
+
 def test_a_new_code_is_named_by_a_baseline(acs, stored, judge):
     now, before = acs
     coded = changed(before, "MAR", [value.removeprefix("state ") for value in before["MAR"].to_pylist()])
