@@ -77,7 +77,7 @@ def drift(feature: str, baseline: Column, counted: Numbers | Texts) -> Drift | N
         return None
     if isinstance(counted, Numbers) and baseline.type == "number":
         # A great whole number is not what the baseline's float is.
-        counted = replace(counted, values=counted.values.astype(float))
+        counted = replace(counted, values=counted.values.astype(float, copy=False))
     if isinstance(found, Binned):
         assert isinstance(counted, Numbers)
         return _numbers(feature, baseline, found, counted)

@@ -82,6 +82,8 @@ class Numbers:
 
         # 0.07 * 100 lies a little above 7.
         wanted = numpy.asarray(shares) * self.finite * (1 - 1e-12)
+        if self.exact:
+            wanted = numpy.ceil(wanted).astype(self.ranks.dtype)
         places = numpy.searchsorted(self.ranks, wanted, side="left")
         return self.values[numpy.minimum(places, len(self.values) - 1)]
 
@@ -97,7 +99,8 @@ class Numbers:
             places[[bound < limits.min for bound in bounds]] = 0
         else:
             places = numpy.searchsorted(self.values, numpy.asarray(bounds, dtype=float), side="right")
-        finite = numpy.concatenate([[0], self.ranks])[places].round().astype("int64")
+        finite = numpy.zeros(len(places), dtype="int64")
+        finite[places > 0] = self.ranks[places[places > 0] - 1].round()
         return self.below + finite + self.above * (numpy.asarray(bounds) == numpy.inf)
 
     def holding(self, wanted: Sequence[float]) -> numpy.ndarray:
