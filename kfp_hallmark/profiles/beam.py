@@ -263,7 +263,8 @@ def _run(
     source: Source, columns: Sequence[str], slice_columns: Sequence[str], options: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Return TFDV's statistics by the slice's name, and the digest of each file by its name."""
-    wanted = pyarrow.schema([source.schema.field(name) for name in columns])
+    names = list(dict.fromkeys([*columns, *slice_columns]))
+    wanted = pyarrow.schema([source.schema.field(name) for name in names])
     statistics_options = tfdv.StatsOptions(
         generators=[_FewValues()],
         num_quantiles_histogram_buckets=PERCENT,
@@ -276,7 +277,7 @@ def _run(
             batches = (
                 pipeline
                 | "Parquet files" >> apache_beam.Create(source.parquet)
-                | "Read" >> ReadAllFromParquetBatched(columns=list(columns), with_filename=True)
+                | "Read" >> ReadAllFromParquetBatched(columns=names, with_filename=True)
                 | "Plain" >> apache_beam.FlatMap(_batches, wanted)
             )
             _ = (

@@ -248,7 +248,7 @@ def test_on_beam_every_field_is_the_same(tmp_path):
         part.parent.mkdir(parents=True)
         pyarrow.parquet.write_table(table.slice(500 * index, 500), part, row_group_size=300, version="2.6")
     options = ["--direct_num_workers=2", "--direct_running_mode=multi_threading"]
-    names = table.column_names[::-1]
+    names = [name for name in reversed(table.column_names) if name != "boolean"]
     (whole, *slices), _ = beam.describe(beam.find(str(tmp_path / "dataset")), names, ["boolean"], options)
     assert whole.name == "All Examples"
     whole.name = ""
