@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kfp_hallmark.components.data.check_expectations.component import check_expectations as check_expectations
     from kfp_hallmark.components.data.load_dataset.component import load_dataset as load_dataset
     from kfp_hallmark.components.data.profile_dataset.component import profile_dataset as profile_dataset
+    from kfp_hallmark.components.data.query_dataset.component import query_dataset as query_dataset
     from kfp_hallmark.components.data.retrieve_features.component import retrieve_features as retrieve_features
     from kfp_hallmark.components.data.screen_poisoning.component import screen_poisoning as screen_poisoning
     from kfp_hallmark.components.data.split_dataset.component import split_dataset as split_dataset
