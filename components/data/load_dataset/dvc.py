@@ -132,7 +132,7 @@ def _import(document: Mapping[str, Any]) -> tuple[str | None, str | None]:
     return None, None
 
 
-def check(tracked: Tracked, path: Path) -> None:
+def check_tracked(tracked: Tracked, path: Path) -> None:
     """Raise `IntegrityError` unless a file or folder has the MD5 that is recorded.
 
     Args:

@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kfp_hallmark.components.data.load_dataset import dvc
+from kfp_hallmark.components.data.load_dataset.dvc import SUFFIX as TRACKED
+from kfp_hallmark.components.data.load_dataset.dvc import check_tracked, read_tracked
 from kfp_hallmark.contracts.artifacts import Artifact
 from kfp_hallmark.contracts.dataset import parquet_files, plain_batch, plain_schema, require_names
 from kfp_hallmark.contracts.dataset_signature import SUFFIX, read_key, verify
@@ -89,7 +90,7 @@ def load(
     if max_age_hours is not None and not (math.isfinite(max_age_hours) and max_age_hours > 0):
         raise InputError(f"max_age_hours must be above 0; got {max_age_hours}.")
     keys = None if allowed_keys is None else read_keys(allowed_keys)
-    tracked = dvc.read_tracked(uri) if uri.endswith(dvc.SUFFIX) else None
+    tracked = read_tracked(uri) if uri.endswith(TRACKED) else None
     uri = uri if tracked is None else tracked.uri
     with tempfile.TemporaryDirectory(prefix="hallmark-") as folder:
         source = fetch(uri, Path(folder), copied=keys is not None)
@@ -102,7 +103,7 @@ def load(
             raise IntegrityError(f"The source {source.name!r} must have the digest {expected_digest}; got {digest}.")
         bound = {} if signed is None else {"source_signed_by": signed.key}
         if tracked is not None:
-            dvc.check(tracked, source.path)
+            check_tracked(tracked, source.path)
             bound |= tracked.bound
         return _write(source, digest, bound, dataset, required_columns)
 

@@ -56,7 +56,7 @@ def tracked(tmp_path):
 @pytest.mark.parametrize("name", ["loans.csv", "long.csv", "cyrillic.csv", "loans"])
 def test_md5s_are_those_that_dvc_took(version, name, tracked):
     file = tracked(f"{version}/{name}")
-    dvc.check(dvc.read_tracked(file), Path(file).with_suffix(""))
+    dvc.check_tracked(dvc.read_tracked(file), Path(file).with_suffix(""))
 
 
 def test_tracked_data_say_what_dvc_records(tracked, dataset):
