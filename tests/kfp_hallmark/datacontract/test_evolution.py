@@ -254,6 +254,10 @@ def test_a_change_is_compatible_exactly_when_all_new_data_fit_the_old_contract(o
             'feature { name: "x" domain: "town" } ' + TOWNS,
             "The domain of 'x' must be in the schema of 'contract'; got 'town'.\nHint: Did",
         ),
+        (
+            'feature { name: "x" type: BYTES distribution_constraints { min_domain_mass: 0.9 } }',
+            "'x' must have a domain of texts to have a min_domain_mass in the schema of 'contract'.",
+        ),
     ],
 )
 def test_schemas_that_cannot_be(text, message):
