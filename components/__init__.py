@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kfp_hallmark.components.data.audit_dataset_bias.component import audit_dataset_bias as audit_dataset_bias
+    from kfp_hallmark.components.data.check_expectations.component import check_expectations as check_expectations
     from kfp_hallmark.components.data.load_dataset.component import load_dataset as load_dataset
     from kfp_hallmark.components.data.profile_dataset.component import profile_dataset as profile_dataset
+    from kfp_hallmark.components.data.query_dataset.component import query_dataset as query_dataset
+    from kfp_hallmark.components.data.retrieve_features.component import retrieve_features as retrieve_features
+    from kfp_hallmark.components.data.screen_poisoning.component import screen_poisoning as screen_poisoning
     from kfp_hallmark.components.data.split_dataset.component import split_dataset as split_dataset
     from kfp_hallmark.components.data.validate_dataset.component import validate_dataset as validate_dataset
     from kfp_hallmark.components.data.write_datasheet.component import write_datasheet as write_datasheet

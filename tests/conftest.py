@@ -75,6 +75,10 @@ NEEDS = {
     "docker": ("Docker engine that answers", engine_answers),
     "browser": ("Chromium with its driver", browser_is_there),
     "kubectl": ("kubectl", lambda: bool(shutil.which("kubectl"))),
+    "postgresql": (
+        "PostgreSQL server of Debian's packages",
+        lambda: any(Path("/usr/lib/postgresql").glob("*/bin/initdb")),
+    ),
 }
 
 

@@ -7,13 +7,14 @@ where it came from, and no orchestrator has to be trusted to carry it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from kfp_hallmark.contracts.digest import artifact_digest
+from kfp_hallmark.contracts.digest import PREFIX, artifact_digest
 from kfp_hallmark.contracts.documents import canonical, writing
 from kfp_hallmark.errors import InputError, MissingInputError, nearest
 
@@ -45,14 +46,24 @@ def read_schema(path: str | Path) -> pyarrow.Schema:
         MissingInputError: If there is no dataset.
         InputError: If the file is not whole Parquet, two columns have one name, or one is of a type that is not plain.
     """
+    file = parquet_files(path)[0]
+    return file_schema(file, str(file))
+
+
+def file_schema(file: Path | BinaryIO, name: str) -> pyarrow.Schema:
+    """Return the Arrow schema of one Parquet file; see `read_schema`.
+
+    Args:
+        file: The file, which may be open.
+        name: What messages call it.
+    """
     import pyarrow
     import pyarrow.parquet
 
-    file = parquet_files(path)[0]
     try:
         schema = pyarrow.parquet.read_schema(file)
     except (pyarrow.ArrowInvalid, OSError) as error:
-        raise InputError(f"A dataset must be whole Parquet; {str(file)!r} cannot be read ({error}).") from error
+        raise InputError(f"A dataset must be whole Parquet; {name!r} cannot be read ({error}).") from error
     repeated = repeated_names(schema.names)
     if repeated:
         raise InputError(
@@ -95,6 +106,26 @@ def read_table(path: str | Path, columns: Sequence[str] | None = None) -> pyarro
             require_column(column, schema.names)
         schema = pyarrow.schema([schema.field(column) for column in columns])
     return pyarrow.Table.from_batches(read_batches(path, columns), schema.remove_metadata())
+
+
+def require_names(names: Sequence[str], source: str) -> None:
+    """Raise `InputError` if a column of a source has no name, or one that another has too.
+
+    Args:
+        names: The columns' names.
+        source: What messages call the source.
+    """
+    repeated = repeated_names(names)
+    if "" in names:
+        raise InputError(
+            f"Every column of {source!r} must have a name; column {list(names).index('') + 1} has none.",
+            "A table written together with its row numbers has such a column; write it without.",
+        )
+    if repeated:
+        raise InputError(
+            f"The columns of {source!r} must have different names; got more than once: "
+            f"{', '.join(map(repr, repeated))}."
+        )
 
 
 def require_column(column: str, known: Sequence[str], role: str = "A column") -> None:
@@ -224,15 +255,25 @@ def read_batches(
     for file in parquet_files(path):
         try:
             for batch in pyarrow.parquet.ParquetFile(file, read_dictionary=text).iter_batches(columns=columns):
-                yield _plain_columns(batch, wanted, file, encoded)
+                yield plain_columns(batch, wanted, str(file), encoded)
         except (pyarrow.ArrowInvalid, OSError) as error:
             raise InputError(f"A dataset must be whole Parquet; {str(file)!r} cannot be read ({error}).") from error
 
 
-def _plain_columns(
-    batch: pyarrow.RecordBatch, wanted: Sequence[pyarrow.Field], file: Path, encoded: bool
+def plain_columns(
+    batch: pyarrow.RecordBatch, wanted: Sequence[pyarrow.Field], file: str, encoded: bool = False
 ) -> pyarrow.RecordBatch:
-    """Return some columns of a batch as plain types, in the order wanted; text may stay encoded as a dictionary."""
+    """Return some columns of a batch as plain types, in the order wanted.
+
+    Args:
+        batch: Rows of a dataset.
+        wanted: The columns of the dataset's schema.
+        file: What messages call the file that they are of.
+        encoded: Whether to leave text as dictionaries.
+
+    Raises:
+        InputError: If a column is absent, of another type or not plain.
+    """
     import pyarrow
 
     names = [field.name for field in wanted]
@@ -242,9 +283,7 @@ def _plain_columns(
     ]:
         arrays = [_plain_array(held[field.name][1], field, encoded) for field in wanted]
         return pyarrow.RecordBatch.from_arrays(arrays, names=names)
-    raise InputError(
-        f"The files of a dataset must have the same columns and types; {str(file)!r} differs from the first."
-    )
+    raise InputError(f"The files of a dataset must have the same columns and types; {file!r} differs from the first.")
 
 
 def write_table(path: str | Path, table: pyarrow.Table, metadata: Mapping[str, Any]) -> str:
@@ -274,6 +313,50 @@ def write_batches(
         for group in _row_groups(schema, batches):
             writer.write_table(group)
     return artifact_digest(path)
+
+
+def rows_digest(schema: pyarrow.Schema, batches: Iterable[pyarrow.RecordBatch]) -> str:
+    """Return the SHA-256 of a dataset's rows, `sha256:<64 hex digits>`, whatever file holds them.
+
+    It is taken over the columns' names and types as canonical JSON; then, for every `ROW_GROUP` rows, over each column:
+    a byte a row that is 1 where there is a value, then the values, little-endian, and 0 where there is none. Text is
+    the lengths in bytes, as int32, then the text in UTF-8; a boolean is a byte; dates and times are the whole numbers
+    that Parquet holds.
+
+    Args:
+        schema: The columns, of plain types.
+        batches: The rows, cut anyhow.
+    """
+    state = hashlib.sha256(canonical([[field.name, str(field.type)] for field in schema]))
+    for group in _row_groups(schema, batches):
+        for column in group.columns:
+            for chunk in column.chunks:
+                for part in _value_bytes(chunk):
+                    state.update(part)
+    return PREFIX + state.hexdigest()
+
+
+def _value_bytes(array: pyarrow.Array) -> Iterator[Any]:
+    """Give what of an array enters a digest; see `rows_digest`."""
+    import numpy
+    import pyarrow
+
+    yield _numbers(array.is_valid().cast(pyarrow.uint8()))
+    if pyarrow.types.is_string(array.type):
+        text = array.fill_null("")
+        _, offsets, content = text.buffers()
+        marks = numpy.frombuffer(offsets, numpy.int32)[text.offset : text.offset + len(text) + 1]
+        yield numpy.diff(marks)
+        yield memoryview(content or b"")[marks[0] : marks[-1]]
+    elif pyarrow.types.is_timestamp(array.type):
+        yield _numbers(array.cast(pyarrow.int64()).fill_null(0))
+    else:
+        whole = {"bool": pyarrow.uint8(), "date32[day]": pyarrow.int32()}.get(str(array.type), array.type)
+        yield _numbers(array.cast(whole).fill_null(0))
+
+
+def _numbers(array: pyarrow.Array) -> Any:
+    return array.to_numpy(zero_copy_only=False)
 
 
 def _row_groups(schema: pyarrow.Schema, batches: Iterable[pyarrow.RecordBatch]) -> Iterator[pyarrow.Table]:

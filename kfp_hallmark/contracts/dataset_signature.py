@@ -12,12 +12,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.contracts.digest import PREFIX, Manifest
-from kfp_hallmark.contracts.documents import canonical, now, write_json
+from kfp_hallmark.contracts.documents import canonical, now, parse_time, write_json
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
 
 if TYPE_CHECKING:
@@ -27,6 +30,19 @@ SUFFIX = ".sig.json"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "urn:hallmark:dataset-signature:v1"
+
+
+@dataclass(frozen=True)
+class Signed:
+    """Who signed data, and when.
+
+    Attributes:
+        key: The id of the key.
+        created: The time that the signature states, with a time zone.
+    """
+
+    key: str
+    created: datetime
 
 
 def sign(path: str | Path, key: bytes) -> dict[str, Any]:
@@ -79,15 +95,16 @@ def sign_file(path: str, key_path: str) -> dict[str, Any]:
     if not Path(key_path).is_file():
         raise MissingInputError(f"The key must be a file; got {key_path!r}.")
     envelope = sign(path, Path(key_path).read_bytes())
-    beside = Path(path).absolute()
+    # The name of `..` is that of the folder it is, and a link keeps its own.
+    beside = Path(os.path.normpath(Path(path).absolute()))
     target = beside.with_name(beside.name + SUFFIX)
     write_json(target, envelope)
     files = json.loads(base64.b64decode(envelope["payload"]))["subject"]
     return {"signature": str(target), "key": envelope["signatures"][0]["keyid"], "files": len(files)}
 
 
-def verify(content: bytes, path: str | Path, keys: Sequence[Ed25519PublicKey], name: str) -> str:
-    """Return the id of the allowed key that signed just the files that are there.
+def verify(content: bytes, path: str | Path, keys: Sequence[Ed25519PublicKey], name: str) -> Signed:
+    """Return which allowed key signed just the files that are there, and when.
 
     Args:
         content: The signature.
@@ -110,8 +127,9 @@ def verify(content: bytes, path: str | Path, keys: Sequence[Ed25519PublicKey], n
     if signer is None:
         known = ", ".join(map(key_id, keys))
         raise IntegrityError(f"The source {name!r} must be signed by an allowed key, {known}; it is not.")
-    _require_files(_subjects(payload, name), Manifest.of(path).files, name)
-    return key_id(signer)
+    files, created = _stated(payload, name)
+    _require_files(files, Manifest.of(path).files, name)
+    return Signed(key_id(signer), created)
 
 
 def read_key(pem: bytes, name: str) -> Ed25519PublicKey:
@@ -160,13 +178,14 @@ def _is_by(key: Ed25519PublicKey, signature: bytes, payload: bytes) -> bool:
     return True
 
 
-def _subjects(payload: bytes, name: str) -> dict[str, str]:
-    """Return the files that a statement is about, with their digests."""
+def _stated(payload: bytes, name: str) -> tuple[dict[str, str], datetime]:
+    """Return the files that a statement is about, with their digests, and when it was made."""
     try:
         statement = json.loads(payload)
         if (statement["_type"], statement["predicateType"]) != (STATEMENT, PREDICATE):
             raise ValueError("it states something else")
-        return {entry["name"]: PREFIX + entry["digest"]["sha256"] for entry in statement["subject"]}
+        files = {entry["name"]: PREFIX + entry["digest"]["sha256"] for entry in statement["subject"]}
+        return files, parse_time(statement["predicate"]["created"])
     except (KeyError, RecursionError, TypeError, ValueError) as error:
         raise IntegrityError(f"The signature of {name!r} must state the files of a dataset; it does not.") from error
 

@@ -2,9 +2,11 @@
 
 It is a log of the form of the audit log (see `audit`), a line for each training, written before the data are used:
 
-    {"event": "privacy_spent", "dataset": "sha256:...", "lineage": ["sha256:..."], "rows": 10000, "target": "employed",
-     "epsilon": 1.0, "delta": 1e-06, "mechanism": "...", "library": "interpret-core 0.7.8",
-     "experiment_hash": "sha256:..."}
+    {"event": "privacy_spent", "commitment": "hmac-sha256:...", "rows": 10000, "target": "employed", "epsilon": 1.0,
+     "delta": 1e-06, "mechanism": "...", "library": "interpret-core 0.7.8"}
+
+The line does not hold the digests of the data: they have no noise, so whoever reads them can try what a row holds. It
+commits to them by a key that the model alone states; see `commitment`.
 
 One ledger is the budget of one set of people: all that is in it is added up, whatever snapshot or split of their data
 was trained on. By basic composition, k mechanisms that are (epsilon_i, delta_i)-differentially private are together
@@ -16,7 +18,10 @@ A ledger is never made by a training: a lost one would begin anew with nothing s
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -25,12 +30,14 @@ from pathlib import Path
 from typing import Any
 
 from kfp_hallmark.contracts import audit
-from kfp_hallmark.contracts.digest import is_digest
+from kfp_hallmark.contracts.documents import canonical
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
 
 PATH_VARIABLE = "HALLMARK_PRIVACY_LEDGER"
 """The environment variable that names the ledger when no path is given."""
 EVENT = "privacy_spent"
+
+_KEY, _COMMITMENT = r"[0-9a-f]{64}", r"hmac-sha256:[0-9a-f]{64}"
 
 
 @dataclass(frozen=True)
@@ -38,26 +45,22 @@ class Spend:
     """What one training spent.
 
     Attributes:
-        dataset: Digest of the training data.
-        lineage: Digests of the data that it was made from.
+        commitment: To the data and the experiment.
         rows: The number of rows, which is taken as public.
         target: The label's column.
         epsilon: Privacy loss, above 0.
         delta: Probability of a greater loss, above 0 and below 1.
         mechanism: What makes the training private.
         library: Package and version that it is of.
-        experiment_hash: The experiment that it was trained for.
     """
 
-    dataset: str
-    lineage: tuple[str, ...]
+    commitment: str
     rows: int
     target: str
     epsilon: float
     delta: float
     mechanism: str
     library: str
-    experiment_hash: str
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Spend:
@@ -69,9 +72,9 @@ class Spend:
         values = dict(record)
         if values.pop("event", None) != EVENT or set(values) != set(cls.__dataclass_fields__):
             raise ValueError("its fields are not those of a spend")
-        spend = cls(**values | {"lineage": tuple(values["lineage"])})
-        if not all(map(is_digest, (spend.dataset, spend.experiment_hash, *spend.lineage))):
-            raise ValueError("a digest is none")
+        spend = cls(**values)
+        if not isinstance(spend.commitment, str) or not re.fullmatch(_COMMITMENT, spend.commitment):
+            raise ValueError("the commitment is none")
         if not (is_number(spend.epsilon) and spend.epsilon > 0 and is_number(spend.delta) and 0 < spend.delta < 1):
             raise ValueError("epsilon or delta is none")
         if not (is_number(spend.rows) and spend.rows > 0):
@@ -83,7 +86,30 @@ class Spend:
     @property
     def record(self) -> dict[str, Any]:
         """The line that it is written as."""
-        return {"event": EVENT, **asdict(self), "lineage": list(self.lineage)}
+        return {"event": EVENT, **asdict(self)}
+
+
+def commitment(key: object, datasets: object, experiment_hash: object) -> str | None:
+    """Return what commits to a training's data and experiment: HMAC-SHA-256 (RFC 2104) of their canonical JSON.
+
+    With a random key it tells nothing of them to whoever has not the key, however many data he can try; and with no key
+    can it be shown to be of others. It is made from whatever a model states, which need not be whole.
+
+    Args:
+        key: 32 random bytes, as 64 hexadecimal digits; every training has its own.
+        datasets: Digests of the training data, and of what these were made from.
+        experiment_hash: The experiment's hash.
+
+    Returns:
+        `hmac-sha256:` and 64 hexadecimal digits; None when the key is none, or the others are no JSON values.
+    """
+    if not isinstance(key, str) or not re.fullmatch(_KEY, key):
+        return None
+    try:
+        message = canonical({"datasets": datasets, "experiment_hash": experiment_hash})
+    except (RecursionError, TypeError, ValueError):
+        return None
+    return f"hmac-sha256:{hmac.new(bytes.fromhex(key), message, hashlib.sha256).hexdigest()}"
 
 
 def is_number(value: object) -> bool:

@@ -109,7 +109,7 @@ def evolution(before: DataContract, after: DataContract) -> Evolution:
     if before.version is None or after.version is None:
         raise InputError("A contract must have a version to be compared; a bare schema has none.")
     schemas = contract_schema(before), contract_schema(after)
-    changes = [*_schema_changes(*schemas), *_contract_changes(before, after)]
+    changes = [*_schema_changes(*schemas), *_contract_changes(before, after), *_gap_changes(before, after, *schemas)]
     changes.sort(key=lambda change: (-change.level, not change.tightens))
     return Evolution(before.version, after.version, tuple(changes))
 
@@ -157,9 +157,9 @@ def _contract_changes(before: DataContract, after: DataContract) -> Iterator[Cha
         yield Change("sensitive", f"{column} is no longer sensitive", Level.COMPATIBLE)
     for column in _without(after.sensitive, before.sensitive):
         yield Change("sensitive", f"{column} is sensitive now: consumers must treat it so", Level.BREAKING)
-    for column in _without(before.forbidden, after.forbidden):
+    for column in _without_cased(before.forbidden, after.forbidden):
         yield Change("forbidden", f"{column} is no longer forbidden", Level.BREAKING)
-    for column in _without(after.forbidden, before.forbidden):
+    for column in _without_cased(after.forbidden, before.forbidden):
         yield Change("forbidden", f"{column} is forbidden now", Level.COMPATIBLE, tightens=True)
     for reference in _without(before.references, after.references):
         yield Change("references", f"{_shown(reference)} is no longer promised", Level.BREAKING)
@@ -171,6 +171,12 @@ def _contract_changes(before: DataContract, after: DataContract) -> Iterator[Cha
 def _without(first: tuple, second: tuple) -> list:
     """Return what is in the first and not in the second."""
     return [entry for entry in first if entry not in second]
+
+
+def _without_cased(first: tuple[str, ...], second: tuple[str, ...]) -> list[str]:
+    """Return which names are in the first and not in the second, in whatever case."""
+    names = {name.casefold() for name in second}
+    return [name for name in first if name.casefold() not in names]
 
 
 def _shown(reference: Reference) -> str:
@@ -188,6 +194,26 @@ def _key_changes(before: DataContract, after: DataContract) -> Iterator[Change]:
             yield Change("keys", f"{', '.join(sorted(key))} is a key now", Level.COMPATIBLE, tightens=True)
 
 
+def _gap_changes(
+    before: DataContract, after: DataContract, schema_before: schema_pb2.Schema, schema_after: schema_pb2.Schema
+) -> Iterator[Change]:
+    """Yield the columns of keys, which have a value in every row, that come or go unless the schema says the same."""
+    old, new = (_key_columns(contract) for contract in (before, after))
+    for column in sorted(old - new - _whole(schema_after)):
+        yield Change("keys", f"{column} may lack values now", Level.BREAKING)
+    for column in sorted(new - old - _whole(schema_before)):
+        yield Change("keys", f"{column} must have a value in every row now", Level.COMPATIBLE, tightens=True)
+
+
+def _key_columns(contract: DataContract) -> set[str]:
+    return {column for key in contract.keys for column in key}
+
+
+def _whole(schema: schema_pb2.Schema) -> set[str]:
+    """Return the features that have a value in every row, by the schema alone."""
+    return {feature.name for feature in schema.feature if feature.presence.min_fraction >= 1}
+
+
 def _drift_changes(before: DataContract, after: DataContract) -> Iterator[Change]:
     for name in DRIFT_LIMITS:
         yield from _limit("drift", name, before.drift.get(name), after.drift.get(name), _smaller)
@@ -202,14 +228,20 @@ def _drift_limit(contract: DataContract, feature: str, name: str) -> float | Non
 
 
 def _rule_changes(before: tuple[Limited, ...], after: tuple[Limited, ...]) -> Iterator[Change]:
-    old, new = ({limited.rule.normal: limited for limited in rules} for rules in (before, after))
-    for normal in old.keys() - new.keys():
+    old, new = map(_strictest, (before, after))
+    for normal in sorted(old.keys() - new.keys()):
         yield Change("rules", f"{old[normal].rule.text} need not hold any more", Level.BREAKING)
-    for normal in new.keys() - old.keys():
+    for normal in sorted(new.keys() - old.keys()):
         yield Change("rules", f"{new[normal].rule.text} must hold now", Level.COMPATIBLE, tightens=True)
     for normal in sorted(old.keys() & new.keys()):
         text = f"{new[normal].rule.text}: max_share"
         yield from _limit("rules", text, old[normal].max_share, new[normal].max_share, _smaller)
+
+
+def _strictest(rules: tuple[Limited, ...]) -> dict[str, Limited]:
+    """Return the rules by what they say; of some that say the same, the one that the fewest rows may break."""
+    ranked = sorted(rules, key=lambda limited: limited.max_share, reverse=True)
+    return {limited.rule.normal: limited for limited in ranked}
 
 
 def _schema_changes(before: schema_pb2.Schema, after: schema_pb2.Schema) -> Iterator[Change]:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.contracts.data_contract import DataContract, Version
 from kfp_hallmark.contracts.dataset import read_batches, read_schema
-from kfp_hallmark.datacontract.keys import KeyTally
+from kfp_hallmark.datacontract.keys import HELD_ROWS, KeyTally
 from kfp_hallmark.datacontract.schema import schema_text
+from kfp_hallmark.profiles.scan import COLUMNS_AT_ONCE
 from kfp_hallmark.profiles.statistics import compute_statistics
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ TOLERANCE = 0.01
 """What share of the rows may be outside an inferred schema: it says what was seen, not all that may be."""
 MAX_DOMAIN = 100
 """A text column with more distinct values gets no list of allowed values."""
+GREATEST_INTEGER, GREATEST_NUMBER = 1e18, 1e38
+"""The greatest powers of ten that a schema can hold as a limit."""
 MAX_PSI = 0.25
 """Above this, a population stability index is commonly taken for a major shift."""
 SENSITIVE = (
@@ -69,17 +72,14 @@ def infer_schema(statistics: Any, booleans: Sequence[str]) -> Any:
         if feature.HasField("domain"):
             texts = features[feature.name].string_stats
             if texts.unique > texts.common_stats.num_non_missing / 2:
-                _drop_domain(schema, feature)
+                feature.ClearField("domain")
             else:
                 feature.distribution_constraints.min_domain_mass = 1 - TOLERANCE
-    return schema
-
-
-def _drop_domain(schema: Any, feature: Any) -> None:
-    kept = [domain for domain in schema.string_domain if domain.name != feature.domain]
+    used = {feature.domain for feature in schema.feature}
+    kept = [domain for domain in schema.string_domain if domain.name in used]
     del schema.string_domain[:]
     schema.string_domain.extend(kept)
-    feature.ClearField("domain")
+    return schema
 
 
 def infer_contract(path: str | Path, name: str) -> tuple[DataContract, dict[str, str]]:
@@ -127,20 +127,33 @@ def _add_limits(schema: Any, statistics: Any, types: dict[str, pyarrow.DataType]
         rows = common.num_missing + common.num_non_missing
         if common.num_missing and rows:
             feature.presence.min_fraction = max(0.0, math.floor(100 * (1 - 2 * common.num_missing / rows)) / 100)
-        if kinds.is_integer(kind) and common.num_non_missing and numbers.max < 1e17:
-            feature.int_domain.min, feature.int_domain.max = map(int, _roomy(numbers.min, numbers.max))
+        # TFDV finds no limit fit for what is beyond 64 bits with a sign.
+        if kinds.is_integer(kind) and common.num_non_missing and numbers.max <= 2**63:
+            for side, limit in _roomy(numbers.min, numbers.max, GREATEST_INTEGER).items():
+                setattr(feature.int_domain, side, int(limit))
         elif kinds.is_floating(kind) and common.num_non_missing and math.isfinite(numbers.max - numbers.min):
-            feature.float_domain.min, feature.float_domain.max = _roomy(numbers.min, numbers.max)
+            for side, limit in _roomy(numbers.min, numbers.max, GREATEST_NUMBER).items():
+                setattr(feature.float_domain, side, limit)
 
 
-def _roomy(least: float, greatest: float) -> tuple[float, float]:
-    """Return limits that tell nothing of single values: 0, or a power of ten that is 10 to 100 times beyond."""
-    low = 0.0 if least >= 0 else -_beyond(-least)
-    return low, 0.0 if greatest <= 0 else _beyond(greatest)
+def _roomy(least: float, greatest: float, most: float) -> dict[str, float]:
+    """Return limits that tell nothing of single values: 0, or a power of ten that is 10 to 100 times beyond.
+
+    Args:
+        least: The least value.
+        greatest: The greatest value.
+        most: A limit further from 0 than this is left out: a schema cannot hold it.
+    """
+    limits = {
+        "min": 0.0 if least >= 0 else -_beyond(-least),
+        "max": 0.0 if greatest <= 0 else _beyond(greatest),
+    }
+    return {side: limit for side, limit in limits.items() if abs(limit) <= most}
 
 
 def _beyond(value: float) -> float:
-    return float(10 ** math.ceil(math.log10(10 * value)))
+    """Return the power of ten; at least 1e-37, as a schema's numbers are of single precision."""
+    return 10.0 ** min(max(math.ceil(math.log10(value)) + 1, -37), 300)
 
 
 def _keys(path: str | Path, statistics: Any, types: dict[str, pyarrow.DataType]) -> list[str]:
@@ -159,11 +172,15 @@ def _keys(path: str | Path, statistics: Any, types: dict[str, pyarrow.DataType])
             texts = feature.string_stats
             if not texts.common_stats.num_missing and texts.unique >= 0.9 * rows > 1:
                 possible.append(name)
-    if not possible:
-        return []
+    size = max(COLUMNS_AT_ONCE, COLUMNS_AT_ONCE * HELD_ROWS // max(1, rows))
+    return [key for start in range(0, len(possible), size) for key in _unique(path, possible[start : start + size])]
+
+
+def _unique(path: str | Path, columns: Sequence[str]) -> list[str]:
+    """Return which columns are different in every row."""
     with tempfile.TemporaryDirectory(prefix="hallmark-") as folder:
-        tallies = [KeyTally([name], Path(folder) / str(index)) for index, name in enumerate(possible)]
-        for batch in read_batches(path, possible):
+        tallies = [KeyTally([name], Path(folder) / str(index)) for index, name in enumerate(columns)]
+        for batch in read_batches(path, columns):
             for tally in tallies:
                 tally.add(batch)
         return [tally.columns[0] for tally in tallies if not tally.repeated()]

@@ -1,9 +1,9 @@
 """Whether columns identify a row, and whether their values are those of another dataset, in bounded memory.
 
 Rows are compared by a hash of 64 bits of what they hold (`kfp_hallmark.hashing`), which is put by its first bits into
-files, 8 bytes a row; one file at a time is then sorted. Of n rows that all differ, two have the same hash with a
-probability of about n^2 / 2^65: 1 in 37 million for a million rows, 1 in 15,000 for 50 million. For a single column of
-numbers it is 0: their hash is one to one.
+files, 8 bytes a row, unless the rows are few; one file at a time is then sorted. Of n rows that all differ, two have
+the same hash with a probability of about n^2 / 2^65: 1 in 37 million for a million rows, 1 in 15,000 for 50 million.
+For a single column of numbers it is 0: their hash is one to one.
 """
 
 from __future__ import annotations
@@ -22,37 +22,47 @@ BITS = 6
 """How many first bits of a hash choose its file: a 64th of the rows is in memory at once."""
 
 
+HELD_ROWS = 1 << 17
+"""How many hashes are held in memory before they are put into files."""
+
+
 class Spool:
-    """Hashes of rows, in files below a folder."""
+    """Hashes of rows, in files below a folder where they are many."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
         self._files = [folder / str(number) for number in range(1 << BITS)]
+        self._held: list[numpy.ndarray] = []
+        self._held_rows = 0
         self.rows = 0
 
     def add(self, hashes: numpy.ndarray) -> None:
         """Add hashes, uint64 of shape (rows,)."""
-        import numpy
-
         self.rows += len(hashes)
-        ordered = numpy.sort(hashes)
-        starts = numpy.arange(1 << BITS, dtype="uint64") << numpy.uint64(64 - BITS)
-        ends = [*numpy.searchsorted(ordered, starts[1:], side="left"), len(ordered)]
-        start = 0
-        for file, end in zip(self._files, ends, strict=True):
-            if end > start:
+        self._held.append(hashes)
+        self._held_rows += len(hashes)
+        if self._held_rows > HELD_ROWS:
+            for file, part in zip(self._files, self._split(), strict=True):
                 with file.open("ab") as stream:
-                    stream.write(ordered[start:end].tobytes())
-            start = end
+                    stream.write(part.tobytes())
+            self._held, self._held_rows = [], 0
 
     def parts(self) -> Iterator[numpy.ndarray]:
-        """Give the hashes, one file at a time, sorted."""
+        """Give the hashes, those of one file at a time, sorted."""
         import numpy
 
-        for file in self._files:
-            part = numpy.fromfile(file, dtype="uint64") if file.exists() else numpy.empty(0, dtype="uint64")
+        for file, held in zip(self._files, self._split(), strict=True):
+            part = numpy.concatenate([numpy.fromfile(file, dtype="uint64"), held]) if file.exists() else held
             part.sort()
             yield part
+
+    def _split(self) -> list[numpy.ndarray]:
+        """Return the hashes in memory by the file that they belong to."""
+        import numpy
+
+        ordered = numpy.sort(numpy.concatenate([*self._held, numpy.empty(0, dtype="uint64")]))
+        starts = numpy.arange(1, 1 << BITS, dtype="uint64") << numpy.uint64(64 - BITS)
+        return numpy.split(ordered, numpy.searchsorted(ordered, starts, side="left"))
 
 
 class KeyTally:

@@ -5,7 +5,8 @@ A rule holds columns, numbers, texts in quotes, `true` and `false`, comparisons,
 and nothing is run as Python.
 
 As in SQL, what is compared with a missing value is neither true nor false, and a row breaks a rule only where the rule
-is false. Arithmetic is that of doubles; a number divided by 0 is missing.
+is false. Arithmetic is that of doubles, as is a comparison with what is no whole number; a number divided by 0 is
+missing. Times are compared by the microsecond, unless both sides have more.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.errors import InputError
@@ -75,7 +77,7 @@ class Rule:
             require_column(column, table.schema.names, f"A column of the rule {self.text!r}")
         try:
             return _boolean(_value(self.tree, table))
-        except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError, pyarrow.ArrowTypeError, TypeError):
+        except (pyarrow.ArrowNotImplementedError, TypeError, ValueError):
             raise InputError(
                 f"The rule {self.text!r} must compare what can be compared; its columns are "
                 f"{', '.join(f'{name} ({table.schema.field(name).type})' for name in self.columns)}."
@@ -249,7 +251,7 @@ def _calculated(name: str, left: Any, right: Any) -> Any:
 
 
 def _compared(name: str, left: Any, right: Any) -> Any:
-    """Return how two sides compare; a text beside times is read as a time, and one beside a number is an error."""
+    """Return how two sides compare; a text beside times is read as one, in UTC unless it says a zone."""
     import pyarrow
     import pyarrow.compute as pc
 
@@ -258,17 +260,44 @@ def _compared(name: str, left: Any, right: Any) -> Any:
     truth = [pyarrow.types.is_boolean(side.type) for side in (left, right)]
     if text[0] != text[1] or truth[0] != truth[1]:
         raise TypeError("of different kinds")
-    return getattr(pc, name)(left, right)
+    return getattr(pc, name)(*_alike(left, right))
+
+
+def _alike(left: Any, right: Any) -> tuple[Any, Any]:
+    """Return two sides as one type that holds what both may hold; Arrow refuses great numbers and far times."""
+    import pyarrow
+    import pyarrow.compute as pc
+    from pyarrow import types
+
+    kinds = left.type, right.type
+    if kinds[0] == kinds[1]:
+        return left, right
+    if any(map(types.is_floating, kinds)):
+        return _double(left), _double(right)
+    if pyarrow.uint64() in kinds and any(map(types.is_signed_integer, kinds)):
+        whole = pyarrow.decimal128(20)
+        return pc.cast(left, whole), pc.cast(right, whole)
+    if _is_time(left) and _is_time(right):
+        zones = {getattr(kind, "tz", None) for kind in kinds}
+        if len(zones) > 1:
+            raise TypeError("with a zone and without")
+        moment = pyarrow.timestamp("us", zones.pop())
+        return tuple(pc.cast(side, moment, safe=types.is_date(side.type)) for side in (left, right))
+    return left, right
 
 
 def _as_time(side: Any, other: Any) -> Any:
     import pyarrow
-    import pyarrow.compute as pc
 
-    if isinstance(side, pyarrow.Scalar) and pyarrow.types.is_string(side.type) and _is_time(other):
-        time = pyarrow.array([side.as_py()]).cast(pyarrow.timestamp("us"))[0]
-        return pc.assume_timezone(time, "UTC") if getattr(other.type, "tz", None) else time
-    return side
+    if not (isinstance(side, pyarrow.Scalar) and pyarrow.types.is_string(side.type) and _is_time(other)):
+        return side
+    zone = getattr(other.type, "tz", None)
+    time = datetime.fromisoformat(side.as_py())
+    if zone is None and time.tzinfo is not None:
+        raise TypeError("with a zone and without")
+    if zone is not None and time.tzinfo is None:
+        time = time.replace(tzinfo=UTC)
+    return pyarrow.scalar(time, pyarrow.timestamp("us", zone))
 
 
 def _is_time(side: Any) -> bool:

@@ -23,7 +23,7 @@ def parse_schema(text: str, file: str = "contract") -> schema_pb2.Schema:
         file: The file that it is in, as errors call it.
 
     Raises:
-        InputError: If it is none, a feature is there twice or nameless, or a domain that one names is not there.
+        InputError: If it is none, a feature is there twice or nameless, or a domain that one names or needs is not.
     """
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
@@ -45,6 +45,12 @@ def parse_schema(text: str, file: str = "contract") -> schema_pb2.Schema:
             raise InputError(
                 f"The domain of {feature.name!r} must be in the schema of {file!r}; got {feature.domain!r}.",
                 nearest(feature.domain, domains),
+            )
+        listed = feature.HasField("domain") or feature.HasField("string_domain")
+        if feature.distribution_constraints.HasField("min_domain_mass") and not listed:
+            raise InputError(
+                f"{feature.name!r} must have a domain of texts to have a min_domain_mass in the schema of {file!r}.",
+                "Where a list of texts is taken out of a schema, its distribution_constraints go with it.",
             )
     return schema
 

@@ -50,18 +50,21 @@ def group_by(column: pyarrow.ChunkedArray, feature: str) -> Groups:
     """Return the groups of a column; rows without a value, or NaN, are a group of their own.
 
     Raises:
-        InputError: If the column has more values than groups can be told from.
+        InputError: If the column has more values than groups can be told from, or times that no calendar has.
     """
     import numpy as np
 
     encoded = column.dictionary_encode(null_encoding="encode").combine_chunks()
-    values = encoded.dictionary.to_pylist()
     most = MAX_GROUPS if _names_groups(column.type) else MAX_NUMBERS
-    if len(values) > most:
+    if (distinct := len(encoded.dictionary)) > most:
         raise InputError(
-            f"The sensitive feature {feature!r} must have at most {most} values; got {len(values):,}.",
+            f"The sensitive feature {feature!r} must have at most {most} values; got {distinct:,}.",
             "Bin it into a few groups, such as bands of age, in a column of its own.",
         )
+    try:
+        values = encoded.dictionary.to_pylist()
+    except OverflowError:
+        raise InputError(f"The sensitive feature {feature!r} must hold times from the year 1 to 9999.") from None
     order = sorted(range(len(values)), key=lambda place: _order(values[place]))
     names = list(dict.fromkeys(_name(values[place]) for place in order))
     codes = np.array([names.index(_name(value)) for value in values], dtype=np.int32)

@@ -157,7 +157,7 @@ def explained_share(groups: ndarray, values: ndarray) -> tuple[float, float]:
     known = counts[groups] > 1
     groups, values = groups[known], values[known]
     rows = len(values)
-    total = values.var(ddof=1) if rows > 1 else 0.0
+    total = values.var(ddof=1) if rows > 1 and (groups != groups[0]).any() else 0.0
     if not total:
         return 0.0, 0.0
     means = np.bincount(groups, values) / np.maximum(np.bincount(groups), 1)

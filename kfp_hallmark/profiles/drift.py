@@ -66,7 +66,7 @@ class Drift:
 
 
 def drift(feature: str, baseline: Column, counted: Numbers | Texts) -> Drift | None:
-    """Return how far a column has moved; None if one side is text and the other is not.
+    """Return how far a column has moved; None if one side has no rows, or is text and the other is not.
 
     Numbers are put into `BINS` bins of equal frequency in the baseline: the edges are its deciles, and a bin holds its
     upper edge. Text, booleans and numbers of few values are categories. Missing values, where there are any, are a bin
@@ -77,14 +77,14 @@ def drift(feature: str, baseline: Column, counted: Numbers | Texts) -> Drift | N
         return None
     if isinstance(counted, Numbers) and baseline.type == "number":
         # A great whole number is not what the baseline's float is.
-        counted = replace(counted, values=counted.values.astype(float))
+        counted = replace(counted, values=counted.values.astype(float, copy=False))
     if isinstance(found, Binned):
         assert isinstance(counted, Numbers)
         return _numbers(feature, baseline, found, counted)
     return _categories(feature, baseline, found, counted)
 
 
-def _numbers(feature: str, baseline: Column, binned: Binned, counted: Numbers) -> Drift:
+def _numbers(feature: str, baseline: Column, binned: Binned, counted: Numbers) -> Drift | None:
     import numpy
 
     values = counted.below + counted.finite + counted.above
@@ -111,7 +111,7 @@ def _numbers(feature: str, baseline: Column, binned: Binned, counted: Numbers) -
     )
 
 
-def _categories(feature: str, baseline: Column, categories: Categories, counted: Numbers | Texts) -> Drift:
+def _categories(feature: str, baseline: Column, categories: Categories, counted: Numbers | Texts) -> Drift | None:
     import numpy
 
     named = list(categories.counts)
@@ -157,15 +157,17 @@ def _surely_named(counts: numpy.ndarray, categories: Categories) -> numpy.ndarra
     return numpy.column_stack([counts[:, apart], counts[:, ~apart].sum(axis=1)])
 
 
-def _drift(feature: str, counts: numpy.ndarray, missing: tuple[int, int], **found: Any) -> Drift:
+def _drift(feature: str, counts: numpy.ndarray, missing: tuple[int, int], **found: Any) -> Drift | None:
     expected, actual = _with_missing(counts, missing)
+    if not (expected.any() and actual.any()):
+        return None
     return Drift(
         feature,
         bins=len(expected),
         psi=population_stability_index(expected, actual),
         jensen_shannon=jensen_shannon(expected, actual),
         l_infinity=l_infinity(expected, actual),
-        missing=(missing[0] / max(int(expected.sum()), 1), missing[1] / max(int(actual.sum()), 1)),
+        missing=(missing[0] / int(expected.sum()), missing[1] / int(actual.sum())),
         **found,
     )
 

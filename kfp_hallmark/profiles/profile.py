@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 SCHEMA = "hallmark/profile/v1"
+TYPES = ("number", "integer", "boolean", "text", "time")
 
 PERCENT = 100
 """Into how many bins of equal frequency numbers are put, where they are distinct enough."""
@@ -72,9 +73,13 @@ class Binned:
 
     def percentiles(self) -> list[float]:
         """Return the 1st to 99th percentiles of the finite values; empty without."""
+        if not self.edges:
+            return []
         ranks = [rank - self.below for rank in accumulate(self.counts)]
-        finite = ranks[-1] - self.above
-        return [self.edges[bisect_left(ranks, percent * finite / PERCENT)] for percent in range(1, PERCENT) if finite]
+        finite, last = ranks[-1] - self.above, len(self.edges) - 1
+        # Of more values than are kept the ranks are rounded, that of the last edge at times down.
+        places = (bisect_left(ranks, percent * finite / PERCENT) for percent in range(1, PERCENT))
+        return [self.edges[min(place, last)] for place in places]
 
 
 @dataclass(frozen=True)
@@ -152,6 +157,7 @@ class Profile:
             profile = cls(value["dataset"], value["rows"], columns)
             require_form(value, profile.to_json())
             for name, column in columns.items():
+                _require_sound(column)
                 if _present(column) + column.missing != profile.rows:
                     raise ValueError(f"the counts of {name!r} do not make up its rows")
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -275,10 +281,26 @@ def _read_column(entry: dict[str, Any]) -> Column:
     return Column(entry["type"], entry["missing"], found)
 
 
+def _require_sound(column: Column) -> None:
+    """Raise ValueError if a column's type is unknown or its distribution is not one of that type."""
+    found, counts = column.distribution, [column.missing, *_counts(column)]
+    if column.type not in TYPES or (column.type == "text" and isinstance(found, Binned)):
+        raise ValueError("a type is not that of what the column holds")
+    counts += [found.below, found.above] if isinstance(found, Binned) else [found.other_values]
+    if not all(type(count) is int and count >= 0 for count in counts):
+        raise ValueError("a count is not a whole number from 0")
+    if isinstance(found, Binned):
+        if bool(found.edges) != (_present(column) > found.below + found.above):
+            raise ValueError("its bins do not hold its finite values")
+    elif column.type != "text" and not all(map(math.isfinite, column_values(found.counts))):
+        raise ValueError("a category of numbers is none")
+
+
 def _present(column: Column) -> int:
-    """Return how many rows hold a value, and raise ValueError if a count is negative."""
+    """Return how many rows hold a value."""
+    return sum(_counts(column))
+
+
+def _counts(column: Column) -> Sequence[int]:
     found = column.distribution
-    counts = found.counts if isinstance(found, Binned) else (*found.counts.values(), found.other_count)
-    if min(column.missing, *counts) < 0:
-        raise ValueError("a count is negative")
-    return sum(counts)
+    return found.counts if isinstance(found, Binned) else (*found.counts.values(), found.other_count)

@@ -60,9 +60,17 @@ def find_slices(path: str | Path, slice_columns: Sequence[str]) -> dict[tuple[st
         MissingInputError: If there is no dataset.
         InputError: If a column is absent or of another type, or there are more than `MAX_SLICES` slices.
     """
+    require_sliceable(read_schema(path), slice_columns)
+    found: dict[tuple[str, str | int], int] = {}
+    for name, _, counted in scan(path, slice_columns):
+        add_slices(found, name, counted.counts if isinstance(counted, Texts) else counted.counts(MAX_SLICES))
+    return found
+
+
+def require_sliceable(schema: pyarrow.Schema, slice_columns: Sequence[str]) -> None:
+    """Raise `InputError` if a column to slice by is absent, or of a type with too many values."""
     from pyarrow import types
 
-    schema = read_schema(path)
     for name in slice_columns:
         require_column(name, schema.names, "slice_columns")
         kind = schema.field(name).type
@@ -70,20 +78,27 @@ def find_slices(path: str | Path, slice_columns: Sequence[str]) -> dict[tuple[st
             raise InputError(
                 f"slice_columns must be columns of text, whole numbers or booleans; {name!r} holds {kind}."
             )
-    found: dict[tuple[str, str | int], int] = {}
-    for name, _, counted in scan(path, slice_columns):
-        counts: Mapping[Any, int] | None = counted.counts if isinstance(counted, Texts) else counted.counts(MAX_SLICES)
-        if counts is None or len(found) + len(counts) > MAX_SLICES:
-            raise InputError(
-                f"slice_columns must have at most {MAX_SLICES} different values in all; with {name!r} they have more.",
-                "Slice by fewer columns, or by one of fewer categories.",
-            )
-        if any(str(value).startswith(LONG) for value in counts):
-            raise InputError(
-                f"slice_columns must hold texts of at most {LONG_TEXT:,} bytes; {name!r} holds longer ones."
-            )
-        found |= {(name, value): counts[value] for value in sorted(counts)}
-    return found
+
+
+def add_slices(slices: dict[tuple[str, str | int], int], name: str, counts: Mapping[Any, int] | None) -> None:
+    """Add the slices that the values of a column make.
+
+    Args:
+        slices: The rows by column and value, to which those of the column are added.
+        name: The column.
+        counts: How many rows hold each value; None of too many.
+
+    Raises:
+        InputError: If there are more than `MAX_SLICES` slices, or one would be known by a long text.
+    """
+    if counts is None or len(slices) + len(counts) > MAX_SLICES:
+        raise InputError(
+            f"slice_columns must have at most {MAX_SLICES} different values in all; with {name!r} they have more.",
+            "Slice by fewer columns, or by one of fewer categories.",
+        )
+    if any(str(value).startswith(LONG) for value in counts):
+        raise InputError(f"slice_columns must hold texts of at most {LONG_TEXT:,} bytes; {name!r} holds longer ones.")
+    slices |= {(name, value): counts[value] for value in sorted(counts)}
 
 
 def scan_slices(

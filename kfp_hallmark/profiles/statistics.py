@@ -14,7 +14,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,19 +68,27 @@ def slice_statistics(path: str | Path, slice_columns: Sequence[str], columns: Se
     """
     slices = find_slices(path, slice_columns)
     names = read_schema(path).names if columns is None else columns
-    if len(slices) * len(names) > MAX_COLUMNS:
-        raise InputError(
-            f"slice_columns must make slices of at most {MAX_COLUMNS:,} columns in all; got {len(slices)} slices of "
-            f"{len(names):,} columns."
-        )
+    require_few_columns(slices, names)
     features: list[list[Any]] = [[] for _ in slices]
     if slices:
         for name, kind, counted in scan_slices(path, slices, names):
             for found, each in zip(features, counted, strict=True):
                 found.append(feature(name, kind, each))
-    return [
-        dataset_statistics(found, f"{column}_{value}") for (column, value), found in zip(slices, features, strict=True)
-    ]
+    return [dataset_statistics(found, slice_name(*each)) for each, found in zip(slices, features, strict=True)]
+
+
+def slice_name(column: str, value: str | int) -> str:
+    """Return what TFDV calls a slice."""
+    return f"{column}_{value}"
+
+
+def require_few_columns(slices: Sized, columns: Sized) -> None:
+    """Raise `InputError` if all slices together have too many columns."""
+    if len(slices) * len(columns) > MAX_COLUMNS:
+        raise InputError(
+            f"slice_columns must make slices of at most {MAX_COLUMNS:,} columns in all; got {len(slices)} slices of "
+            f"{len(columns):,} columns."
+        )
 
 
 def statistics_list(datasets: Iterable[Any]) -> Any:
@@ -170,13 +178,25 @@ def _add_bars(histogram: Any, numbers: Numbers) -> None:
 
 
 def _add_quantiles(histogram: Any, numbers: Numbers, values: int) -> None:
-    """Fill a histogram with bars between quantiles; those with the same upper edge share what they hold evenly."""
+    """Fill a histogram with bars between quantiles."""
     import numpy
 
     histogram.type = histogram.QUANTILES
     places = numpy.minimum(numpy.arange(BUCKETS + 1) * values // BUCKETS, values - 1)
     edges = numbers.at(places)
-    ranks = numbers.at_most(edges.tolist())
+    add_quantile_bars(histogram, edges, numbers.at_most(edges.tolist()))
+
+
+def add_quantile_bars(histogram: Any, edges: numpy.ndarray, ranks: numpy.ndarray) -> None:
+    """Fill a histogram with the bars between quantiles; those with the same upper edge share what they hold evenly.
+
+    Args:
+        histogram: What to fill.
+        edges: The quantiles, the least value before them, ascending, shape (bars + 1,).
+        ranks: How many values do not exceed each of these, shape (bars + 1,).
+    """
+    import numpy
+
     _, alike, bars = numpy.unique(edges[1:], return_inverse=True, return_counts=True)
     counts = (numpy.bincount(alike, numpy.diff(ranks)) / bars)[alike]
     first = (edges[:-1] == edges[0]) & (edges[1:] == edges[1])

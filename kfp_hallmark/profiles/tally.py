@@ -1,10 +1,12 @@
 """Count what a column holds while a dataset is read piece by piece.
 
-Memory is bounded whatever the number of rows. Of up to `EXACT_ROWS` numbers all are kept; of more, each piece of so
-many is represented by `POINTS` of its values, evenly by rank, so that a rank is off by at most 1 in `2 * POINTS` of the
-rows. Texts are counted exactly unless more than twice `MAX_COUNTED` different ones occur; then the rarest so far are
-let go, and how many there are is estimated from the least `HASHES` of their hashes. A text of more than `LONG_TEXT`
-bytes is known by its digest.
+Memory is bounded whatever the number of rows. Of up to `EXACT_ROWS` numbers all are kept. Of more, each piece of so
+many is represented by its different values, with how many rows hold each, if there are at most `POINTS`; else by
+`POINTS` of its values, evenly by rank, so that a rank is off by at most 1 in `2 * POINTS` of the rows.
+
+Texts are counted exactly unless more than twice `MAX_COUNTED` different ones occur; then the rarest so far are let go,
+and how many there are is estimated from the least `HASHES` of their hashes. A text of more than `LONG_TEXT` bytes is
+known by its digest.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ class Numbers:
         standard_deviation: Of the finite values, by their number; NaN without, and not finite if out of range.
         zeros: How many are 0.
         values: Finite values in ascending order, shape (points,): all of them, or some that represent them.
-        ranks: How many finite values do not exceed each of these, shape (points,).
+        ranks: How many finite values do not exceed each of these, shape (points,); the last of equal ones counts. Whole
+            numbers if exact.
     """
 
     missing: int
@@ -57,8 +60,8 @@ class Numbers:
 
     @property
     def exact(self) -> bool:
-        """Whether `values` are all finite values."""
-        return len(self.values) == self.finite
+        """Whether `values` are all that there are, and `ranks` are exact."""
+        return self.ranks.dtype.kind == "i"
 
     def at(self, places: Sequence[int]) -> numpy.ndarray:
         """Return the values, infinities among them, at some places in ascending order from 0, shape (places,)."""
@@ -79,6 +82,8 @@ class Numbers:
 
         # 0.07 * 100 lies a little above 7.
         wanted = numpy.asarray(shares) * self.finite * (1 - 1e-12)
+        if self.exact:
+            wanted = numpy.ceil(wanted).astype(self.ranks.dtype)
         places = numpy.searchsorted(self.ranks, wanted, side="left")
         return self.values[numpy.minimum(places, len(self.values) - 1)]
 
@@ -94,7 +99,8 @@ class Numbers:
             places[[bound < limits.min for bound in bounds]] = 0
         else:
             places = numpy.searchsorted(self.values, numpy.asarray(bounds, dtype=float), side="right")
-        finite = numpy.concatenate([[0], self.ranks])[places].round().astype("int64")
+        finite = numpy.zeros(len(places), dtype="int64")
+        finite[places > 0] = self.ranks[places[places > 0] - 1].round()
         return self.below + finite + self.above * (numpy.asarray(bounds) == numpy.inf)
 
     def holding(self, wanted: Sequence[float]) -> numpy.ndarray:
@@ -102,7 +108,8 @@ class Numbers:
         import numpy
 
         before = [
-            value - 1 if self.values.dtype.kind in "iu" else numpy.nextafter(value, -numpy.inf) for value in wanted
+            value - 1 if self.values.dtype.kind in "iu" else numpy.nextafter(float(value), -numpy.inf)
+            for value in wanted
         ]
         return self.at_most(wanted) - self.at_most(before)
 
@@ -110,14 +117,11 @@ class Numbers:
         """Return how many rows hold each finite value; None if there are more than `limit`, or not all are kept."""
         import numpy
 
-        if not self.exact:
+        ends = last_of_equal(self.values)
+        if not self.exact or len(ends) > limit:
             return None
-        changes = numpy.concatenate([[True], self.values[1:] != self.values[:-1]])[: self.finite]
-        starts = numpy.flatnonzero(changes)
-        if len(starts) > limit:
-            return None
-        counts = numpy.diff(numpy.append(starts, self.finite))
-        return dict(zip(self.values[starts].tolist(), counts.tolist(), strict=True))
+        counts = numpy.diff(self.ranks[ends], prepend=0)
+        return dict(zip(self.values[ends].tolist(), counts.tolist(), strict=True))
 
 
 class NumberTally:
@@ -131,7 +135,7 @@ class NumberTally:
         self._exact_rows = exact_rows
         self._waiting: list[numpy.ndarray] = []
         self._waiting_rows = 0
-        self._pieces: list[tuple[numpy.ndarray, int]] = []
+        self._pieces: list[tuple[numpy.ndarray, numpy.ndarray]] = []
         self._missing = self._below = self._above = self._finite = self._zeros = 0
         self._mean = self._squares = 0.0
 
@@ -150,8 +154,7 @@ class NumberTally:
 
         self._sort()
         if len(self._pieces) > 1:
-            values = numpy.concatenate([points for points, _ in self._pieces])
-            weights = numpy.concatenate([numpy.full(len(points), rows / len(points)) for points, rows in self._pieces])
+            values, weights = map(numpy.concatenate, zip(*self._pieces, strict=True))
             order = numpy.argsort(values, kind="stable")
             values, ranks = values[order], numpy.cumsum(weights[order])
         else:
@@ -185,9 +188,9 @@ class NumberTally:
             values = values[start:end]
         if len(values):
             self._add_moments(values)
-            self._pieces.append((values, len(values)))
+            self._pieces.append((values, numpy.ones(len(values), dtype="int8")))
         if len(self._pieces) > 1:
-            self._pieces = [(thinned(piece), rows) for piece, rows in self._pieces]
+            self._pieces = [thinned(*piece) for piece in self._pieces]
 
     def _add_moments(self, values: numpy.ndarray) -> None:
         """Add a piece to the moments.
@@ -206,15 +209,35 @@ class NumberTally:
         self._finite = rows
 
 
-def thinned(values: numpy.ndarray) -> numpy.ndarray:
-    """Return at most `POINTS` values that represent ascending ones, the least and the greatest among them."""
+def thinned(values: numpy.ndarray, counts: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Return at most `POINTS` values that represent ascending ones, and how many of them each stands for.
+
+    Args:
+        values: The values, shape (values,).
+        counts: 1 for each; of values that are thinned already, what was returned.
+
+    Returns:
+        All different values with whole numbers, if they are few enough; else some with fractions, the least and the
+        greatest among them.
+    """
     import numpy
 
     if len(values) <= POINTS:
-        return values
+        return values, counts
+    ends = last_of_equal(values)
+    if len(ends) <= POINTS:
+        return values[ends], numpy.diff(ends, prepend=-1)
     places = ((numpy.arange(POINTS) + 0.5) * len(values) / POINTS).astype("int64")
     places[0], places[-1] = 0, len(values) - 1
-    return values[places]
+    return values[places], numpy.full(POINTS, len(values) / POINTS)
+
+
+def last_of_equal(ascending: numpy.ndarray) -> numpy.ndarray:
+    """Return the last place of each value, shape (different values,)."""
+    import numpy
+
+    changes = ascending[1:] != ascending[:-1]
+    return numpy.flatnonzero(numpy.append(changes, True)[: len(ascending)])
 
 
 @dataclass(frozen=True)

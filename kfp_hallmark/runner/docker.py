@@ -12,12 +12,13 @@ from typing import Any
 from kfp.local import config
 
 from kfp_hallmark.contracts.audit import PATH_VARIABLE as AUDIT_VARIABLE
+from kfp_hallmark.contracts.dataset_signature import SUFFIX
 from kfp_hallmark.contracts.experiment import code_version
 from kfp_hallmark.contracts.release import SERVING_VARIABLE
 from kfp_hallmark.environments import environment_of
 from kfp_hallmark.environments.images import CODE_LABEL
 from kfp_hallmark.errors import EnvironmentFailure, MissingInputError
-from kfp_hallmark.runner.parameters import is_path
+from kfp_hallmark.runner.parameters import paths_of
 from kfp_hallmark.runner.platforms import Folders, Job, containers, make_folder
 
 RUN_LABEL = "io.hallmark.run"
@@ -126,14 +127,13 @@ class DockerPlatform:
         logs = [Path(variables[AUDIT_VARIABLE])]
         read = [Path(uri) for uri in _imported(executors) if Path(uri).exists()]
         for name, value in self._parameters.items():
-            if not is_path(name, value):
-                continue
+            paths = [Path(path) for path in paths_of(name, value)]
             if name.endswith("_dir"):
-                written.append(Path(value))
+                written += paths
             elif name.endswith("_log"):
-                logs.append(Path(value))
-            elif Path(value).exists():
-                read.append(Path(value))
+                logs += paths
+            else:
+                read += [found for path in paths for found in with_signature(path)]
         written += [log.parent for log in logs]
         for folder in written:
             make_folder(folder)
@@ -141,6 +141,11 @@ class DockerPlatform:
         written.append(self._folders.run)
         seen = {path.absolute(): True for path in read} | {path.absolute(): False for path in written}
         return [Mount(str(path), str(path), type="bind", read_only=only) for path, only in seen.items()]
+
+
+def with_signature(path: Path) -> list[Path]:
+    """Return a file or folder, and the signature beside it, as far as they are there."""
+    return [each for each in (path, Path(f"{path}{SUFFIX}")) if each.exists()]
 
 
 class _Container:

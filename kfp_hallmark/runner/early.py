@@ -17,8 +17,8 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from kfp_hallmark import components
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.platforms.pipeline import parse, steps_of
-from kfp_hallmark.runner.parameters import is_path
-from kfp_hallmark.runner.plan import run_order
+from kfp_hallmark.runner.parameters import paths_of
+from kfp_hallmark.runner.plan import given_names, own_names, run_order, translation
 
 
 def check_early(spec: pipeline_spec_pb2.PipelineSpec, parameters: Mapping[str, Any], *, here: bool) -> None:
@@ -36,24 +36,28 @@ def check_early(spec: pipeline_spec_pb2.PipelineSpec, parameters: Mapping[str, A
         for name, entry in spec.root.input_definitions.parameters.items()
         if entry.HasField("default_value")
     }
-    for label, given in _calls(spec.root, spec, defaults | dict(parameters)):
+    for label, given, names in _calls(spec.root, spec, defaults | dict(parameters), own_names(spec)):
         step = steps.get(label)
         if step is None or step.traits is None:
             continue
-        _check(step.component, {name: value for name, value in given.items() if here or not is_path(name, value)})
+        known = {name: value for name, value in given.items() if here or not paths_of(name, value)}
+        _check(step.component, known, names)
 
 
 def _calls(
-    dag: pipeline_spec_pb2.ComponentSpec, spec: pipeline_spec_pb2.PipelineSpec, known: Mapping[str, Any]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the executor of every task, nested ones too, with the inputs that are known."""
+    dag: pipeline_spec_pb2.ComponentSpec,
+    spec: pipeline_spec_pb2.PipelineSpec,
+    known: Mapping[str, Any],
+    names: Mapping[str, str],
+) -> Iterator[tuple[str, dict[str, Any], dict[str, str]]]:
+    """Yield the executor of every task, nested ones too, with the inputs that are known, and their names in the run."""
     for task in map(dag.dag.tasks.__getitem__, run_order(dag.dag.tasks)):
         component = spec.components[task.component_ref.name]
         given = {name: value for name, entry in task.inputs.parameters.items() for value in _value(entry, known)}
         if component.HasField("dag"):
-            yield from _calls(component, spec, given)
+            yield from _calls(component, spec, given, given_names(task, names))
         else:
-            yield component.executor_label, given
+            yield component.executor_label, given, given_names(task, names)
 
 
 def _value(entry: pipeline_spec_pb2.TaskInputsSpec.InputParameterSpec, known: Mapping[str, Any]) -> Iterator[Any]:
@@ -67,11 +71,13 @@ def _value(entry: pipeline_spec_pb2.TaskInputsSpec.InputParameterSpec, known: Ma
         yield constant
 
 
-def _check(component: str, given: Mapping[str, Any]) -> None:
+def _check(component: str, given: Mapping[str, Any], names: Mapping[str, str]) -> None:
     module = f"{components.__name__}.{components.STAGES.get(component)}.{component}.early"
     if component not in components.STAGES or find_spec(module) is None:
         return
     try:
         importlib.import_module(module).check(given)
     except InputError as error:
-        raise InputError(f"{component} must be given what it can use. {error.message}", error.hint) from error
+        told = translation(error.message, names)
+        message = " ".join(filter(None, [f"{component} must be given what it can use.", error.message, told]))
+        raise InputError(message, error.hint) from error

@@ -23,6 +23,9 @@ Pipeline: TypeAlias = BaseComponent | pipeline_spec_pb2.PipelineSpec | str | Pat
 PATH_ENDINGS = ("_uri", "_dir", "_log")
 """How the name of a parameter ends that holds a path."""
 
+LIST_ENDINGS = ("_uris", "allowed_keys")
+"""How the name of a parameter ends that holds a list of paths; keys may also be there as they are."""
+
 _MOST = 2**53
 """The largest whole number that has none beside it that KFP cannot tell from it."""
 
@@ -123,16 +126,28 @@ def check_parameters(pipeline: Pipeline, parameters: Mapping[str, Any]) -> dict[
 def resolve_paths(parameters: Mapping[str, Any], base: Path) -> dict[str, Any]:
     """Return parameters with relative paths made absolute, from a base folder.
 
-    A path is a text without a scheme in a parameter whose name ends in `_uri`, `_dir` or `_log`.
+    A path is a text without a scheme in a parameter whose name ends in `_uri`, `_dir` or `_log`, or one of several in
+    the list that a parameter holds whose name ends in `_uris` or `allowed_keys`.
     """
-    return {
-        name: str((base / value).resolve()) if is_path(name, value) else value for name, value in parameters.items()
-    }
+
+    def resolved(value: Any) -> Any:
+        if isinstance(value, list):
+            return [resolved(entry) for entry in value]
+        return str((base / value).resolve()) if _is_local(value) else value
+
+    return {name: resolved(value) if paths_of(name, value) else value for name, value in parameters.items()}
 
 
-def is_path(name: str, value: Any) -> bool:
-    """Return whether a parameter holds a path on this machine."""
-    return name.endswith(PATH_ENDINGS) and isinstance(value, str) and value != "" and "://" not in value
+def paths_of(name: str, value: Any) -> list[str]:
+    """Return the paths on this machine that a parameter holds."""
+    if isinstance(value, list):
+        return [entry for entry in value if _is_local(entry)] if name.endswith(LIST_ENDINGS) else []
+    return [value] if name.endswith(PATH_ENDINGS) and _is_local(value) else []
+
+
+def _is_local(value: Any) -> bool:
+    """Return whether a value is a path on this machine: no URI, and no key in PEM."""
+    return isinstance(value, str) and value != "" and "://" not in value and not value.lstrip().startswith("-----")
 
 
 def read_yaml(text: str) -> Any:

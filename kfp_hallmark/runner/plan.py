@@ -28,6 +28,7 @@ class PlannedStep:
         branch: The branches and loops that it lies in, outermost first.
         entry: The label of the branch that it is a first step of, or "".
         final: Whether it is an exit handler.
+        parameters: The run's parameter that an input is given, by the input's name.
     """
 
     key: str
@@ -38,6 +39,7 @@ class PlannedStep:
     branch: tuple[str, ...] = ()
     entry: str = ""
     final: bool = False
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 def plan(spec: pipeline_spec_pb2.PipelineSpec, originals: Mapping[str, str]) -> list[PlannedStep]:
@@ -48,7 +50,7 @@ def plan(spec: pipeline_spec_pb2.PipelineSpec, originals: Mapping[str, str]) -> 
         originals: The name that each component had before.
     """
     executors = json_format.MessageToDict(spec.deployment_spec)["executors"]
-    return _Planner(spec, originals, executors).steps_of(spec.root, ())
+    return _Planner(spec, originals, executors).steps_of(spec.root, (), own_names(spec))
 
 
 @dataclass
@@ -57,17 +59,20 @@ class _Planner:
     originals: Mapping[str, str]
     executors: Mapping[str, Any]
 
-    def steps_of(self, dag: pipeline_spec_pb2.ComponentSpec, branch: tuple[str, ...]) -> list[PlannedStep]:
+    def steps_of(
+        self, dag: pipeline_spec_pb2.ComponentSpec, branch: tuple[str, ...], names: Mapping[str, str]
+    ) -> list[PlannedStep]:
         tasks = dag.dag.tasks
         steps: dict[str, list[PlannedStep]] = {}
         for name in run_order(tasks):
             task = tasks[name]
             component = self.spec.components[task.component_ref.name]
             label = _label(task)
+            given = given_names(task, names)
             if component.HasField("dag"):
-                steps[name] = self.steps_of(component, (*branch, label) if label else branch)
+                steps[name] = self.steps_of(component, (*branch, label) if label else branch, given)
             else:
-                steps[name] = [self._step(task, component, branch)]
+                steps[name] = [self._step(task, component, branch, given)]
             before = {step.key for needed in task.dependent_tasks for step in _last(steps.get(needed, []))}
             for step in _first(steps[name]):
                 step.needs |= before
@@ -79,6 +84,7 @@ class _Planner:
         task: pipeline_spec_pb2.PipelineTaskSpec,
         component: pipeline_spec_pb2.ComponentSpec,
         branch: tuple[str, ...],
+        parameters: Mapping[str, str],
     ) -> PlannedStep:
         key = task.component_ref.name
         container = self.executors[component.executor_label].get("container", {})
@@ -89,7 +95,42 @@ class _Planner:
             image=container.get("image"),
             branch=branch,
             final=is_final(task),
+            parameters=parameters,
         )
+
+
+def own_names(spec: pipeline_spec_pb2.PipelineSpec) -> dict[str, str]:
+    """Return the names of a run's parameters, each by itself."""
+    return {name: name for name in spec.root.input_definitions.parameters}
+
+
+def given_names(task: pipeline_spec_pb2.PipelineTaskSpec, names: Mapping[str, str]) -> dict[str, str]:
+    """Return the run's parameter that each input of a task is given, where it is given one as it is.
+
+    Args:
+        task: The task.
+        names: The same of the inputs of the pipeline or branch that it lies in.
+    """
+    return {
+        name: names[entry.component_input_parameter]
+        for name, entry in task.inputs.parameters.items()
+        if entry.component_input_parameter in names and not entry.parameter_expression_selector
+    }
+
+
+def translation(message: str, parameters: Mapping[str, str]) -> str | None:
+    """Return what a message that names a step's inputs says to whoever gave the run's parameters; None when the same.
+
+    Args:
+        message: The message.
+        parameters: The run's parameter that an input is given, by the input's name.
+    """
+    others = [
+        f"{name} is the run's {given}"
+        for name, given in parameters.items()
+        if name != given and re.search(rf"\b{re.escape(name)}\b", message)
+    ]
+    return f"Here {' and '.join(others)}." if others else None
 
 
 def is_final(task: pipeline_spec_pb2.PipelineTaskSpec) -> bool:

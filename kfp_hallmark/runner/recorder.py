@@ -11,7 +11,7 @@ from typing import Any
 
 from kfp import dsl
 
-from kfp_hallmark.runner.plan import PlannedStep
+from kfp_hallmark.runner.plan import PlannedStep, translation
 from kfp_hallmark.runner.record import (
     LOGS_FOLDER,
     PENDING,
@@ -39,6 +39,7 @@ class Recorder:
         self._lock = threading.Lock()
         self._begun: dict[int, float] = {}
         self._looped: set[str] = set()
+        self._parameters = {step.key: step.parameters for step in planned}
         result.steps = [Step(name=step.name, component=step.component, key=step.key) for step in planned]
 
     def begin(self, key: str, iteration: tuple[int, ...], artifacts: Mapping[str, Any]) -> Step:
@@ -58,7 +59,8 @@ class Recorder:
             step.seconds = round(time.monotonic() - self._begun[id(step)], 3)
             step.state = state
             step.log = step.log if (self._result.directory / str(step.log)).is_file() else None
-            step.reason = reason
+            told = translation(reason, self._parameters[step.key]) if reason else None
+            step.reason = f"{reason}\n{told}" if told else reason
             step.outputs = {name: self._output(value) for name, value in outputs.items()}
             # A disk that is full for good is told when the run is over: the exit handlers come first.
             with suppress(OSError):

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from kfp.dsl.base_component import BaseComponent
 
 from kfp_hallmark.errors import InputError, nearest
-from kfp_hallmark.runner.parameters import is_path
+from kfp_hallmark.runner.parameters import paths_of
 from kfp_hallmark.settings import Settings, load
 from kfp_hallmark.submission.package import Package
 from kfp_hallmark.submission.service import Run, Schedule, Service
@@ -135,11 +135,12 @@ def schedule(
 
 def _refuse_relative_paths(parameters: Mapping[str, Any]) -> None:
     for name, value in parameters.items():
-        if is_path(name, value) and not Path(value).is_absolute():
-            raise InputError(
-                f"The parameter {name!r} must be a URI, or an absolute path that the steps see; got {value!r}.",
-                "Files of this machine are out of their reach: put what it names into the object store.",
-            )
+        for path in paths_of(name, value):
+            if not Path(path).is_absolute():
+                raise InputError(
+                    f"The parameter {name!r} must be a URI, or an absolute path that the steps see; got {path!r}.",
+                    "Files of this machine are out of their reach: put what it names into the object store.",
+                )
 
 
 @contextmanager

@@ -261,7 +261,7 @@ BROKEN = {
     "load_dataset": ({"data_uri": "none.parquet"}, "uri must be a file or folder that is there"),
     "split_dataset": (
         {"sensitive_features": "[salary]"},
-        "required_columns must be a column of the dataset; got 'salary'",
+        "Here required_columns is the run's sensitive_features.",
     ),
     "train_model": ({"estimator": "sklearn.linear_model.None"}, "estimator must be"),
 }

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import math
+import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kfp_hallmark.components.data.load_dataset.dvc import SUFFIX as TRACKED
+from kfp_hallmark.components.data.load_dataset.dvc import check_tracked, read_tracked
 from kfp_hallmark.contracts.artifacts import Artifact
-from kfp_hallmark.contracts.dataset import (
-    parquet_files,
-    plain_batch,
-    plain_schema,
-    repeated_names,
-    require_column,
-    write_batches,
-)
+from kfp_hallmark.contracts.dataset import parquet_files, plain_batch, plain_schema, require_names
 from kfp_hallmark.contracts.dataset_signature import SUFFIX, read_key, verify
 from kfp_hallmark.contracts.digest import artifact_digest, file_digest, is_digest
+from kfp_hallmark.contracts.origin import Origin, require_columns, write_dataset
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
 from kfp_hallmark.storage import advice, reading, shown
 
@@ -49,7 +46,7 @@ class Source:
     Attributes:
         name: Its URI without credentials, for messages and metadata.
         path: The file or folder.
-        changed: When it was last changed; None when its file system does not tell.
+        changed: When it was last changed, or signed, if that was before; None when its file system does not tell.
     """
 
     name: str
@@ -71,7 +68,8 @@ def load(
     times: nothing else that the source's schema carries comes along.
 
     Args:
-        uri: Path or fsspec URI of a CSV file, a Parquet file, or a folder of Parquet files.
+        uri: Path or fsspec URI of a CSV file, a Parquet file, or a folder of Parquet files; or of a `.dvc` file with
+            such data beside it, which must be what it records.
         dataset: Where to write.
         expected_digest: SHA-256 that the source must have: of the file's bytes, or of the folder's manifest.
         max_age_hours: Greatest age of the source in hours.
@@ -84,55 +82,45 @@ def load(
     Raises:
         MissingInputError: If there is no such source.
         InputError: If a parameter is out of range, or the source is empty, unreadable, too old or lacks a column.
-        IntegrityError: If the source does not have the expected digest, is not signed by an allowed key, or changes
-            while it is read.
+        IntegrityError: If the source does not have the expected digest, is not what its `.dvc` file records, is not
+            signed by an allowed key, or changes while it is read.
     """
     if expected_digest is not None and not is_digest(expected_digest):
         raise InputError(f"expected_digest must be 'sha256:' and 64 hexadecimal digits; got {expected_digest!r}.")
     if max_age_hours is not None and not (math.isfinite(max_age_hours) and max_age_hours > 0):
         raise InputError(f"max_age_hours must be above 0; got {max_age_hours}.")
     keys = None if allowed_keys is None else read_keys(allowed_keys)
+    tracked = read_tracked(uri) if uri.endswith(TRACKED) else None
+    uri = uri if tracked is None else tracked.uri
     with tempfile.TemporaryDirectory(prefix="hallmark-") as folder:
         source = fetch(uri, Path(folder), copied=keys is not None)
+        signed = None if keys is None else verify(read_signature(uri, source.name), source.path, keys, source.name)
+        if signed is not None:
+            source = replace(source, changed=min(source.changed or signed.created, signed.created))
         check_age(source, max_age_hours)
-        signer = None if keys is None else verify(read_signature(uri, source.name), source.path, keys, source.name)
         digest = file_digest(source.path) if source.path.is_file() else artifact_digest(source.path)
         if expected_digest not in (None, digest):
             raise IntegrityError(f"The source {source.name!r} must have the digest {expected_digest}; got {digest}.")
-        return _write(source, digest, signer, dataset, required_columns)
+        bound = {} if signed is None else {"source_signed_by": signed.key}
+        if tracked is not None:
+            check_tracked(tracked, source.path)
+            bound |= tracked.bound
+        return _write(source, digest, bound, dataset, required_columns)
 
 
 def _write(
-    source: Source, source_digest: str, signer: str | None, dataset: Artifact, required_columns: Sequence[str]
+    source: Source, digest: str, bound: Mapping[str, str], dataset: Artifact, required_columns: Sequence[str]
 ) -> tuple[str, int]:
-    rows = 0
-
-    def counted(batches: Iterable[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
-        nonlocal rows
-        for batch in batches:
-            rows += batch.num_rows
-            yield batch
-        if rows == 0:
-            raise InputError(f"The source {source.name!r} must hold at least one row; it holds none.")
+    def unchanged(batches: Iterable[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
+        yield from batches
         if state != _state(source.path):
             raise IntegrityError(f"The source {source.name!r} must not change while it is read; it did.")
 
     state = _state(source.path)
     schema, batches = read_csv(source) if source.path.name.lower().endswith(CSV_SUFFIXES) else read_parquet(source)
-    for column in required_columns:
-        require_column(column, schema.names, "required_columns")
-    signed = {} if signer is None else {"source_signed_by": signer}
-    digest = write_batches(dataset.path, schema, counted(batches), {"lineage": [source_digest], **signed})
-    dataset.metadata.update(
-        digest=digest,
-        rows=rows,
-        columns=len(schema.names),
-        source=source.name,
-        source_digest=source_digest,
-        snapshot_time=source.changed.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if source.changed else None,
-        **signed,
-    )
-    return digest, rows
+    require_columns(required_columns, schema)
+    changed = source.changed.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if source.changed else None
+    return write_dataset(dataset, schema, unchanged(batches), Origin(source.name, digest, changed, bound))
 
 
 def _state(path: Path) -> list[tuple[int, int]]:
@@ -216,13 +204,25 @@ def fetch(uri: str, folder: Path, copied: bool = False) -> Source:
         raise InputError(f"uri must end in one of {known}, or be a folder of Parquet files; got {name!r}.")
     changed = last_change(system, location)
     path = Path(location)
-    if copied or not isinstance(system, LocalFileSystem):
+    local = isinstance(system, LocalFileSystem)
+    if copied or not local:
         path = folder / ("source" if whole_folder else f"source{suffix}")
         with reading("uri", uri):
-            system.get(location, str(path), recursive=whole_folder)
+            if local:
+                _copy(Path(location), path)
+            else:
+                system.get(location, str(path), recursive=whole_folder)
     if not whole_folder and path.stat().st_size == 0:
         raise InputError(f"The source {name!r} must hold data; it is empty.")
     return Source(name, path, changed)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file, or a folder with its links as links; what fsspec copies it may take for a pattern."""
+    if source.is_dir():
+        shutil.copytree(source, target, symlinks=True)
+    else:
+        shutil.copyfile(source, target)
 
 
 def last_change(system: AbstractFileSystem, location: str) -> datetime | None:
@@ -230,7 +230,7 @@ def last_change(system: AbstractFileSystem, location: str) -> datetime | None:
     files = system.find(location) if system.isdir(location) else [location]
     try:
         times = [system.modified(file) for file in files]
-    except (NotImplementedError, KeyError):
+    except (NotImplementedError, KeyError, FileNotFoundError):
         return None
     return max((time if time.tzinfo else time.replace(tzinfo=UTC) for time in times), default=None)
 
@@ -246,21 +246,6 @@ def check_age(source: Source, max_age_hours: float | None) -> None:
         raise InputError(
             f"The source {source.name!r} must have changed within {max_age_hours:g} hours; "
             f"it last changed {age / timedelta(hours=1):.1f} hours ago."
-        )
-
-
-def check_names(names: list[str], source: Source) -> None:
-    """Raise `InputError` if a column has no name, or one that another has too."""
-    repeated = repeated_names(names)
-    if "" in names:
-        raise InputError(
-            f"Every column of {source.name!r} must have a name; column {names.index('') + 1} has none.",
-            "A table written together with its row numbers has such a column; write it without.",
-        )
-    if repeated:
-        raise InputError(
-            f"The columns of {source.name!r} must have different names; got more than once: "
-            f"{', '.join(map(repr, repeated))}."
         )
 
 
@@ -285,7 +270,7 @@ def read_parquet(source: Source) -> tuple[pyarrow.Schema, Iterator[pyarrow.Recor
             schemas.append(pyarrow.parquet.read_schema(file))
         except (pyarrow.ArrowInvalid, OSError) as error:
             raise InputError(f"The source {source.name!r} must be whole Parquet; {file.name!r} is not.") from error
-        check_names(schemas[-1].names, source)
+        require_names(schemas[-1].names, source.name)
     schema, *others = [plain_schema(schema) for schema in schemas]
     for file, other in zip(files[1:], others, strict=True):
         if other != schema:
@@ -323,7 +308,7 @@ def read_csv(source: Source) -> tuple[pyarrow.Schema, Iterator[pyarrow.RecordBat
 
     _check_start(source)
     names = _csv_header(source)
-    check_names(names, source)
+    require_names(names, source.name)
     found: dict[str, pyarrow.DataType | None] = dict.fromkeys(names)
     for batch in _csv_text(source, names):
         for name in names:

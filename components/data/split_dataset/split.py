@@ -61,7 +61,7 @@ def split(
     verified(dataset, "dataset")
     _check(dataset, target, test_fraction, key_column, group_column, time_column)
     for column in required_columns:
-        require_column(column, read_schema(dataset.path).names, "required_columns")
+        require_column(column, read_schema(dataset.path).names, "What later steps need (required_columns)")
     label = None if target is None else _label(dataset, target)
     if label is not None:
         check_varies(label, target)

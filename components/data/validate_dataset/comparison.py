@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from kfp_hallmark.components.data.validate_dataset.schema import TOLERANCE
 from kfp_hallmark.contracts.verdict import Check, Status
 from kfp_hallmark.profiles.drift import Drift, adjusted, drift
-from kfp_hallmark.profiles.profile import Profile
+from kfp_hallmark.profiles.profile import Binned, Column, Profile
 from kfp_hallmark.profiles.scan import Counted
+from kfp_hallmark.profiles.tally import Numbers
 from kfp_hallmark.reports import number
 
 ALPHA = 0.01
@@ -19,6 +20,8 @@ CHANCE = 16.92
 """The 95 % quantile of the chi-squared distribution with 9 degrees of freedom."""
 MOST_RENAMED = 20
 """With more columns missing, none of them is looked for among the new ones."""
+TAIL, LONG_TAIL = 0.01, 0.03
+"""What share of a column lies beyond its 1st, or 99th, percentile, and above which share it is told."""
 PSI = "population_stability_index"
 
 
@@ -72,6 +75,34 @@ class Move:
 
 
 @dataclass(frozen=True)
+class Tails:
+    """How many values of a column lie beyond the reference's 1st and 99th percentiles.
+
+    Attributes:
+        below: How many are below the 1st.
+        above: How many are above the 99th.
+        values: How many there are.
+        former: How many the reference has.
+    """
+
+    below: int
+    above: int
+    values: int
+    former: int
+
+    @classmethod
+    def of(cls, before: Column, counted: Counted) -> Tails | None:
+        """Return those of a column of numbers; None for others, for few different ones, and without any."""
+        held = before.distribution
+        if before.type not in ("number", "integer") or not isinstance(held, Binned) or not held.edges:
+            return None
+        assert isinstance(counted, Numbers)
+        below, most = counted.at_most([math.nextafter(held.edges[0], -math.inf), held.edges[-1]]).tolist()
+        values = counted.below + counted.finite + counted.above
+        return cls(below, values - most, values, sum(held.counts))
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What came out when a side was compared with a reference.
 
@@ -81,6 +112,7 @@ class Comparison:
         now: The profile of the dataset; for `serving`, of the serving sample.
         moves: The features that can be compared, the worst first.
         renamed: The column that is gone, to the new one that holds alike values.
+        tails: How many values of each column of numbers lie far out.
     """
 
     role: str
@@ -88,6 +120,7 @@ class Comparison:
     now: Profile
     moves: Sequence[Move]
     renamed: Mapping[str, str]
+    tails: Mapping[str, Tails]
 
     @property
     def scope(self) -> dict[str, str]:
@@ -105,12 +138,16 @@ class Comparing:
         gone = before.columns.keys() - set(names)
         self._gone = sorted(gone) if len(gone) <= MOST_RENAMED else []
         self._renamed: dict[str, str] = {}
+        self._tails: dict[str, Tails] = {}
 
     def add(self, name: str, counted: Counted, max_stable_psi: float) -> None:
         """Compare a column."""
         if name in self.before.columns:
             found = drift(name, self.before.columns[name], counted)
-            self._drifts += [found] if found is not None else []
+            if found is not None:
+                self._drifts.append(found)
+                tails = Tails.of(self.before.columns[name], counted)
+                self._tails |= {} if tails is None else {name: tails}
             return
         for gone in self._gone:
             found = drift(gone, self.before.columns[gone], counted)
@@ -132,7 +169,7 @@ class Comparing:
         ]
         order = list(Status)
         moves.sort(key=lambda move: (-order.index(move.status), -move.drift.psi))
-        return Comparison(self.role, self.before, now, moves, self._renamed)
+        return Comparison(self.role, self.before, now, moves, self._renamed, self._tails)
 
 
 def judge_drift(psi: float, p_value: float, max_stable_psi: float, max_psi: float) -> Status:
@@ -238,6 +275,66 @@ def category_checks(comparison: Comparison, known: Collection[str | None]) -> li
             reason = f"holds categories that were not there in {found.unseen:,} of {rows:,} rows"
             checks.append(_column_check(comparison, found.feature, reason))
     return checks
+
+
+def missing_checks(comparison: Comparison, known: Collection[str | None]) -> list[Check]:
+    """Return a warning for every stable column of which more, or fewer, rows are missing than chance explains.
+
+    A share that was small already moves the PSI little, however much it grows.
+    """
+    rows = (comparison.before.rows, comparison.now.rows)
+    checks = []
+    for found in (move.drift for move in comparison.moves if move.status is Status.PASS):
+        before, now = found.missing
+        if found.feature in known or abs(now - before) <= TOLERANCE:
+            continue
+        counts = (round(before * rows[0]), round(now * rows[1]))
+        if _by_chance(counts, rows) * len(comparison.moves) < ALPHA:
+            reason = f"missing in {now:.1%} of the rows, formerly in {before:.1%}."
+            checks.append(_odd_check("missing_share", comparison, found.feature, now, rows[1], reason))
+    return checks
+
+
+def tail_checks(comparison: Comparison) -> list[Check]:
+    """Return a warning for every stable column of which more values lie far out than chance explains.
+
+    Such are values that stand for something else, as -999 for none, and another unit in some of the rows.
+    """
+    stable = {move.drift.feature for move in comparison.moves if move.status is Status.PASS}
+    checks = []
+    for name, tails in comparison.tails.items():
+        for count, side in ((tails.below, "below"), (tails.above, "above")):
+            if name not in stable or count <= LONG_TAIL * tails.values:
+                continue
+            counts, values = (round(TAIL * tails.former), count), (tails.former, tails.values)
+            if _by_chance(counts, values) * 2 * len(comparison.tails) < ALPHA:
+                share = count / tails.values
+                reason = f"{share:.1%} of its values are {side} where {TAIL:.0%} were: codes, or another unit?"
+                checks.append(_odd_check("tail_share", comparison, name, share, tails.values, reason))
+    return checks
+
+
+def _odd_check(check: str, comparison: Comparison, name: str, observed: float, samples: int, reason: str) -> Check:
+    where = "" if comparison.role == "baseline" else f" against the {WORDS[comparison.role]}"
+    scope = {"feature": name, **comparison.scope}
+    message = f"{name} is stable{where}, but {reason}"
+    return Check(check, Status.WARN, observed, samples=samples, scope=scope, message=message)
+
+
+def _by_chance(counts: tuple[int, int], rows: tuple[int, int]) -> float:
+    """Return how probable two different counts are in samples of one population, by Pearson's chi-squared test."""
+    from scipy import stats
+
+    others = [total - count for count, total in zip(counts, rows, strict=True)]
+    return float(stats.chi2_contingency([counts, others], correction=False).pvalue) if sum(others) else 1.0
+
+
+def comparable_checks(comparison: Comparison) -> list[Check]:
+    """Return an inconclusive check if no column can be compared."""
+    if comparison.moves:
+        return []
+    message = f"The dataset and the {WORDS[comparison.role]} have no column in common that can be compared."
+    return [Check("common_features", Status.INCONCLUSIVE, 0, scope=comparison.scope, message=message)]
 
 
 def renaming_checks(comparison: Comparison) -> list[Check]:

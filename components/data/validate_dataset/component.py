@@ -18,6 +18,7 @@ def validate_dataset(
     previous: Input[Artifact] = None,
     serving: Input[Dataset] = None,
     delivered: Input[Dataset] = None,
+    expectations: Input[Artifact] = None,
     contract_uri: Optional[str] = None,
     excluded_columns: List[str] = [],
     max_stable_psi: float = 0.10,
@@ -40,6 +41,7 @@ def validate_dataset(
         previous: The profile of the span before.
         serving: A sample of what a model is asked; it may lack columns, such as the label.
         delivered: The whole dataset of which this is a part: what the contract is about.
+        expectations: The verdict of check_expectations on the dataset, or on the delivered one; its checks are added.
         contract_uri: Path or gs:// URI of a data contract (.yaml), or of a TFDV schema in text format. Its limits of
             drift go before those given here. Default: a schema inferred, allowing for 1 % of the rows.
         excluded_columns: Columns that are not judged: identifiers, and the time or group that the split went by.
@@ -61,7 +63,7 @@ def validate_dataset(
 
     Raises:
         InputError: If an input cannot be read, a column is absent, or a limit is out of range.
-        IntegrityError: If an input was changed since it was written.
+        IntegrityError: If an input was changed since it was written, or the expectations are about other data.
     """
     from kfp_hallmark.components.data.validate_dataset.validate import validate
 
@@ -72,6 +74,7 @@ def validate_dataset(
         previous,
         serving,
         delivered,
+        expectations,
         contract_uri,
         excluded_columns,
         max_stable_psi,

@@ -18,6 +18,7 @@ from kfp_hallmark.components.data.validate_dataset.comparison import (
     signs,
 )
 from kfp_hallmark.components.data.validate_dataset.contract import CHECKS, Given
+from kfp_hallmark.components.data.validate_dataset.expected import is_expectation
 from kfp_hallmark.components.data.validate_dataset.features import Feature
 from kfp_hallmark.components.data.validate_dataset.joint import AUC, FOLDS, Separation
 from kfp_hallmark.components.data.validate_dataset.schema import TOLERANCE
@@ -75,7 +76,8 @@ class Judged:
 def render(judged: Judged) -> str:
     """Return the report as a whole HTML document."""
     verdict = judged.verdict
-    others = [check for check in verdict.checks if check.name not in (PSI, AUC, *CHECKS)]
+    expected = [check for check in verdict.checks if is_expectation(check)]
+    others = [check for check in verdict.checks if check.name not in (PSI, AUC, *CHECKS) and not is_expectation(check)]
     drifts = [section(HEADINGS[each.role], *_drift(each, judged)) for each in judged.comparisons]
     if drifts:
         drifts.append(section("How drift is measured", *_method(judged)))
@@ -87,6 +89,7 @@ def render(judged: Judged) -> str:
         *drifts,
         *([section("All columns together", *_joint(judged))] if judged.separations else []),
         *_contract(judged),
+        *([section("Expectations", check_table(expected))] if expected else []),
         section("Schema and content", check_table(others)),
         section("Features", _features(judged)),
         section("Schema", *_schema(judged)),
@@ -112,6 +115,10 @@ def lead(judged: Judged) -> str:
         broken = sum(check.name in CHECKS and not check.status.passed for check in judged.verdict.checks)
         kept = "is kept" if not broken else f"is not kept in {broken} {'point' if broken == 1 else 'points'}"
         told.append(f"Beyond its schema, the contract {judged.contract.contract.version} {kept}.")
+    expected = [check for check in judged.verdict.checks if is_expectation(check)]
+    if expected:
+        held = sum(check.status is Status.PASS for check in expected)
+        told.append(f"Expectations that hold: {held} of {len(expected)}.")
     odd = [check for check in judged.verdict.checks if check.name in CONTENT]
     told.extend(check.message for check in odd if check.status is Status.FAIL)
     excluded = judged.verdict.parameters["excluded_columns"]

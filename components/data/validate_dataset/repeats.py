@@ -24,7 +24,7 @@ def repeated_rows(path: str | Path) -> tuple[int, int, int]:
 
     Of rows that are there at most `MOST_TIMES` times, the distance to the one before that is equal is counted. Among
     rows that are equal by chance distances vary; where a batch was appended again, it is one for all of its rows, and
-    at least as long as the batch.
+    at least as long as the batch. Appended more than once, each of its rows counts once for every time.
     """
     import numpy
 
@@ -35,7 +35,9 @@ def repeated_rows(path: str | Path) -> tuple[int, int, int]:
     times = numpy.repeat(counts := numpy.diff(numpy.append(starts, len(marks))), counts)
     distances = numpy.diff(order)[same & (times[1:] <= MOST_TIMES)]
     lengths = numpy.bincount(distances) if len(distances) else numpy.zeros(1, int)
-    batches = lengths[(lengths >= LEAST_ROWS) & (lengths <= numpy.arange(len(lengths)))]
+    longest = numpy.arange(len(lengths)) * (MOST_TIMES - 1)
+    kept = (lengths >= LEAST_ROWS) & (lengths <= longest)
+    batches = lengths[LEAST_ROWS:][kept[LEAST_ROWS:]]
     return int(same.sum()), int(batches.max(initial=0)), len(marks)
 
 

@@ -49,7 +49,9 @@ def _title(sheet: Sheet) -> str:
 def _lead(sheet: Sheet) -> str:
     missing = len(sheet.statement.missing)
     left = (
-        f"{missing} of {len(FIELDS)} fields that a person must say are missing." if missing else "Every field is said."
+        f"{missing} of {len(FIELDS)} fields that a person must say {'is' if missing == 1 else 'are'} missing."
+        if missing
+        else "Every field is said."
     )
     return f"{sheet.rows:,} rows, {len(sheet.columns):,} columns. {left}"
 

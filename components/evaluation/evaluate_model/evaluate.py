@@ -70,8 +70,7 @@ def evaluate(
     require_column(target, names, "target")
     for column in slices:
         require_column(column, names, "slices")
-    if not 0 <= found_slices <= MOST_FOUND:
-        raise InputError(f"found_slices must be from 0 to {MOST_FOUND}; got {found_slices}.")
+    require_found_slices(found_slices)
     matrix = read_costs(costs)
     if validation is not None and matrix is None:
         raise InputError("costs must be given together with validation; got none.", "They say what to choose by.")
@@ -98,6 +97,12 @@ def evaluate(
         classification.log_confusion_matrix(*confusion)
     if given.task == BINARY and given.score is not None:
         classification.log_roc_curve(*roc_curve(given))
+
+
+def require_found_slices(found_slices: int) -> None:
+    """Raise `InputError` when it is no number of slices that can be searched."""
+    if not 0 <= found_slices <= MOST_FOUND:
+        raise InputError(f"found_slices must be from 0 to {MOST_FOUND}; got {found_slices}.")
 
 
 def _predict_validation(model: LoadedModel, validation: Artifact, test: Predictions) -> Predictions:

@@ -12,7 +12,7 @@ from kfp_hallmark.components.evaluation.fairness_gate.fairness import require_li
 def check(given: Mapping[str, Any]) -> None:
     """Raise `InputError` for features, limits or losses that no predictions suit."""
     if "sensitive_features" in given:
-        require_settings(given["sensitive_features"], 1)
+        require_settings(given["sensitive_features"], given.get("min_group_size", 1))
     if "limits" in given:
         require_limits(given["limits"])
     Terms("any", None, given.get("max_champion_losses", {}), 1, 1, 0.95)

@@ -13,18 +13,18 @@ from kfp_hallmark.components.evaluation.performance_gate.page import performance
 from kfp_hallmark.components.evaluation.performance_gate.serving import ServingLimits, measure_serving, serving_checks
 from kfp_hallmark.components.evaluation.performance_gate.slices import SliceTerms, compare_slices
 from kfp_hallmark.contracts.artifacts import Artifact, verified
-from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION, Predictions, read_predictions
+from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION, TASKS, Predictions, read_predictions
 from kfp_hallmark.contracts.seed import require_seed
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
 from kfp_hallmark.errors import InputError, nearest
 from kfp_hallmark.measures import (
     LEAST_ROWS,
+    METRICS,
     Interval,
     Metric,
     bootstrap_intervals,
     judge_interval,
     measure,
-    metrics_for,
     require_resampling,
 )
 from kfp_hallmark.reports import number, write_page
@@ -77,7 +77,7 @@ def judge_performance(
     """
     require_seed(seed)
     given = read_predictions(verified(predictions, "predictions"), dataset.path)
-    wanted = require_limits(limits, given.task)
+    wanted = require_limits(limits, [given.task])
     require_resampling(bootstrap_samples, confidence)
     compared = champion_metric or CHAMPION_METRICS[given.task]
     question = Question.named(champion_question, "champion_question")
@@ -126,8 +126,17 @@ def judge_performance(
     return (str(found.status),)
 
 
-def require_limits(limits: Mapping[str, float], task: str) -> list[Limit]:
-    known = {limit_name(metric): metric for metric in metrics_for(task)}
+def require_limits(limits: Mapping[str, float], tasks: Sequence[str] = TASKS) -> list[Limit]:
+    """Return the limits.
+
+    Args:
+        limits: Limits by name.
+        tasks: The tasks that it can be, of which one must have all the limits.
+
+    Raises:
+        InputError: If there is none, one is unknown, turned or no number, or no task has them all.
+    """
+    known = {limit_name(metric): metric for metric in METRICS.values() if {*tasks} & {*metric.tasks}}
     turned = {limit_name(metric, turned=True): name for name, metric in known.items()}
     if not limits:
         raise InputError("limits must hold at least one limit; got none.", f"Known: {', '.join(known)}.")
@@ -139,10 +148,20 @@ def require_limits(limits: Mapping[str, float], task: str) -> list[Limit]:
                 f"A {better} {known[turned[name]].name} is better: say {turned[name]!r}.",
             )
         if name not in known:
-            raise InputError(f"A limit must be known for a {task} task; got {name!r}.", nearest(name, list(known)))
+            kinds = " or ".join(tasks)
+            raise InputError(f"A limit must be known for a {kinds} task; got {name!r}.", nearest(name, list(known)))
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise InputError(f"The limit {name!r} must be a finite number; got {value!r}.")
-    return [Limit(metric, float(limits[name])) for name, metric in known.items() if name in limits]
+    wanted = [Limit(metric, float(limits[name])) for name, metric in known.items() if name in limits]
+    if not shared_tasks(wanted):
+        told = ", ".join(f"{name} ({' or '.join(known[name].tasks)})" for name in limits)
+        raise InputError(f"The limits must be known for one task; got {told}.")
+    return wanted
+
+
+def shared_tasks(limits: Sequence[Limit]) -> list[str]:
+    """Return the tasks that have every one of some limits."""
+    return [task for task in TASKS if all(task in limit.metric.tasks for limit in limits)]
 
 
 def limit_name(metric: Metric, turned: bool = False) -> str:

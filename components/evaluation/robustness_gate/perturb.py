@@ -63,6 +63,13 @@ def as_text(table: pyarrow.Table, columns: Sequence[Column]) -> pyarrow.Table:
     return table
 
 
+def require_features(categorical: Sequence[str], target: str | None) -> None:
+    """Raise `InputError` for a name of a column that no data could have as a feature."""
+    for name in categorical:
+        if not isinstance(name, str) or name == target:
+            raise InputError(f"categorical_features must name features, by text; got {name!r}.")
+
+
 def read_features(table: pyarrow.Table, categorical: Sequence[str]) -> list[Feature]:
     """Return what each column of a table is.
 

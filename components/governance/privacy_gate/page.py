@@ -65,7 +65,6 @@ def _spent(spends: Mapping[str, Spend], own: str | None, limit: float) -> Markup
     rows = [
         [
             number(place + 1),
-            code(_short(lines[place][1].dataset)),
             number(lines[place][1].rows),
             code(lines[place][1].target),
             number(lines[place][1].epsilon),
@@ -83,14 +82,10 @@ def _spent(spends: Mapping[str, Spend], own: str | None, limit: float) -> Markup
     chart = bars("Epsilon of all trainings up to each, added up", items, limits=[limit])
     return section(
         "What was spent",
-        table(["Training", "Dataset", "Rows", "Target", "Epsilon", "Delta", "Epsilon so far", ""], rows),
+        table(["Training", "Rows", "Target", "Epsilon", "Delta", "Epsilon so far", ""], rows),
         *note,
         figure(chart, "Epsilon of all trainings up to each, added up; the dashed line is its limit."),
     )
-
-
-def _short(digest: str) -> str:
-    return digest.removeprefix("sha256:")[:12]
 
 
 def _reading(spends: Mapping[str, Spend]) -> list[Markup]:

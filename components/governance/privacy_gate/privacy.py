@@ -13,7 +13,7 @@ from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.digest import artifact_digest, is_digest
 from kfp_hallmark.contracts.model import model_metadata
 from kfp_hallmark.contracts.options import read_options
-from kfp_hallmark.contracts.privacy import Spend, is_number, ledger_path, read_ledger, total
+from kfp_hallmark.contracts.privacy import Spend, commitment, is_number, ledger_path, read_ledger, total
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict, judge
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
 from kfp_hallmark.reports import write_page
@@ -149,12 +149,12 @@ def _difference(stated: Mapping[str, Any], said: Mapping[str, Any], spends: Mapp
     spent = spends.get(str(said.get("ledger_entry")))
     if spent is None:
         return "The ledger must hold the training of the model; it does not."
+    committed = commitment(said.get("ledger_key"), stated.get("datasets"), stated.get("experiment_hash"))
     pairs = {
         "epsilon": (spent.epsilon, said.get("epsilon")),
         "delta": (spent.delta, said.get("delta")),
         "mechanism": (spent.mechanism, said.get("mechanism")),
-        "datasets": ([spent.dataset, *spent.lineage], stated.get("datasets")),
-        "experiment hash": (spent.experiment_hash, stated.get("experiment_hash")),
+        "datasets or experiment hash": (spent.commitment, committed),
     }
     others = [name for name, (written, told) in pairs.items() if written != told]
     return f"The ledger and the model must agree; they differ in {', '.join(others)}." if others else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +30,18 @@ from kfp_hallmark.modeling.columns import require_servable, signature_of
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-TARGETS: dict[str, Callable[[Mapping[str, Any], str | None], Target]] = {
+TARGETS: dict[str, type[Target]] = {
     "local": Local,
     "vertex": VertexEndpoint,
     "kserve": KServe,
 }
 """Target to what is made from the parameters `deployment` and `serving_dir`."""
+REGISTER = "Register the model with the decision that it is deployed with."
+OTHER_DECISION = (
+    "A later registration of the same model, perhaps by a run at the same time, gave the version its own decision. "
+    "When that run has ended, run this one again."
+)
+"""What to do where the registered version has other evidence than is deployed."""
 
 
 def deploy(
@@ -111,5 +117,5 @@ def _verify_version(registry: MlflowClient, registered: Registration, decision_d
         if tags.get(tag) != value:
             raise IntegrityError(
                 f"The registered version {registered.uri} must have the tag {tag} {value}; got {tags.get(tag)!r}.",
-                "Register the model with the decision that it is deployed with.",
+                OTHER_DECISION if tag == DECISION_DIGEST_TAG and tag in tags else REGISTER,
             )

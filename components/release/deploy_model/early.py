@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kfp_hallmark.components.release.deploy_model.deploy import require_target
+from kfp_hallmark.components.release.deploy_model.deploy import TARGETS, require_target
 
 
 def check(given: Mapping[str, Any]) -> None:
-    """Raise `InputError` for a target that there is not."""
+    """Raise `InputError` for a target that there is not, and for options that it has not."""
     if "target" in given:
         require_target(given["target"])
+        if "deployment" in given:
+            TARGETS[given["target"]].read(given["deployment"], given.get("serving_dir"))

@@ -31,9 +31,14 @@ class KServe:
     """An InferenceService of KServe."""
 
     def __init__(self, deployment: Mapping[str, Any], serving_dir: str | None) -> None:
-        self.options = read_options(Options, deployment, "deployment")
+        self.options = self.read(deployment, serving_dir)
+
+    @staticmethod
+    def read(deployment: Mapping[str, Any], serving_dir: str | None) -> Options:
+        """Return the options; see `Target`."""
         if serving_dir is not None:
             raise InputError(f"serving_dir must be left out for the target kserve; got {serving_dir!r}.")
+        return read_options(Options, deployment, "deployment")
 
     @contextmanager
     def placing(self, parcel: Parcel) -> Iterator[Placed]:

@@ -29,8 +29,15 @@ class Local:
     """A folder that is served from."""
 
     def __init__(self, deployment: Mapping[str, Any], serving_dir: str | None) -> None:
-        read_options(Options, deployment, "deployment")
+        self.read(deployment, serving_dir)
         self.root = _serving_dir(serving_dir)
+
+    @staticmethod
+    def read(deployment: Mapping[str, Any], serving_dir: str | None) -> Options:
+        """Return the options; see `Target`."""
+        if serving_dir is not None:
+            _serving_dir(serving_dir)
+        return read_options(Options, deployment, "deployment")
 
     @contextmanager
     def placing(self, parcel: Parcel) -> Iterator[Placed]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from kfp_hallmark.contracts.digest import Manifest
 from kfp_hallmark.contracts.registration import Registration
@@ -58,7 +59,18 @@ def leads_already(traffic: int) -> InputError:
 
 
 class Target(Protocol):
-    """Where models are served; made from the options of `deployment`, each checked before anything is sent."""
+    """Where models are served; made from the parameters `deployment` and `serving_dir`."""
+
+    def __init__(self, deployment: Mapping[str, Any], serving_dir: str | None) -> None:
+        """Check the parameters wholly, before anything is sent."""
+
+    @staticmethod
+    def read(deployment: Mapping[str, Any], serving_dir: str | None) -> object:
+        """Return the options, as far as they can be checked anywhere.
+
+        Raises:
+            InputError: If one is unknown, missing or cannot be used, or a serving folder is given that cannot be.
+        """
 
     def placing(self, parcel: Parcel) -> AbstractContextManager[Placed]:
         """Make a model serve while the block runs and after it.

@@ -82,8 +82,6 @@ class Options:
             raise InputError(
                 f"deployment['accelerator_count'] must be with an accelerator_type; got {self.accelerator_count} alone."
             )
-        if self.accelerator_type is not None:
-            _require_accelerator(self.accelerator_type)
         if not 0 < self.max_seconds < math.inf:
             raise InputError(f"deployment['max_seconds'] must be above 0 and finite; got {self.max_seconds:g}.")
         if self.keep < 0:
@@ -111,9 +109,16 @@ class VertexEndpoint:
     """An endpoint of Vertex AI."""
 
     def __init__(self, deployment: Mapping[str, Any], serving_dir: str | None) -> None:
-        self.options = read_options(Options, deployment, "deployment")
+        self.options = self.read(deployment, serving_dir)
+        if self.options.accelerator_type is not None:
+            _require_accelerator(self.options.accelerator_type)
+
+    @staticmethod
+    def read(deployment: Mapping[str, Any], serving_dir: str | None) -> Options:
+        """Return the options; see `Target`. Which accelerators there are, Vertex AI's client alone knows."""
         if serving_dir is not None:
             raise InputError(f"serving_dir must be left out for the target vertex; got {serving_dir!r}.")
+        return read_options(Options, deployment, "deployment")
 
     @contextmanager
     def placing(self, parcel: Parcel) -> Iterator[Placed]:

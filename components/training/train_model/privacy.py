@@ -20,6 +20,7 @@ Fractional Response Variables, Journal of Applied Econometrics 11 (1996).
 
 from __future__ import annotations
 
+import secrets
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.components.training.train_model.tables import as_bins, as_logistic, as_scaled
 from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS
-from kfp_hallmark.contracts.privacy import Spend, is_number, ledger_path, read_ledger
+from kfp_hallmark.contracts.privacy import Spend, commitment, is_number, ledger_path, read_ledger
 from kfp_hallmark.contracts.privacy import spend as write_spend
 from kfp_hallmark.errors import InputError, nearest
 from kfp_hallmark.modeling.columns import Column
@@ -352,17 +353,15 @@ def _features(numbers: Sequence[str], texts: Sequence[str], privacy: Privacy) ->
 
 def spend(privacy: Privacy, lineage: Sequence[str], rows: int, target: str, experiment_hash: str) -> dict[str, Any]:
     """Write to the ledger that a training is about to use the data, and return what its model says of its privacy."""
-    library = f"{PACKAGE} {metadata.version(PACKAGE)}"
+    library, key = f"{PACKAGE} {metadata.version(PACKAGE)}", secrets.token_hex(32)
     entry = Spend(
-        dataset=lineage[0],
-        lineage=tuple(lineage[1:]),
+        commitment=str(commitment(key, list(lineage), experiment_hash)),
         rows=rows,
         target=target,
         epsilon=privacy.epsilon,
         delta=privacy.delta,
         mechanism=privacy.mechanism,
         library=library,
-        experiment_hash=experiment_hash,
     )
     return {
         "epsilon": privacy.epsilon,
@@ -370,4 +369,5 @@ def spend(privacy: Privacy, lineage: Sequence[str], rows: int, target: str, expe
         "mechanism": privacy.mechanism,
         "library": library,
         "ledger_entry": write_spend(privacy.ledger, entry),
+        "ledger_key": key,
     }

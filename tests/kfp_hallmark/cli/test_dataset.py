@@ -23,7 +23,7 @@ def test_a_folder_is_signed(tmp_path):
     path = tmp_path / "data.sig.json"
     signer = key_id(key.public_key())
     assert result.stdout == f"{path}: 1 file, signed by {signer}.\n"
-    assert verify(path.read_bytes(), tmp_path / "data", [key.public_key()], "data") == signer
+    assert verify(path.read_bytes(), tmp_path / "data", [key.public_key()], "data").key == signer
     assert json.loads(path.read_text())["signatures"][0]["keyid"] == signer
 
 

@@ -38,7 +38,8 @@ TIGHTENED = [
     ({"max_age_hours": 48}, {"max_age_hours": 24}, "max_age_hours", "limit tightened: 48 to 24"),
     ({"min_rows": 10}, {"min_rows": 2_000_000}, "min_rows", "limit tightened: 10 to 2,000,000"),
     ({}, {"keys": (("age",),)}, "keys", "age is a key now"),
-    ({"keys": (("age", "town"),)}, {"keys": (("age",),)}, "keys", "age is a key now"),
+    ({"keys": (("town", "age"), ("town",))}, {"keys": (("age",), ("town",))}, "keys", "age is a key now"),
+    ({"keys": (("age",),)}, {"keys": (("age",), ("age", "town"))}, "keys", "town must have a value in every row now"),
     ({}, {"drift": {"max_psi": 0.2}}, "drift", "max_psi tightened: none to 0.2"),
     (
         {"drift": {"max_psi": 0.2}},
@@ -158,8 +159,31 @@ def test_what_says_the_same_in_other_words_is_no_change(after):
 
 
 def test_keys_that_follow_from_others_are_no_change():
-    narrow, both = replace(CONTRACT, keys=(("age",),)), replace(CONTRACT, keys=(("age",), ("town", "age")))
+    """What `age` identifies, `age` and `town` do too; that `town` is never missing, the schema says already."""
+    whole = replace(CONTRACT, schema=SCHEMA.replace("type: BYTES", f"type: BYTES {REQUIRED}"))
+    narrow, both = replace(whole, keys=(("age",),)), replace(whole, keys=(("age",), ("town", "age")))
     assert evolution(narrow, both).changes == evolution(both, narrow).changes == ()
+
+
+def test_a_column_that_leaves_a_key_may_be_missing():
+    """Rows that `age` alone identifies need not say a town."""
+    wide, narrow = replace(CONTRACT, keys=(("age", "town"),)), replace(CONTRACT, keys=(("age",),))
+    assert [(change.message, change.level) for change in evolution(wide, narrow).changes] == [
+        ("town may lack values now", Level.BREAKING),
+        ("age is a key now", Level.COMPATIBLE),
+    ]
+
+
+def test_forbidden_in_another_case_is_no_change():
+    lower, upper = (replace(CONTRACT, forbidden=(name,)) for name in ("name", "NAME"))
+    assert evolution(lower, upper).changes == ()
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_rules_that_say_the_same_the_strictest_counts(order):
+    twice = replace(CONTRACT, rules=(rule("age > 0"), rule("age>0", 0.5))[::order])
+    once = replace(CONTRACT, rules=(rule("age > 0"),))
+    assert evolution(twice, once).changes == evolution(once, twice).changes == ()
 
 
 @pytest.mark.parametrize(
@@ -229,6 +253,10 @@ def test_a_change_is_compatible_exactly_when_all_new_data_fit_the_old_contract(o
         (
             'feature { name: "x" domain: "town" } ' + TOWNS,
             "The domain of 'x' must be in the schema of 'contract'; got 'town'.\nHint: Did",
+        ),
+        (
+            'feature { name: "x" type: BYTES distribution_constraints { min_domain_mass: 0.9 } }',
+            "'x' must have a domain of texts to have a min_domain_mass in the schema of 'contract'.",
         ),
     ],
 )

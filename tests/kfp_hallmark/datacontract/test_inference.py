@@ -2,6 +2,7 @@
 
 import numpy
 import pyarrow
+import pyarrow.parquet
 import pytest
 
 from kfp_hallmark.contracts.data_contract import parse_contract, read_contract
@@ -144,3 +145,72 @@ def test_few_rows(tmp_path, rows):
     contract, _ = infer_contract(tmp_path / "few.parquet", "few")
     assert (contract.min_rows, contract.keys) == (1, ())
     assert anomalies(contract, tmp_path / "few.parquet") == set()
+
+
+ODD = {
+    "least integer": pyarrow.array([-(2**63), 5, 7]),
+    "greatest integer": pyarrow.array([2**64 - 1, 5, 7], "uint64"),
+    "great integers": pyarrow.array([10**17, 10**18]),
+    "greatest number": pyarrow.array([1.7e308, -1.7e308, 7.5]),
+    "great number": pyarrow.array([1e308, 0.5]),
+    "beyond single precision": pyarrow.array([-4e37, 4e37]),
+    "least number": pyarrow.array([5e-324, -5e-324, 0.0]),
+    "small numbers": pyarrow.array([1e-50, -1e-50]),
+    "negative zero": pyarrow.array([-0.0, 0.0]),
+    "infinity": pyarrow.array([float("inf"), -float("inf"), float("nan"), 1.5]),
+    "missing": pyarrow.array([None, float("nan")], "float64"),
+    "missing text": pyarrow.array([None, None], "string"),
+    "single precision": pyarrow.array([0.1, 1e30], "float32"),
+    "texts": pyarrow.array(['a"b', "", "x\ny", "\\", "<b>", "é"] * 9),
+    "long texts": pyarrow.array(["x" * 2000, "y" * 2000] * 9),
+    "far days": pyarrow.array([-100_000_000, 100_000_000], "int32").cast("date32"),
+    "moments": pyarrow.array([-1, 0], pyarrow.timestamp("ns", "UTC")),
+    "true": pyarrow.array([True, True]),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_columns_fit_what_is_inferred_of_them(tmp_path, name):
+    table = pyarrow.table({f"of {name}: 'x' \N{SNOWMAN}.": ODD[name]})
+    pyarrow.parquet.write_table(table, tmp_path / "odd.parquet", version="2.6")
+    contract, notes = infer_contract(tmp_path / "odd.parquet", "odd")
+    contract.write(tmp_path / "contract.yaml", notes)
+    assert read_contract(tmp_path / "contract.yaml") == contract
+    assert anomalies(contract, tmp_path / "odd.parquet") == set()
+
+
+@pytest.mark.parametrize(
+    ("values", "limits"),
+    [
+        ([-(2**63), 7], (None, 100)),
+        ([-3, 10**17], (-100, 10**18)),
+        ([-3, 2 * 10**17], (-100, None)),
+        ([-1.5e37, 3.5], (None, 100)),
+        ([-1e37, 3e-41], (-1e38, 1e-37)),
+        ([0.5, 1.7e308], (0, None)),
+    ],
+)
+def test_limits_that_a_schema_cannot_hold_are_left_out(tmp_path, values, limits):
+    write_table(tmp_path / "far.parquet", pyarrow.table({"n": values}), {})
+    (feature,) = contract_schema(infer_contract(tmp_path / "far.parquet", "far")[0]).feature
+    domain = getattr(feature, "int_domain" if isinstance(values[0], int) else "float_domain")
+    found = [getattr(domain, side) if domain.HasField(side) else None for side in ("min", "max")]
+    assert found == pytest.approx(limits)
+
+
+def test_many_columns_that_identify_each_row(tmp_path):
+    """So many that they are looked at in two parts."""
+    columns = {f"c{index}": numpy.arange(70_000) * index for index in range(1, 40)}
+    columns["c35"][-1] = columns["c35"][0]
+    write_table(tmp_path / "wide.parquet", pyarrow.table(columns), {})
+    contract, _ = infer_contract(tmp_path / "wide.parquet", "wide")
+    assert contract.keys == tuple((name,) for name in columns if name != "c35")
+
+
+def test_what_texts_identify_is_not_listed_in_any_column(tmp_path):
+    columns = {f"c{index}": [f"{index}-{row}" for row in range(50)] for index in range(30)}
+    columns["c7"] = ["a", "b"] * 25
+    write_table(tmp_path / "wide.parquet", pyarrow.table(columns), {})
+    schema = contract_schema(infer_contract(tmp_path / "wide.parquet", "wide")[0])
+    assert [feature.name for feature in schema.feature if feature.HasField("domain")] == ["c7"]
+    assert [list(domain.value) for domain in schema.string_domain] == [["a", "b"]]

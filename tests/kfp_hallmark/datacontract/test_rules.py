@@ -70,6 +70,44 @@ def test_texts_truths_and_times():
     assert holds("'2020-01-01 04:00:00' < z", z=seconds) == [True, True]
 
 
+GREAT = 2**53 + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds", "values", "expected"),
+    [
+        ("a > 0.5", ["int64"], [GREAT, 0], [True, False]),
+        ("a <= 1e300", ["uint64"], [2**64 - 1, 0], [True, True]),
+        ("a > 9007199254740992", ["int64"], [GREAT, GREAT - 1], [True, False]),
+        ("a >= 0", ["uint64"], [2**64 - 1, 0], [True, True]),
+        ("a != -1", ["uint64"], [2**64 - 1, 0], [True, True]),
+        ("a > b", ["uint64", "int64"], [2**64 - 1, 0], [True, False]),
+        ("b < a", ["uint64", "int8"], [2**63, 1], [True, False]),
+        ("a > b", ["uint64", "float64"], [2**64 - 1, 0], [True, False]),
+        ("a + 0 == a", ["int64"], [2**62, 5], [True, True]),
+    ],
+)
+def test_great_whole_numbers_are_compared(text, kinds, values, expected):
+    """Column a holds the values, column b ones."""
+    columns = {"a": pyarrow.array(values, kinds[0]), "b": pyarrow.array([1, 1], kinds[-1])}
+    assert holds(text, **columns) == expected
+    schema = pyarrow.schema([(name, column.type) for name, column in columns.items()])
+    parse_rule(text).check_types(schema)
+
+
+def test_times_of_different_kinds_are_compared():
+    nanoseconds = pyarrow.array([1500, 2500], pyarrow.timestamp("ns"))
+    microseconds = pyarrow.array([2, 2], pyarrow.timestamp("us"))
+    assert holds("n < m", n=nanoseconds, m=microseconds) == [True, False]
+    assert holds("n < '9999-12-31'", n=nanoseconds) == [True, True]
+    assert holds("n == n", n=nanoseconds) == [True, True]
+    far = pyarrow.array([date(9999, 12, 31), date(1, 1, 1)])
+    assert holds("d > n", d=far, n=nanoseconds) == [True, False]
+    hours = pyarrow.array([0, 3_600_000_000], pyarrow.timestamp("us", "UTC"))
+    assert holds("z < '1970-01-01T02:30:00+02:00'", z=hours) == [True, False]
+    assert holds("z < '1970-01-01T00:30:00'", z=hours) == [True, False]
+
+
 def test_any_name_can_be_a_column():
     assert holds('column("home town") != column("null")', **{"home town": ["a", "b"], "null": ["a", "a"]}) == [
         False,
@@ -127,10 +165,14 @@ def test_what_is_refused(text, message):
 
 @pytest.mark.parametrize(
     "text",
-    ["n < s", "s + 1 < 2", "s", "n", "n and t", "t < 1", "-s == n", "d < 3", "d > 'soon'", "d - d < 3", "n == true"],
+    [
+        *["n < s", "s + 1 < 2", "s", "n", "n and t", "t < 1", "-s == n", "d < 3", "d > 'soon'", "d - d < 3"],
+        *["n == true", "d < z", "d < '2020-01-01T00:00Z'", "d < n", r"s == '\ud800'"],
+    ],
 )
 def test_types_that_do_not_go_together_are_told_before_any_row(text):
     schema = pyarrow.schema([("n", "int64"), ("s", "string"), ("t", "bool"), ("d", "date32")])
+    schema = schema.append(pyarrow.field("z", pyarrow.timestamp("us", "UTC")))
     with pytest.raises(InputError, match="must compare what can be compared; its columns are") as caught:
         parse_rule(text).check_types(schema)
     assert "soon" not in str(caught.value).replace(repr(text), "")

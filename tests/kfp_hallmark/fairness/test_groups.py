@@ -88,3 +88,11 @@ def test_many_features_of_many_values_are_told_apart():
     both = intersect([Groups(str(place), names, names, each) for place, each in enumerate(codes)])
     assert [both.names[code] for code in both.codes] == [" × ".join(map(str, column)) for column in codes.T]
     assert len(both.names) == 4
+
+
+@pytest.mark.parametrize("kind", ["date32", "timestamp"])
+def test_times_that_no_calendar_has_are_refused(kind):
+    days = pa.array([-1_000_000, 5, None], "int32").cast("date32")
+    column = pa.chunked_array([days if kind == "date32" else days.cast(pa.timestamp("us"))])
+    with pytest.raises(InputError, match=r"^The sensitive feature 'born' must hold times from the year 1 to 9999\.$"):
+        group_by(column, "born")

@@ -89,6 +89,14 @@ def test_a_feature_with_a_value_a_row_tells_nothing():
     assert (found.strength, found.interval[0]) == (0, 0)
 
 
+@pytest.mark.parametrize("values", [[1] * 300, ["x"] * 300, [None] * 300, [0.1] * 299 + [7.5]])
+def test_a_constant_tells_exactly_nothing(values):
+    """So that a limit of 0 is kept; the one value that differs makes a group of its own, which is left out."""
+    told = np.random.default_rng(0).random(300) < 0.4
+    found = strengths(told, values)["f0"]
+    assert (found.strength, found.interval) == (0, (0, 0))
+
+
 def test_too_few_rows_or_one_value_tell_nothing():
     told = np.arange(2 * LEAST_ROWS) % 2
     assert strengths(told, told)["f0"].strength == 1

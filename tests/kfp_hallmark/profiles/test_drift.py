@@ -237,6 +237,29 @@ def test_text_is_not_compared_with_numbers():
     assert between(chunked(["1", "2"]), chunked([1, 2])) is None
 
 
+@pytest.mark.parametrize("kind", ["float64", "string"])
+@pytest.mark.parametrize("sides", [([], []), ([1.5] * 50, []), ([], [1.5] * 50)])
+def test_without_rows_there_is_nothing_to_compare(sides, kind):
+    assert between(*(chunked(side).cast(kind) if side else chunked(side, kind) for side in sides)) is None
+
+
+def test_few_great_numbers_are_compared():
+    # Shares 0.5, 0.5 before and 0.25, 0.75 after; 1e300 and its like are written as whole numbers.
+    expected = 0.25 * math.log(2) + 0.25 * math.log(1.5)
+    assert moved([1e300, -1.5e299] * 20, [1e300, -1.5e299, -1.5e299, -1.5e299] * 10).psi == pytest.approx(expected)
+
+
+def test_beyond_the_exact_rows_every_percentile_is_an_edge():
+    """Three pieces of different sizes: the ranks of their representatives are no whole numbers."""
+    random = numpy.random.default_rng(1)
+    for _ in range(60):
+        tally = NumberTally(5000)
+        for rows in random.integers(5000, 9000, 3):
+            tally.add(pyarrow.array(random.random(rows)))
+        held = column(pyarrow.float64(), tally.finish()).distribution
+        assert held.percentiles() == pytest.approx(numpy.arange(1, 100) / 100, abs=0.03)
+
+
 @pytest.mark.parametrize("baseline", [[None] * 50, [1.5] * 50])
 def test_a_side_without_values_is_drift(baseline):
     other = [1.5] * 50 if baseline[0] is None else [None] * 50

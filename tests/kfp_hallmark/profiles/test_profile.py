@@ -131,3 +131,31 @@ def test_percentiles_are_of_finite_values():
     column = Binned(edges=(1.0, 2.0), counts=(150, 50, 100), mean=1.5, standard_deviation=1.0, below=50, above=100)
     found = column.percentiles()
     assert (found[0], found[65], found[66], found[98]) == (1.0, 1.0, 2.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        {"type": "text", "missing": 0, "binned": {"edges": [1.5], "counts": [2, 1], "below": 0, "above": 0}},
+        {"type": "count", "missing": 0, "categories": {"counts": {"1": 3}, "other_values": 0, "other_count": 0}},
+        {"type": "integer", "missing": 0, "categories": {"counts": {"one": 3}, "other_values": 0, "other_count": 0}},
+        {"type": "number", "missing": 0, "categories": {"counts": {"1e999": 3}, "other_values": 0, "other_count": 0}},
+        {
+            "type": "text",
+            "missing": 0,
+            "categories": {"counts": {"a": 1.5, "b": 1.5}, "other_values": 0, "other_count": 0},
+        },
+        {"type": "text", "missing": 0, "categories": {"counts": {"a": 3}, "other_values": -1, "other_count": 0}},
+        {"type": "number", "missing": 0, "binned": {"edges": [], "counts": [3], "below": 1, "above": 1}},
+        {"type": "number", "missing": 0, "binned": {"edges": [1.5], "counts": [1, 2], "below": 1, "above": 2}},
+        {"type": "number", "missing": 0, "binned": {"edges": [1.5], "counts": [1, 2], "below": 5, "above": -3}},
+    ],
+)
+def test_what_cannot_be_compared_is_refused(tmp_path, column):
+    """Each has three rows, and breaks one thing."""
+    if "binned" in column:
+        column["binned"] |= {"mean": None, "standard_deviation": None}
+    document = {"schema": "hallmark/profile/v1", "dataset": "sha256:0", "rows": 3, "columns": {"x": column}}
+    (tmp_path / "profile.json").write_text(json.dumps(document))
+    with pytest.raises(IntegrityError, match="must be a whole hallmark/profile/v1"):
+        Profile.read(tmp_path / "profile.json")

@@ -236,3 +236,22 @@ def test_a_column_of_digests_is_not_of_long_texts(stored):
     found = compute_statistics(path).datasets[0].features[0].string_stats
     assert [top.value for top in found.top_values] == digests[::-1]
     assert profile(path).columns["digest"].distribution.other_values == 3
+
+
+def test_on_beam_every_field_is_the_same(tmp_path):
+    """Two workers, a folder of partitions with several row groups each, and slices."""
+    from kfp_hallmark.profiles import beam
+
+    table = pyarrow.table(columns_of_all_kinds(1500))
+    for index in range(3):
+        part = tmp_path / f"dataset/part={index}/rows.parquet"
+        part.parent.mkdir(parents=True)
+        pyarrow.parquet.write_table(table.slice(500 * index, 500), part, row_group_size=300, version="2.6")
+    options = ["--direct_num_workers=2", "--direct_running_mode=multi_threading"]
+    names = [name for name in reversed(table.column_names) if name != "boolean"]
+    (whole, *slices), _ = beam.describe(beam.find(str(tmp_path / "dataset")), names, ["boolean"], options)
+    assert whole.name == "All Examples"
+    whole.name = ""
+    assert_alike(whole, compute_statistics(tmp_path / "dataset", names).datasets[0])
+    for found, expected in zip(slices, slice_statistics(tmp_path / "dataset", ["boolean"], names), strict=True):
+        assert_alike(found, expected)

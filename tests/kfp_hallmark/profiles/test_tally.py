@@ -8,10 +8,10 @@ import pyarrow.parquet
 import pytest
 
 from kfp_hallmark.errors import InputError
-from kfp_hallmark.profiles.profile import profile
-from kfp_hallmark.profiles.scan import COLUMNS_AT_ONCE, scan
+from kfp_hallmark.profiles.profile import Categories, profile
+from kfp_hallmark.profiles.scan import COLUMNS_AT_ONCE, find_slices, scan
 from kfp_hallmark.profiles.statistics import compute_statistics
-from kfp_hallmark.profiles.tally import POINTS, NumberTally, TextTally
+from kfp_hallmark.profiles.tally import EXACT_ROWS, POINTS, NumberTally, TextTally
 
 ENVIRONMENT = "data"
 
@@ -59,6 +59,34 @@ def test_up_to_the_exact_rows_all_are_kept(rows, exact):
     found = numbers(values, 5000)
     assert found.exact is exact
     assert (found.values.tolist() == sorted(values.tolist())) is exact
+
+
+@pytest.mark.parametrize(("different", "exact"), [(2, True), (POINTS, True), (POINTS + 1, False)])
+def test_few_different_values_are_counted_exactly_however_many_rows(different, exact):
+    """Each piece has all values, more often the greater they are; the last is shorter than the others."""
+    rows = 5 * 20_000 + 12_345
+    values = (numpy.random.default_rng(4).power(2, rows) * different).astype("int64")
+    values[::20_000] = 0
+    values[:different] = values[20_000 : 20_000 + different] = numpy.arange(different)
+    found, known = numbers(values, 20_000), Counter(values.tolist())
+    assert found.exact is exact
+    assert found.counts(different) == (dict(sorted(known.items())) if exact else None)
+    assert found.counts(different - 1) is None
+    if exact:
+        wanted = [0, different // 2, different - 1, different]
+        assert found.holding(wanted).tolist() == [known[value] for value in wanted]
+        ordered = numpy.sort(values)
+        assert found.quantiles([0.01, 0.5, 0.999]).tolist() == ordered[[1123, 56172, 112232]].tolist()
+        assert found.at([0, 56_000, rows - 1]).tolist() == ordered[[0, 56_000, rows - 1]].tolist()
+
+
+def test_few_and_many_different_values_count_together():
+    """The first piece is exact, the second is not: what is so told is off by little."""
+    random = numpy.random.default_rng(4)
+    values = numpy.concatenate([random.integers(0, 3, 20_000), random.integers(0, 1_000_000, 20_000)])
+    found = numbers(values, 20_000)
+    assert (found.exact, found.counts(10**9)) == (False, None)
+    assert found.at_most([0, 2]) == pytest.approx([(values <= 0).sum(), 20_000], abs=20_000 / POINTS)
 
 
 def test_places_count_infinities():
@@ -158,6 +186,24 @@ def test_great_integers_are_told_apart(written):
     ((_, _, counted),) = scan(written({"n": values}))
     assert counted.counts(10) == dict.fromkeys(values, 1)
     assert counted.at_most([2**53, 2**53 + 1, 2**63 - 2]).tolist() == [1, 2, 3]
+
+
+def test_beyond_the_exact_rows_categories_and_slices_stay(written):
+    """A column of sexes names its categories, and cuts slices, however many rows there are."""
+    rows = EXACT_ROWS + 100_000
+    sex = numpy.ones(rows, "int8")
+    sex[: rows // 3] = 2
+    path = written({"SEX": sex, "paid": sex == 2})
+    ones, twos = rows - rows // 3, rows // 3
+    assert find_slices(path, ["SEX", "paid"]) == {
+        ("SEX", 1): ones,
+        ("SEX", 2): twos,
+        ("paid", 0): ones,
+        ("paid", 1): twos,
+    }
+    columns = profile(path).columns
+    assert columns["SEX"].distribution == Categories({"1": ones, "2": twos}, 0, 0)
+    assert columns["paid"].distribution == Categories({"false": ones, "true": twos}, 0, 0)
 
 
 def test_many_columns_keep_their_order(written):

@@ -193,11 +193,17 @@ def test_relative_paths_start_from_the_base():
         "absolute_uri": "/data/a.csv",
         "text": "data/a.parquet",
         "empty_uri": "",
+        "allowed_keys": ["keys/a.pub.pem", "/b.pem", "s3://keys/c.pem", "-----BEGIN PUBLIC KEY-----\nMCow/d\n", ""],
+        "statement_uris": ["a.yaml"],
+        "keys": ["household"],
+        "some_uri": ["no path"],
     }
     assert runner.resolve_paths(given, Path("/base")) == given | {
         "data_uri": "/base/data/a.parquet",
         "serving_dir": "/base/served",
         "audit_log": "/log.jsonl",
+        "allowed_keys": ["/base/keys/a.pub.pem", *given["allowed_keys"][1:]],
+        "statement_uris": ["/base/a.yaml"],
     }
 
 

@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import pytest
 
 from kfp_hallmark.contracts import experiment
 from kfp_hallmark.errors import InputError
+from kfp_hallmark.runner.docker import with_signature
 from kfp_hallmark.runner.local import LocalPlatform
 from kfp_hallmark.runner.platforms import Folders
 
@@ -33,3 +36,13 @@ def test_every_run_looks_at_the_sources_anew(tmp_path, monkeypatch):
         (tmp_path / "module.py").write_text(source)
         digests.append(LocalPlatform(folders).digest("image"))
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_a_container_sees_the_signature_beside_the_data(tmp_path):
+    data = tmp_path / "data"
+    assert with_signature(data) == []
+    data.mkdir()
+    assert with_signature(data) == [data]
+    (tmp_path / "data.sig.json").write_text("{}")
+    assert with_signature(data) == [data, tmp_path / "data.sig.json"]
+    assert with_signature(Path("/")) == [Path("/")]

@@ -141,6 +141,21 @@ class TestFailed:
         assert "Could not deserialize output 'number'" in result.steps[0].reason
         assert books[1].read_text() == "FAILED x None\n"
 
+    def test_a_reason_that_names_an_input_says_what_the_run_calls_it(self, run, books, pipelines):
+        @component(environment="release")
+        def measure(limits: str):
+            raise ValueError(f"limits must be numbers; got {limits!r}.")
+
+        @dsl.pipeline(name="measuring")
+        def measuring(books_uri: str, own_limits: str):
+            with dsl.ExitHandler(pipelines.close_books(path=books_uri, run_id="x")):
+                measure(limits=own_limits)
+
+        result, screen = run(measuring, books[0] | {"own_limits": "none"})
+        told = "ValueError: limits must be numbers; got 'none'.\nHere limits is the run's own_limits."
+        assert result.steps[0].reason == told
+        assert f"because  {told.splitlines()[0]}\n         {told.splitlines()[1]}\n" in screen
+
     @pytest.mark.parametrize(
         "document",
         [

@@ -16,6 +16,7 @@ from fakes.credentials import no_credentials  # noqa: F401
 
 from kfp_hallmark.components.data.load_dataset import load as module
 from kfp_hallmark.components.data.load_dataset.load import load
+from kfp_hallmark.contracts import origin
 from kfp_hallmark.contracts.dataset import dataset_lineage, dataset_metadata, read_table, write_batches, write_table
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
@@ -299,7 +300,8 @@ def test_an_age_out_of_range_is_refused(tmp_path, dataset, hours):
 def test_a_source_without_a_required_column_is_refused(tmp_path, dataset):
     path = write_csv(tmp_path, "gender,age\nf,31\n")
     message = refused(InputError, dataset, path, None, None, ["age", "gendr"])
-    assert message == "required_columns must be a column of the dataset; got 'gendr'.\nHint: Did you mean 'gender'?"
+    told = "What later steps need (required_columns) must be a column of the dataset; got 'gendr'."
+    assert message == f"{told}\nHint: Did you mean 'gender'?"
     assert load(path, dataset, required_columns=["age", "gender"])[1] == 1
 
 
@@ -459,5 +461,5 @@ def test_a_source_that_changes_while_it_is_read_is_refused(tmp_path, dataset, mo
         Path(path).write_text("a\n22\n")
         return write_batches(target, schema, batches, metadata)
 
-    monkeypatch.setattr(module, "write_batches", write_late)
+    monkeypatch.setattr(origin, "write_batches", write_late)
     assert "must not change while it is read; it did." in refused(IntegrityError, dataset, path)

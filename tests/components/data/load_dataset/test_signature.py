@@ -1,7 +1,9 @@
 """What is signed by an allowed key is loaded; whatever else is refused, and nothing is written."""
 
+import base64
 import json
 import shutil
+from datetime import UTC, datetime, timedelta
 
 import pyarrow
 import pyarrow.parquet
@@ -154,8 +156,6 @@ def test_no_signatures_at_all(source, key, refused):
 
 def test_a_signature_of_something_else(source, key, refused):
     """The key signed another kind of statement, as it may for another purpose."""
-    import base64
-
     payload = json.dumps({"_type": "https://in-toto.io/Statement/v1", "predicateType": "x", "subject": []}).encode()
     kind = b"application/vnd.in-toto+json"
     signature = key.sign(b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload))
@@ -165,6 +165,72 @@ def test_a_signature_of_something_else(source, key, refused):
         "signatures": [{"sig": base64.b64encode(signature).decode()}],
     }
     source.with_name("data.sig.json").write_text(json.dumps(envelope))
+    assert "must state the files of a dataset; it does not." in refused(source, [public(key)])
+
+
+@pytest.mark.parametrize("name", ["a[1].csv", "a*.csv", "100 %23 é.csv"])
+def test_names_that_are_no_patterns(tmp_path, key, output, name):
+    (tmp_path / name).write_text("a\n1\n2\n")
+    (tmp_path / "a1.csv").write_text("a\n9\n")
+    sign_file(str(tmp_path / name), str(tmp_path / "key.pem"))
+    assert load(str(tmp_path / name), output("dataset"), allowed_keys=[public(key)])[1] == 2
+    folder = tmp_path / name.removesuffix(".csv")
+    folder.mkdir()
+    (tmp_path / name).rename(folder / "rows[2].parquet")
+    pyarrow.parquet.write_table(pyarrow.table({"a": [1, 2, 3]}), folder / "rows[2].parquet")
+    sign_file(str(folder), str(tmp_path / "key.pem"))
+    assert load(str(folder), output("dataset"), allowed_keys=[public(key)])[1] == 3
+
+
+@pytest.mark.parametrize("target", ["one.parquet", ".", "nothing"])
+def test_an_added_link(source, key, refused, target):
+    (source / "link").symlink_to(source / target)
+    assert "An artifact must hold no symbolic links; got" in refused(source, [public(key)])
+
+
+def test_a_linked_folder_is_signed_by_its_own_name(source, key, output, tmp_path):
+    (tmp_path / "latest").symlink_to(source)
+    sign_file(str(tmp_path / "latest" / "deep" / ".."), str(tmp_path / "key.pem"))
+    assert (tmp_path / "latest.sig.json").is_file()
+    assert load(str(tmp_path / "latest"), output("dataset"), allowed_keys=[public(key)])[1] == 4
+
+
+def state(source, key, predicate):
+    """Sign data with another predicate."""
+    path = source.with_name("data.sig.json")
+    statement = json.loads(base64.b64decode(json.loads(path.read_text())["payload"])) | {"predicate": predicate}
+    payload, kind = json.dumps(statement).encode(), b"application/vnd.in-toto+json"
+    signature = key.sign(b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload))
+    envelope = {
+        "payloadType": kind.decode(),
+        "payload": base64.b64encode(payload).decode(),
+        "signatures": [{"sig": base64.b64encode(signature).decode()}],
+    }
+    path.write_text(json.dumps(envelope))
+
+
+def test_what_was_signed_long_ago_is_as_old_whatever_its_files_say(source, key, output):
+    created = datetime.now(UTC) - timedelta(hours=30)
+    state(source, key, {"created": created.isoformat()})
+    dataset = output("dataset")
+    with pytest.raises(InputError, match=r"must have changed within 24 hours; it last changed 30\.0 hours ago"):
+        load(str(source), dataset, max_age_hours=24, allowed_keys=[public(key)])
+    load(str(source), dataset, max_age_hours=31, allowed_keys=[public(key)])
+    assert dataset.metadata["snapshot_time"] == created.strftime("%Y-%m-%dT%H:%M:%SZ")
+    load(str(source), dataset, max_age_hours=24)
+
+
+def test_what_changed_before_it_was_signed_is_as_old_as_that(source, key, output):
+    state(source, key, {"created": (datetime.now(UTC) + timedelta(hours=1)).isoformat()})
+    dataset = output("dataset")
+    load(str(source), dataset, max_age_hours=24, allowed_keys=[public(key)])
+    changed = max(path.stat().st_mtime for path in source.rglob("*.parquet"))
+    assert dataset.metadata["snapshot_time"] == datetime.fromtimestamp(changed, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@pytest.mark.parametrize("predicate", [{}, None, {"created": "yesterday"}, {"created": 5}])
+def test_a_statement_without_its_time(source, key, refused, predicate):
+    state(source, key, predicate)
     assert "must state the files of a dataset; it does not." in refused(source, [public(key)])
 
 

@@ -37,9 +37,9 @@ def people(rows: int = 300) -> dict:
 def described(output):
     """Describe a dataset; return what the step returns, and its outputs."""
 
-    def run(dataset, columns=None, slice_columns=()):
+    def run(dataset, columns=None, slice_columns=(), **options):
         outputs = {name: output(name) for name in OUTPUTS}
-        return describe(dataset, columns, slice_columns, **outputs), outputs
+        return describe(dataset, columns, slice_columns, **outputs, **options), outputs
 
     return run
 
@@ -48,10 +48,10 @@ def described(output):
 def refused(output):
     """Describe what must be refused; return the message, having seen that nothing was written."""
 
-    def run(error, dataset, columns=None, slice_columns=()):
+    def run(error, dataset, columns=None, slice_columns=(), **options):
         outputs = {name: output(name) for name in OUTPUTS}
         with pytest.raises(error) as caught:
-            describe(dataset, columns, slice_columns, **outputs)
+            describe(dataset, columns, slice_columns, **outputs, **options)
         assert not [name for name, artifact in outputs.items() if Path(artifact.path).exists()]
         return str(caught.value)
 
@@ -142,6 +142,56 @@ def test_a_folder_of_files_is_one_dataset(stored, described, output):
     in_parts = Path(outputs["statistics"].path).read_bytes()
     _, outputs = described(stored(table), None, ["SEX"])
     assert Path(outputs["statistics"].path).read_bytes() == in_parts
+
+
+def test_beam_describes_what_its_workers_read(described, output):
+    """Two processes read a folder of partitions that the step is told the place of."""
+    table = pyarrow.table({"age": people()["age"], "town": people()["town"]})
+    folder = Path(output("folder").path)
+    for index in range(3):
+        (folder / f"part={index}").mkdir(parents=True)
+        pyarrow.parquet.write_table(table.slice(100 * index, 100), folder / f"part={index}/rows.parquet")
+    workers = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
+    returned, outputs = described(None, uri=str(folder), beam_pipeline_args=workers)
+    assert returned == (300, 2)
+    found, expected = tfdv.load_stats_binary(outputs["statistics"].path), compute_statistics(folder)
+    assert [(each.path.step[0], each.string_stats) for each in found.datasets[0].features][1:] == [
+        (each.path.step[0], each.string_stats) for each in expected.datasets[0].features
+    ][1:]
+    assert found.datasets[0].features[0].num_stats.mean == pytest.approx(table["age"].to_numpy().mean())
+    profile = Profile.read(outputs["profile"].path)
+    assert profile.dataset == artifact_digest(folder)
+    assert profile.columns["town"] == profile_of(folder).columns["town"]
+    assert "300 rows, 2 columns" in Path(outputs["report"].path).read_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "message"),
+    [
+        (False, {}, "profile_dataset must have either dataset or uri; got none."),
+        (True, {"uri": "x"}, "profile_dataset must have either dataset or uri; got both."),
+        (False, {"uri": "x"}, "uri must come with beam_pipeline_args, whose workers read it; got none."),
+        (
+            True,
+            {"beam_pipeline_args": ["--runner=SparkRunner", "--temp_location=gs://bucket/t"]},
+            "dataset must be left out where workers are on other machines, which do not see this step's files.",
+        ),
+        (
+            True,
+            {"beam_pipeline_args": ["--runer=x"]},
+            "beam_pipeline_args must be options of Apache Beam; got '--runer'",
+        ),
+        (True, {"beam_pipeline_args": [], "columns": ["aeg"]}, "columns must be a column of the dataset; got 'aeg'."),
+    ],
+)
+def test_what_beam_cannot_do_is_refused(stored, refused, given, options, message):
+    assert refused(InputError, stored(people()) if given else None, **options).startswith(message)
+
+
+def test_beam_refuses_a_changed_dataset(stored, refused):
+    dataset = stored(people())
+    dataset.metadata["digest"] = "sha256:" + "0" * 64
+    assert "The dataset must have the digest" in refused(IntegrityError, dataset, beam_pipeline_args=[])
 
 
 def test_the_same_data_gives_the_same_outputs(stored, described):

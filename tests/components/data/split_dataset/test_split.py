@@ -195,7 +195,8 @@ def test_an_absent_column_is_refused(stored, output, role):
 
 def test_a_dataset_without_a_required_column_is_refused(stored, output):
     message = refused(stored(people()), output, required_columns=["house", "hause"])
-    assert message == "required_columns must be a column of the dataset; got 'hause'.\nHint: Did you mean 'house'?"
+    told = "What later steps need (required_columns) must be a column of the dataset; got 'hause'."
+    assert message == f"{told}\nHint: Did you mean 'house'?"
 
 
 def test_a_target_that_is_required_beside_itself_is_refused(stored, output):

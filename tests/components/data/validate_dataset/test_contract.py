@@ -199,7 +199,7 @@ def judged(stored, output, tmp_path):
         outputs = {name: output(name) for name in ("verdict", "report", "statistics", "schema", "profile")}
         sides = {"dataset": columns, "baseline": baseline, "delivered": delivered}
         given = {name: side and stored(side, name) for name, side in sides.items()}
-        others = dict.fromkeys(("baseline_profile", "previous", "serving"))
+        others = dict.fromkeys(("baseline_profile", "previous", "serving", "expectations"))
         limits = {"max_stable_psi": 0.1, "max_psi": 0.25, "max_domain_auc": 0.65, "min_rows": 100, "seed": 0}
         settings = limits | {"contract_uri": str(tmp_path / "contract.yaml"), "excluded_columns": ["id"]}
         validate(**given, **others, **settings, **outputs)

@@ -23,6 +23,7 @@ SETTINGS = {
     "previous": None,
     "serving": None,
     "delivered": None,
+    "expectations": None,
     "contract_uri": None,
     "excluded_columns": [],
     "max_stable_psi": 0.1,
@@ -153,6 +154,74 @@ def test_a_fault_is_named_by_a_baseline(acs, stored, judge, fault, message):
     assert verdict.status is Status.FAIL
 
 
+def lacking(rows, count, seed):
+    """Return numbers of which the first so many are missing."""
+    numbers = numpy.random.default_rng(seed).normal(size=rows)
+    return pyarrow.table({"n": pyarrow.array(numbers, mask=numpy.arange(rows) < count)})
+
+
+@pytest.mark.parametrize(
+    ("rows", "count", "share"),
+    [
+        (4000, 451, None),
+        (4000, 452, 11.3),
+        (4000, 800, 20.0),
+        (4000, 340, 8.5),
+        (40_000, 4400, None),
+        (40_000, 4401, 11.0),
+    ],
+)
+@pytest.mark.parametrize("reference", ["baseline", "baseline_profile", "previous"])
+def test_a_growing_share_of_missing_values_is_named(stored, kept, judge, reference, rows, count, share):
+    """Of 40,000 rows 4,000 are missing in the reference; with 451 of 4,000 the p-value is 0.0108, with 452 0.0093."""
+    before = lacking(40_000, 4000, 1)
+    given = stored(before, "before") if reference == "baseline" else kept(before, reference)
+    verdict, _ = judge(stored(lacking(rows, count, 2)), **{reference: given})
+    found = [(check.status, check.message) for check in verdict.checks if check.name == "missing_share"]
+    where = " against the previous span" if reference == "previous" else ""
+    message = f"n is stable{where}, but missing in {share}% of the rows, formerly in 10.0%."
+    assert found == ([] if share is None else [(Status.WARN, message)])
+
+
+@pytest.mark.parametrize("reference", ["baseline", "baseline_profile", "serving"])
+@pytest.mark.parametrize(
+    ("code", "count", "message"),
+    [
+        (-999.0, 80, None),
+        (-999.0, 200, "6.0% of its values are below where 1% were"),
+        (9999.0, 200, "6.0% of its values are above where 1% were"),
+    ],
+)
+def test_codes_for_something_else_are_named(stored, kept, judge, reference, code, count, message):
+    """Of 4,000 rows, 40 lie below the 1st percentile and 40 above the 99th; the first rows get a code instead."""
+    numbers = [{"n": numpy.random.default_rng(seed).permutation(numpy.arange(4000.0))} for seed in range(2)]
+    numbers[1]["n"][numpy.argsort(numbers[1]["n"])[1000 : 1000 + count]] = code
+    given = kept(pyarrow.table(numbers[0]), reference) if "profile" in reference else stored(numbers[0], reference)
+    now = stored(numbers[1])
+    if reference == "serving":
+        now, given = given, now
+    verdict, _ = judge(now, **{reference: given})
+    found = [(check.status, check.message) for check in verdict.checks if check.name == "tail_share"]
+    where = " against the serving sample" if reference == "serving" else ""
+    expected = f"n is stable{where}, but {message}: codes, or another unit?"
+    assert found == ([] if message is None else [(Status.WARN, expected)])
+
+
+@pytest.mark.parametrize(("factor", "shift"), [(1, 0), (1.2, 0), (1, 0.25)])
+def test_a_small_shift_leaves_the_tails_alone(stored, judge, factor, shift):
+    before, now = (numpy.random.default_rng(seed).normal(size=5000) for seed in (1, 2))
+    verdict, _ = judge(stored({"n": factor * now + shift}), baseline=stored({"n": before}, "before"))
+    assert [check.name for check in verdict.checks if check.status is not Status.PASS] == []
+
+
+@pytest.mark.parametrize("other", [{"m": numpy.arange(2000)}, {"n": ["a", "b"] * 1000}])
+def test_a_serving_sample_with_nothing_to_compare_is_no_pass(stored, judge, other):
+    verdict, _ = judge(stored({"n": numpy.arange(2000)}), serving=stored(other, "serving"))
+    (check,) = [check for check in verdict.checks if check.name == "common_features"]
+    assert check.status is Status.INCONCLUSIVE
+    assert check.message == "The dataset and the serving sample have no column in common that can be compared."
+
+
 def test_a_new_code_is_named_by_a_baseline(acs, stored, judge):
     now, before = acs
     coded = changed(before, "MAR", [value.removeprefix("state ") for value in before["MAR"].to_pylist()])
@@ -187,7 +256,7 @@ def test_a_serving_sample_may_lack_the_label(acs, stored, judge):
     assert "Training-serving skew" in Path(outputs["report"].path).read_text()
 
 
-@pytest.mark.parametrize(("days", "found"), [(8, False), (12, True)])
+@pytest.mark.parametrize(("days", "found"), [(4, False), (5, True)])
 def test_a_gap_of_time_is_named(acs, stored, judge, days, found):
     table = acs[1]
     past = pyarrow.compute.less(table["day"].cast("int32"), 17_050)
@@ -206,6 +275,13 @@ def test_a_batch_that_is_there_twice_is_named(acs, stored, judge, rows, found):
     assert check.status is (Status.WARN if found else Status.PASS)
     assert check.observed == (rows if found else 0)
     assert f"{rows} of {6000 + rows:,} rows equal an earlier one" in check.message
+
+
+@pytest.mark.parametrize("times", [2, 3, 5])
+def test_a_batch_that_is_there_more_than_twice_is_named(stored, judge, times):
+    rows = numpy.tile(numpy.random.default_rng(0).random(400), times)
+    (check,) = [each for each in judge(stored({"n": rows}))[0].checks if each.name == "repeated_batch"]
+    assert (check.status, check.observed) == (Status.WARN, 400 * (times - 1))
 
 
 @pytest.mark.parametrize(

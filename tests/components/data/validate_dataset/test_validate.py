@@ -19,7 +19,7 @@ from kfp_hallmark.contracts.verdict import Status, Verdict
 from kfp_hallmark.errors import InputError, MissingInputError
 
 OUTPUTS = ("verdict", "report", "statistics", "schema", "profile")
-REFERENCES = {"baseline_profile": None, "previous": None, "serving": None, "delivered": None}
+REFERENCES = {"baseline_profile": None, "previous": None, "serving": None, "delivered": None, "expectations": None}
 LIMITS = {"max_stable_psi": 0.1, "max_psi": 0.25, "max_domain_auc": 0.65, "min_rows": 100}
 SETTINGS = REFERENCES | LIMITS | {"contract_uri": None, "excluded_columns": [], "seed": 0}
 

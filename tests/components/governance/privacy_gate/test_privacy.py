@@ -1,3 +1,5 @@
+import datetime
+import hashlib
 import json
 import multiprocessing
 from pathlib import Path
@@ -9,24 +11,23 @@ from kfp import dsl
 from kfp_hallmark.components.governance.privacy_gate.privacy import judge_privacy
 from kfp_hallmark.contracts.audit import GENESIS, append
 from kfp_hallmark.contracts.digest import artifact_digest
-from kfp_hallmark.contracts.privacy import PATH_VARIABLE, Spend, read_ledger, spend
+from kfp_hallmark.contracts.privacy import PATH_VARIABLE, Spend, commitment, read_ledger, spend
 from kfp_hallmark.contracts.verdict import Verdict
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
 
 DATASET, SOURCE, EXPERIMENT = ("sha256:" + digit * 64 for digit in "123")
+KEY = "0a" * 32
 
 
 def spent(epsilon=0.5, delta=1e-6, **others):
     given = {
-        "dataset": DATASET,
-        "lineage": (SOURCE,),
+        "commitment": commitment(KEY, [DATASET, SOURCE], EXPERIMENT),
         "rows": 4000,
         "target": "repaid",
         "epsilon": epsilon,
         "delta": delta,
         "mechanism": "noise",
         "library": "interpret-core 0.7.8",
-        "experiment_hash": EXPERIMENT,
     }
     return Spend(**given | others)
 
@@ -50,7 +51,7 @@ class Step:
             "task": "binary",
             "datasets": [DATASET, SOURCE],
             "experiment_hash": EXPERIMENT,
-            "privacy": privacy | {"ledger_entry": line},
+            "privacy": privacy | {"ledger_entry": line, "ledger_key": KEY},
         }
         self.write(said | others)
         return line
@@ -131,8 +132,8 @@ def test_without_a_limit_of_its_own_what_the_model_spent_is_told(step):
 
 
 def test_spends_add_up_over_trainings_whatever_data_they_name(step):
-    spend(step.ledger, spent(0.75, 4e-6, dataset=SOURCE, lineage=()))
-    spend(step.ledger, spent(1.0, 2e-6, dataset="sha256:" + "9" * 64))
+    spend(step.ledger, spent(0.75, 4e-6, commitment=commitment("b1" * 32, [SOURCE], EXPERIMENT)))
+    spend(step.ledger, spent(1.0, 2e-6, commitment=commitment("c2" * 32, ["sha256:" + "9" * 64], EXPERIMENT)))
     step.train(0.25, 1e-6)
     assert step.run(max_epsilon=2.0, max_delta=7e-6) == "pass"
     assert (step.check("total_epsilon").observed, step.check("total_delta").observed) == (2.0, 7e-6)
@@ -159,7 +160,7 @@ def test_a_model_without_privacy_fails(step):
 @pytest.mark.parametrize("said", [{}, {"epsilon": True}, {"epsilon": "1"}, {"epsilon": 10**400}])
 def test_a_model_that_states_no_epsilon_fails(step, said):
     line = step.train()
-    said = said | {"delta": 1e-6, "ledger_entry": line}
+    said = said | {"delta": 1e-6, "ledger_entry": line, "ledger_key": KEY}
     step.write({"datasets": [DATASET, SOURCE], "experiment_hash": EXPERIMENT, "privacy": said})
     assert step.run() == "fail"
     assert {"model_epsilon", "ledger"} <= step.failed
@@ -179,8 +180,13 @@ def test_a_model_that_the_ledger_does_not_know_fails(step):
         ({"privacy": {"epsilon": 0.1}}, "epsilon"),
         ({"privacy": {"delta": 1e-9}}, "delta"),
         ({"privacy": {"mechanism": "more noise"}}, "mechanism"),
-        ({"datasets": [DATASET]}, "datasets"),
-        ({"experiment_hash": SOURCE}, "experiment hash"),
+        ({"datasets": [DATASET]}, "datasets or experiment hash"),
+        ({"datasets": None}, "datasets or experiment hash"),
+        ({"datasets": [datetime.date(2026, 11, 21)]}, "datasets or experiment hash"),
+        ({"experiment_hash": SOURCE}, "datasets or experiment hash"),
+        ({"privacy": {"ledger_key": "1a" * 32}}, "datasets or experiment hash"),
+        ({"privacy": {"ledger_key": KEY[1:]}}, "datasets or experiment hash"),
+        ({"privacy": {"ledger_key": 5}}, "datasets or experiment hash"),
     ],
 )
 def test_a_model_that_says_other_than_the_ledger_fails(step, change, differs):
@@ -364,8 +370,9 @@ def test_trainings_at_once_lose_no_entry(tmp_path):
         {"epsilon": 10**400},
         {"delta": 1},
         {"delta": True},
-        {"dataset": "x"},
-        {"lineage": ["x"]},
+        {"commitment": DATASET},
+        {"commitment": None},
+        {"dataset": DATASET},
         {"event": "x"},
         {"rows": "many"},
         {"rows": 0},
@@ -390,6 +397,17 @@ def test_a_line_of_the_ledger_is_as_documented(tmp_path):
     assert written["hash"] == line
     assert written["record"] == spent().record
     assert Spend.of(written["record"]) == spent()
+
+
+def test_a_commitment_is_hmac_sha_256_of_the_digests():
+    """RFC 2104 with the two passes written out."""
+    message = b'{"datasets":["%s"],"experiment_hash":"%s"}' % (DATASET.encode(), EXPERIMENT.encode())
+    inner, outer = (bytes(pad ^ byte for byte in bytes.fromhex(KEY).ljust(64, b"\0")) for pad in (0x36, 0x5C))
+    expected = hashlib.sha256(outer + hashlib.sha256(inner + message).digest()).hexdigest()
+    assert commitment(KEY, [DATASET], EXPERIMENT) == f"hmac-sha256:{expected}"
+    others = [(KEY, [SOURCE], EXPERIMENT), (KEY, [DATASET], SOURCE), ("b1" * 32, [DATASET], EXPERIMENT)]
+    assert len({commitment(KEY, [DATASET], EXPERIMENT), *(commitment(*other) for other in others)}) == 4
+    assert commitment(KEY + "00", [DATASET], EXPERIMENT) is None
 
 
 def test_many_trainings_are_shown_in_part(step):

@@ -238,8 +238,10 @@ def test_what_lacks_evidence_is_refused_and_nothing_is_served(sqlite_uri, candid
 def test_a_decision_other_than_the_registered_one_is_refused(sqlite_uri, candidate, serving):
     candidate.register(sqlite_uri)
     candidate.decide("fairness_gate")
-    with pytest.raises(IntegrityError, match=r"must have the tag hallmark.decision_digest sha256:\w+; got 'sha256:"):
+    message = r"must have the tag hallmark.decision_digest sha256:\w+; got 'sha256:"
+    with pytest.raises(IntegrityError, match=message) as refused:
         run(candidate, sqlite_uri, serving)
+    assert "When that run has ended, run this one again" in refused.value.hint
     assert not serving.exists()
     candidate.register(sqlite_uri)
     run(candidate, sqlite_uri, serving)

@@ -29,7 +29,7 @@ from kfp_hallmark.components.training.train_model.train import train
 from kfp_hallmark.contracts.dataset import dataset_lineage
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.model import model_metadata
-from kfp_hallmark.contracts.privacy import PATH_VARIABLE, read_ledger
+from kfp_hallmark.contracts.privacy import PATH_VARIABLE, commitment, read_ledger
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
 from kfp_hallmark.modeling.columns import Column
 from kfp_hallmark.modeling.loading import load_model
@@ -113,10 +113,13 @@ def test_the_folder_needs_scikit_learn_alone_and_says_what_was_spent(outcome, le
         "mechanism": spent.mechanism,
         "library": spent.library,
         "ledger_entry": line,
+        "ledger_key": said["privacy"]["ledger_key"],
     }
     assert "seed" not in said
-    assert said["datasets"] == dataset_lineage(trained.data) == [spent.dataset, *spent.lineage]
-    assert (spent.rows, spent.target, spent.experiment_hash) == (ROWS, "employed", trained.experiment_hash)
+    lineage = dataset_lineage(trained.data)
+    assert said["datasets"] == lineage
+    assert spent.commitment == commitment(said["privacy"]["ledger_key"], lineage, trained.experiment_hash)
+    assert (spent.rows, spent.target) == (ROWS, "employed")
     assert (spent.epsilon, spent.delta) == (1.0, 1e-6)
     assert trained.model.metadata["framework"] == "sklearn"
     assert "interpret" not in (trained.path / "requirements.txt").read_text()
@@ -172,7 +175,7 @@ def test_one_person_more_changes_the_noisy_tables_digests_and_the_number_of_rows
     files = [
         {name: yaml.safe_load(content) for name, content in each.items() if name != "model.pkl"} for each in folders
     ]
-    stated = ("datasets", "experiment_hash", "privacy.ledger_entry")
+    stated = ("datasets", "experiment_hash", "privacy.ledger_entry", "privacy.ledger_key")
     assert differences(*files) - {"MLmodel.model_size_bytes"} == {
         "MLmodel.model_uuid",
         *(f"MLmodel.metadata.hallmark.{name}" for name in stated),
@@ -184,6 +187,19 @@ def test_one_person_more_changes_the_noisy_tables_digests_and_the_number_of_rows
         "hallmark.experiment_hash",
         "hallmark.model_digest",
     }
+
+
+def test_the_ledger_holds_nothing_of_the_data_and_commits_anew_each_time(run, people, ledger):
+    """Twice the same data: who reads the ledger cannot even tell that; docs/privacy.md says what he can."""
+    for _ in range(2):
+        trained = run(people, estimator=ESTIMATOR, estimator_parameters=QUICK, privacy=asked(ledger))
+    written = ledger.read_text()
+    told = [*dataset_lineage(trained.data), trained.experiment_hash]
+    assert not any(digest in written for digest in told)
+    assert len({spent.commitment for spent in read_ledger(ledger).values()}) == 2
+    ledger_key = model_metadata(trained.path)["privacy"]["ledger_key"]
+    assert ledger_key not in written
+    assert ledger_key not in repr([trained.model.metadata])
 
 
 def test_a_secret_column_hides_the_data_in_all_digests_and_stands_nowhere(run, people, ledger, store):

@@ -1,0 +1,159 @@
+"""Ask PostgreSQL in a transaction that only reads, by a cursor on the server, so that memory is bounded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from kfp_hallmark.components.data.query_dataset.database import (
+    Answer,
+    Question,
+    failed,
+    not_understood,
+    require_exact,
+    wrong_type,
+)
+from kfp_hallmark.contracts.dataset import require_names
+from kfp_hallmark.errors import InputError, ServiceError
+
+if TYPE_CHECKING:
+    import pyarrow
+    from sqlalchemy import URL, Connection, CursorResult
+
+PASSWORD = "HALLMARK_DATABASE_PASSWORD"
+SECONDS = "30"
+"""How long to wait for the server to take the connection, unless the address says `connect_timeout`."""
+VALUES = 200_000
+"""How many values are fetched at once."""
+KINDS = {
+    "bool": "bool",
+    "int2": "int16",
+    "int4": "int32",
+    "int8": "int64",
+    "oid": "int64",
+    "float4": "float32",
+    "float8": "float64",
+    "numeric": "float64",
+    "text": "string",
+    "varchar": "string",
+    "bpchar": "string",
+    "char": "string",
+    "name": "string",
+    "uuid": "string",
+    "date": "date32",
+}
+"""Plain types of PostgreSQL's, but those of times."""
+STRINGS = ("E", "S")
+"""Categories of types whose values are text: enumerations, and such as citext.
+Source: https://www.postgresql.org/docs/15/catalog-pg-type.html"""
+LONG_NUMBER = r"^-?[0-9]{16,}"
+
+
+@contextmanager
+def answer(url: URL, question: Question, name: str) -> Iterator[Answer]:
+    """Ask PostgreSQL; see `Reader`."""
+    from sqlalchemy import text
+
+    with _connected(url, name) as connection:
+        with _asking(name):
+            result = connection.execute(text(question.text), dict(question.parameters))
+            columns = result.cursor.description or ()
+            require_names([column.name for column in columns], name)
+            schema = _schema(connection, [(column.name, column.type_code) for column in columns])
+        yield Answer(schema, _batches(result, schema, name))
+
+
+@contextmanager
+def _connected(url: URL, name: str) -> Iterator[Connection]:
+    import sqlalchemy
+    from psycopg.types.string import TextLoader
+
+    if "connect_timeout" not in url.query:
+        url = url.update_query_dict({"connect_timeout": SECONDS})
+    url = url.set(drivername="postgresql+psycopg", password=os.environ.get(PASSWORD) or None)
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+    try:
+        connection = engine.connect()
+    except sqlalchemy.exc.DBAPIError as error:
+        raise ServiceError(
+            f"The database {name!r} must be reached; got {str(error.orig).splitlines()[0]!r}.",
+            f"The user is in database_url, the password in the step's variable {PASSWORD}.",
+        ) from None
+    with connection:
+        for kind in ("numeric", "uuid"):
+            connection.connection.driver_connection.adapters.register_loader(kind, TextLoader)
+        yield connection.execution_options(postgresql_readonly=True, stream_results=True)
+
+
+def _schema(connection: Connection, columns: Sequence[tuple[str, int]]) -> pyarrow.Schema:
+    """Return the plain schema of columns that are of the types with these numbers."""
+    import pyarrow
+    from sqlalchemy import text
+
+    if not columns:
+        raise InputError("query must give at least one column; got none.")
+    asked = text("SELECT oid, typname, typcategory, format_type(oid, NULL) FROM pg_type WHERE oid = ANY(:codes)")
+    rows = connection.execute(
+        asked, {"codes": [code for _, code in columns]}, execution_options={"stream_results": False}
+    )
+    found = {code: (kind, category, told) for code, kind, category, told in rows}
+    kinds = {**KINDS, "timestamp": pyarrow.timestamp("us"), "timestamptz": pyarrow.timestamp("us", "UTC")}
+    fields = []
+    for column, code in columns:
+        kind, category, told = found[code]
+        if kind not in kinds and category not in STRINGS:
+            raise wrong_type(column, told)
+        fields.append((column, kinds.get(kind, "string")))
+    return pyarrow.schema(fields)
+
+
+def _batches(result: CursorResult, schema: pyarrow.Schema, name: str) -> Iterator[pyarrow.RecordBatch]:
+    import pyarrow
+
+    size = max(1, VALUES // len(schema))
+    with _asking(name):
+        while rows := result.fetchmany(size):
+            columns = [_array(values, field) for values, field in zip(zip(*rows, strict=True), schema, strict=True)]
+            yield pyarrow.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _array(values: Sequence[Any], field: pyarrow.Field) -> pyarrow.Array:
+    """Return values as an array; decimals are the text that the server sends."""
+    import pyarrow
+    import pyarrow.compute
+
+    if not (field.type == pyarrow.float64() and any(isinstance(value, str) for value in values)):
+        return pyarrow.array(values, field.type)
+    text = pyarrow.array(values, pyarrow.string())
+    long = text.filter(pyarrow.compute.match_substring_regex(text, LONG_NUMBER))
+    require_exact(field.name, [Decimal(number) for number in long.to_pylist()])
+    return text.cast(pyarrow.float64())
+
+
+@contextmanager
+def _asking(name: str) -> Iterator[None]:
+    """Turn what PostgreSQL raises into one of Hallmark's errors; only what it says of the query itself is repeated.
+
+    Source of the codes: https://www.postgresql.org/docs/15/errcodes-appendix.html
+    """
+    import psycopg
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        yield
+    except (DBAPIError, psycopg.Error) as error:
+        reason = error.orig if isinstance(error, DBAPIError) else error
+        code = getattr(reason, "sqlstate", None)
+        if code and code.startswith(("0A", "42")):
+            raise not_understood(name, reason.diag.message_primary) from None
+        if code == "25006":
+            raise InputError(f"query must only read from {name!r}; it writes.") from None
+        if code is None and isinstance(reason, psycopg.DataError):
+            raise InputError(
+                f"The answer of {name!r} must hold dates and times of the years 1 to 9999; one is not.",
+                "Such is infinity; in the query, make NULL of it by CASE.",
+            ) from None
+        raise failed(name, f"{type(reason).__name__}{f', SQLSTATE {code}' if code else ''}") from None

@@ -1,0 +1,161 @@
+"""query_dataset on DuckDB: a real file."""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from kfp_hallmark.errors import InputError, MissingInputError, ServiceError
+
+ALL = "SELECT * FROM loans ORDER BY id"
+
+
+def test_every_plain_type_comes_through(duckdb_url, answered):
+    table = answered(duckdb_url, ALL)
+    assert {field.name: str(field.type) for field in table.schema} == {
+        "id": "int32",
+        "amount": "double",
+        "opened": "date32[day]",
+        "seen": "timestamp[us]",
+        "zoned": "timestamp[us, tz=UTC]",
+        "open": "bool",
+        "town": "string",
+        "note": "string",
+    }
+    assert table.to_pylist() == [
+        {
+            "id": 1,
+            "amount": 1200.5,
+            "opened": date(2024, 2, 29),
+            "seen": datetime(2024, 2, 29, 10),
+            "zoned": datetime(2024, 2, 29, 10, tzinfo=UTC),
+            "open": True,
+            "town": "Zürich",
+            "note": None,
+        },
+        {"id": 2} | dict.fromkeys(("amount", "opened", "seen", "zoned", "open", "town", "note")),
+        {
+            "id": 3,
+            "amount": -3.25,
+            "opened": date(1969, 12, 31),
+            "seen": datetime(1969, 12, 31, 23, 59, 59, 500000),
+            "zoned": datetime(1970, 1, 1, tzinfo=UTC),
+            "open": False,
+            "town": "Bern; or '' else",
+            "note": None,
+        },
+    ]
+
+
+@pytest.mark.parametrize(
+    ("expression", "kind", "value"),
+    [
+        ("18446744073709551615::ubigint", "uint64", 18446744073709551615),
+        ("9007199254740992::hugeint", "double", 2.0**53),
+        ("sum(id)", "double", 6.0),
+        ("avg(id)", "double", 2.0),
+        ("'x'::enum('x', 'y')", "string", "x"),
+        ("'6f0c7b0e-0000-4000-8000-000000000001'::uuid", "string", "6f0c7b0e-0000-4000-8000-000000000001"),
+        ("'2024-01-01 00:00:00.000000001'::timestamp_ns", "timestamp[ns]", 1704067200000000001),
+        ("null", "double", None),
+    ],
+)
+def test_other_types_become_plain_ones(duckdb_url, answered, expression, kind, value):
+    column = answered(duckdb_url, f"SELECT {expression} AS x FROM loans")["x"]
+    assert str(column.type) == kind
+    assert (column[0].value if kind == "timestamp[ns]" else column[0].as_py()) == value
+
+
+@pytest.mark.parametrize(
+    ("expression", "kind"),
+    [
+        ("'ab'::blob", "binary"),
+        ("[1, 2]", "list<"),
+        ("{'a': 1}", "struct<"),
+        ("'{}'::json", "JSON"),
+        ("time '10:00'", "time64[us]"),
+        ("interval 1 day", "month_day_nano_interval"),
+    ],
+)
+def test_a_type_that_is_not_plain_is_refused(duckdb_url, refused, expression, kind):
+    message = refused(InputError, duckdb_url, f"SELECT id, {expression} AS odd FROM loans")
+    assert message.startswith(f"The column 'odd' must hold numbers, text, booleans, dates or times; got {kind}")
+
+
+@pytest.mark.parametrize(
+    "number", ["9007199254740993", "170141183460469231731687303715884105727", "99999999999999999.5"]
+)
+def test_a_great_decimal_is_not_merged_with_its_neighbour(duckdb_url, refused, number):
+    kind = "hugeint" if "." not in number else "decimal(30, 2)"
+    message = refused(InputError, duckdb_url, f"SELECT {number}::{kind} AS key FROM loans")
+    assert "The decimals of the column 'key' must be exact in float64 beyond 2**53; one is not." in message
+    assert number not in message
+
+
+@pytest.mark.parametrize(
+    ("query", "got"),
+    [
+        ("DELETE FROM loans", "got DELETE."),
+        ("SELECT 1; DROP TABLE loans", "got SELECT, DROP."),
+        ("COPY loans TO 'loans.csv'", "got COPY."),
+        ("ATTACH 'other.duckdb'", "got ATTACH."),
+        ("SET memory_limit = '1GB'", "got SET."),
+        ("-- nothing", "got none."),
+    ],
+)
+def test_what_is_no_single_select_is_refused(duckdb_url, refused, query, got):
+    assert refused(InputError, duckdb_url, query) == f"query must be one SELECT; {got}"
+
+
+@pytest.mark.parametrize("source", ["read_csv('/etc/passwd')", "'/etc/passwd'", "read_text('/etc/hostname')"])
+def test_a_query_reaches_nothing_but_the_database(duckdb_url, refused, source):
+    message = refused(InputError, duckdb_url, f"SELECT * FROM {source}")
+    assert "must read the tables of" in message or "it says" in message
+
+
+def test_a_variable_of_the_step_is_no_table(duckdb_url, refused):
+    assert "Table with name values" in refused(InputError, duckdb_url, "SELECT * FROM values")
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [("SELECT * FROM lones", "lones"), ("SELECT idd FROM loans", "idd"), ("SELEC 1", "SELEC")],
+)
+def test_a_query_that_is_not_understood_is_refused_with_what_is_wrong(duckdb_url, refused, query, says):
+    message = refused(InputError, duckdb_url, query)
+    assert message.startswith(f"query must be one SELECT that {duckdb_url!r} can answer; it says")
+    assert says in message
+
+
+def test_a_query_that_fails_on_a_record_does_not_show_it(duckdb_url, refused):
+    message = refused(ServiceError, duckdb_url, "SELECT town::integer AS n FROM loans")
+    assert message.startswith(f"The database {duckdb_url!r} must answer the query; it failed at it (")
+    assert "Zürich" not in message
+
+
+def test_rows_that_fail_late_leave_nothing(tmp_path, refused):
+    file = tmp_path / "late.duckdb"
+    with duckdb.connect(file) as connection:
+        connection.execute(
+            "create table t as select case i when 499999 then 'bad' else i::text end as n from range(500000) r(i)"
+        )
+    assert "bad" not in refused(ServiceError, f"duckdb:///{file}", "SELECT n::integer AS n FROM t")
+
+
+def test_the_file_must_be_there(tmp_path, refused):
+    for url in (f"duckdb:///{tmp_path}/none.duckdb", "duckdb:///:memory:", "duckdb://"):
+        assert "database_url must name a DuckDB file that is there" in refused(MissingInputError, url, "SELECT 1")
+
+
+def test_the_file_must_be_whole(tmp_path, refused):
+    (tmp_path / "bad.duckdb").write_bytes(b"no database" * 1000)
+    message = refused(InputError, f"duckdb:///{tmp_path}/bad.duckdb", "SELECT 1")
+    assert "database_url must name a whole DuckDB file that can be read" in message
+
+
+def test_the_file_is_not_changed(duckdb_url, answered):
+    file = Path(duckdb_url.removeprefix("duckdb:///"))
+    content = file.read_bytes()
+    answered(duckdb_url, ALL)
+    assert file.read_bytes() == content

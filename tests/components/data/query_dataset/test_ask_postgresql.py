@@ -1,0 +1,221 @@
+"""query_dataset on PostgreSQL: a real server, on a socket."""
+
+import threading
+from datetime import UTC, date, datetime
+
+import psycopg
+import pytest
+from fakes.postgresql import PASSWORD, USER
+
+from kfp_hallmark.components.data.query_dataset import ask_postgresql
+from kfp_hallmark.errors import InputError, ServiceError
+
+pytestmark = pytest.mark.postgresql
+
+
+def test_every_plain_type_comes_through(postgresql_url, answered):
+    table = answered(postgresql_url, "SELECT * FROM loans ORDER BY id")
+    assert {field.name: str(field.type) for field in table.schema} == {
+        "id": "int32",
+        "amount": "double",
+        "opened": "date32[day]",
+        "seen": "timestamp[us]",
+        "zoned": "timestamp[us, tz=UTC]",
+        "open": "bool",
+        "town": "string",
+        "note": "string",
+    }
+    assert table.to_pydict() == {
+        "id": [1, 2, 3],
+        "amount": [1200.5, None, -3.25],
+        "opened": [date(2024, 2, 29), None, date(1969, 12, 31)],
+        "seen": [datetime(2024, 2, 29, 10), None, datetime(1969, 12, 31, 23, 59, 59, 500000)],
+        "zoned": [datetime(2024, 2, 29, 10, tzinfo=UTC), None, datetime(1970, 1, 1, tzinfo=UTC)],
+        "open": [True, None, False],
+        "town": ["Zürich", None, "Bern; or '' else"],
+        "note": [None, None, None],
+    }
+
+
+@pytest.mark.parametrize(
+    ("expression", "kind", "value"),
+    [
+        ("'-32768'::int2", "int16", -32768),
+        ("9223372036854775807", "int64", 9223372036854775807),
+        ("1.5::float4", "float", 1.5),
+        ("'-infinity'::float8", "double", float("-inf")),
+        ("9007199254740992::numeric", "double", 2.0**53),
+        ("0.1::numeric", "double", 0.1),
+        ("1234567890123456.1::numeric", "double", 1234567890123456.1),
+        ("'Infinity'::numeric", "double", float("inf")),
+        ("sum(id)", "int64", 6),
+        ("sum(id::int8)", "double", 6.0),
+        ("'ab'::char(4)", "string", "ab  "),
+        ("'sad'::mood", "string", "sad"),
+        ("'6f0c7b0e-0000-4000-8000-000000000001'::uuid", "string", "6f0c7b0e-0000-4000-8000-000000000001"),
+        ("current_user", "string", USER),
+        ("null", "string", None),
+        ("null::numeric", "double", None),
+    ],
+)
+def test_other_types_become_plain_ones(postgresql_url, answered, expression, kind, value):
+    column = answered(postgresql_url, f"SELECT {expression} AS x FROM loans")["x"]
+    assert str(column.type) == kind
+    assert column[0].as_py() == value
+
+
+def test_a_decimal_that_is_no_number_is_nan(postgresql_url, answered):
+    (value,) = answered(postgresql_url, "SELECT 'NaN'::numeric AS x")["x"].to_pylist()
+    assert value != value
+
+
+@pytest.mark.parametrize(
+    ("expression", "kind"),
+    [
+        ("'ab'::bytea", "bytea"),
+        ("array[1, 2]", "integer[]"),
+        ("row(1, 2)", "record"),
+        ("'{}'::json", "json"),
+        ("'{}'::jsonb", "jsonb"),
+        ("'10:00'::time", "time without time zone"),
+        ("interval '1 day'", "interval"),
+        ("'12.50'::money", "money"),
+        ("'10.0.0.1'::inet", "inet"),
+        ("loans", "loans"),
+    ],
+)
+def test_a_type_that_is_not_plain_is_refused(postgresql_url, refused, expression, kind):
+    message = refused(InputError, postgresql_url, f"SELECT id, {expression} AS odd FROM loans")
+    wanted = f"The column 'odd' must hold numbers, text, booleans, dates or times; got {kind}.\nHint: Leave it out"
+    assert message.startswith(wanted)
+
+
+@pytest.mark.parametrize("number", ["9007199254740993", "-99999999999999999999", "99999999999999999.5"])
+def test_a_great_decimal_is_not_merged_with_its_neighbour(postgresql_url, refused, number):
+    message = refused(InputError, postgresql_url, f"SELECT {number}::numeric AS key")
+    assert "The decimals of the column 'key' must be exact in float64 beyond 2**53; one is not." in message
+    assert number not in message
+
+
+def test_types_hold_over_pieces_whose_first_is_all_null(postgresql_url, answered, monkeypatch):
+    monkeypatch.setattr(ask_postgresql, "VALUES", 300)
+    query = """
+        SELECT i, CASE WHEN i >= 1000 THEN i * 0.5 END AS half, CASE WHEN i > 1000 THEN 'x' || i END AS text,
+            CASE WHEN i > 1001 THEN now() END AS moment
+        FROM generate_series(1, 1003) AS i ORDER BY i"""
+    table = answered(postgresql_url, query)
+    assert [str(field.type) for field in table.schema] == ["int32", "double", "string", "timestamp[us, tz=UTC]"]
+    assert table["i"].to_pylist() == list(range(1, 1004))
+    assert table["half"].to_pylist()[998:] == [None, 500.0, 500.5, 501.0, 501.5]
+    assert table["text"].null_count == 1000
+
+
+def test_parameters_are_bound(postgresql_url, answered):
+    query = r"""
+        SELECT town, :town AS asked, '100 % \:sure' AS literal, :flag AS flag, :nothing\:\:integer AS nothing FROM loans
+        WHERE town = :town AND id >= :least AND amount < :most"""
+    values = {"town": "Bern; or '' else", "least": 3.0, "most": 0.5, "flag": True, "nothing": None}
+    assert answered(postgresql_url, query, parameters=values).to_pylist() == [
+        {"town": values["town"], "asked": values["town"], "literal": "100 % :sure", "flag": True, "nothing": None}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("DELETE FROM loans", "DELETE"),
+        ("SELECT 1; DROP TABLE loans", "multiple commands"),
+        ("SELECT 1; COMMIT; DROP TABLE loans", "multiple commands"),
+        ("COMMIT", "COMMIT"),
+        ("COPY loans TO '/tmp/loans.csv'", "COPY"),
+        ("WITH gone AS (DELETE FROM loans RETURNING id) SELECT * FROM gone", "data-modifying"),
+        ("SELECT * FROM lones", "lones"),
+        ("SELECT idd FROM loans", "idd"),
+        ("SELEC 1", "SELEC"),
+    ],
+)
+def test_what_is_no_single_select_is_refused(postgresql_url, refused, answered, query, says):
+    message = refused(InputError, postgresql_url, query)
+    assert message.startswith("query must be one SELECT that ")
+    assert says in message
+    assert answered(postgresql_url, "SELECT count(*) AS n FROM loans")["n"].to_pylist() == [3]
+
+
+def test_a_function_that_writes_is_refused(postgresql_folder, postgresql_url, refused):
+    with psycopg.connect(host=postgresql_folder, user=USER, password=PASSWORD, dbname="postgres") as connection:
+        connection.execute(
+            "create or replace function drain() returns int as 'delete from loans; select 1' language sql"
+        )
+    message = refused(InputError, postgresql_url, "SELECT drain() AS n")
+    assert "query must only read from " in message
+
+
+def test_a_query_that_fails_on_a_record_does_not_show_it(postgresql_url, refused):
+    message = refused(ServiceError, postgresql_url, "SELECT town::integer AS n FROM loans")
+    assert "it failed at it (InvalidTextRepresentation, SQLSTATE 22P02)." in message
+    assert "Zürich" not in message
+
+
+@pytest.mark.parametrize("value", ["'infinity'::timestamp", "'-infinity'::date", "'0044-03-15 BC'::timestamptz"])
+def test_a_time_out_of_range_is_refused(postgresql_url, refused, value):
+    message = refused(InputError, postgresql_url, f"SELECT {value} AS x")
+    assert "must hold dates and times of the years 1 to 9999; one is not." in message
+    assert "infinity'" not in message
+
+
+def test_two_columns_of_one_name_are_refused(postgresql_url, refused):
+    message = refused(InputError, postgresql_url, "SELECT a.id, b.id, 1, 2 FROM loans a, loans b")
+    assert "must have different names; got more than once: '?column?', 'id'." in message
+
+
+def test_an_answer_without_columns_is_refused(postgresql_url, refused):
+    assert refused(InputError, postgresql_url, "SELECT FROM loans") == "query must give at least one column; got none."
+
+
+def test_the_password_comes_from_the_step_alone(postgresql_url, refused, monkeypatch, answered):
+    monkeypatch.setenv("HALLMARK_DATABASE_PASSWORD", "another")
+    message = refused(ServiceError, postgresql_url, "SELECT 1 AS one")
+    assert "password authentication failed" in message
+    assert (
+        "Hint: The user is in database_url, the password in the step's variable HALLMARK_DATABASE_PASSWORD" in message
+    )
+    monkeypatch.delenv("HALLMARK_DATABASE_PASSWORD")
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    assert answered(postgresql_url, "SELECT 1 AS one")["one"].to_pylist() == [1]
+
+
+def test_no_password_and_no_user_is_told(postgresql_url, dataset, answered):
+    answered(postgresql_url, "SELECT 1 AS one")
+    assert dataset.metadata["source"].startswith("postgresql:///postgres?host=")
+    assert PASSWORD not in str(dataset.metadata)
+    assert USER not in dataset.metadata["source"]
+
+
+def test_a_server_that_is_not_there_is_told(tmp_path, refused):
+    message = refused(ServiceError, f"postgresql://{USER}@/postgres?host={tmp_path}", "SELECT 1 AS one")
+    assert "must be reached; got " in message
+
+
+def test_one_answer_is_of_one_moment(postgresql_folder, postgresql_url, answered, monkeypatch):
+    """Rows that are written while the answer is read are not in it."""
+    monkeypatch.setattr(ask_postgresql, "VALUES", 10)
+    fetched = threading.Event()
+
+    def write():
+        with psycopg.connect(host=postgresql_folder, user=USER, password=PASSWORD, dbname="postgres") as connection:
+            connection.execute("create table if not exists moment (n int)")
+            connection.execute("insert into moment select generate_series(1, 100)")
+            fetched.set()
+
+    write()
+    array, started = ask_postgresql._array, []
+
+    def late(values, field):
+        if not started:
+            started.append(thread := threading.Thread(target=write))
+            thread.start()
+            thread.join()
+        return array(values, field)
+
+    monkeypatch.setattr(ask_postgresql, "_array", late)
+    assert answered(postgresql_url, "SELECT n FROM moment").num_rows == 100

@@ -1,0 +1,156 @@
+"""query_dataset: what a dataset says of what was asked, and which parameters are refused, whatever the database."""
+
+import duckdb
+import pyarrow
+import pytest
+
+from kfp_hallmark.components.data.query_dataset.query import ask
+from kfp_hallmark.contracts.dataset import dataset_metadata, read_table, rows_digest
+from kfp_hallmark.contracts.digest import artifact_digest
+from kfp_hallmark.contracts.documents import parse_time, value_digest
+from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
+
+QUERY = "SELECT id, town FROM loans WHERE id >= :least ORDER BY id"
+
+
+def test_a_dataset_says_what_was_asked_and_what_came(duckdb_url, dataset):
+    digest, rows = ask(duckdb_url, QUERY, dataset, {"least": 2.0})
+    table = read_table(dataset.path)
+    assert (digest, rows) == (artifact_digest(dataset.path), 2)
+    asked = {
+        "source": duckdb_url,
+        "source_query": QUERY,
+        "source_parameters": {"least": 2},
+        "source_content": rows_digest(table.schema, table.to_batches()),
+    }
+    assert dataset_metadata(dataset.path) == {"lineage": [value_digest(asked)], **asked}
+    told = dict(dataset.metadata)
+    parse_time(told.pop("snapshot_time"))
+    assert told == {"digest": digest, "rows": 2, "columns": 2, "source_digest": value_digest(asked), **asked}
+
+
+def test_the_same_answer_has_the_same_digest(duckdb_url, dataset, output, refused):
+    first, _ = ask(duckdb_url, QUERY, dataset, {"least": 1})
+    expected = dataset.metadata["source_digest"]
+    assert ask(duckdb_url, QUERY, output("again"), {"least": 1}, expected)[0] == first
+
+
+@pytest.mark.parametrize(("query", "least"), [(QUERY, 2), (QUERY + " DESC", 1), (QUERY.replace("town", "note"), 1)])
+def test_another_answer_is_refused_where_one_is_expected(duckdb_url, output, refused, query, least):
+    expected = output("first")
+    ask(duckdb_url, QUERY, expected, {"least": 1})
+    message = refused(
+        IntegrityError,
+        duckdb_url,
+        query,
+        parameters={"least": least},
+        expected_digest=expected.metadata["source_digest"],
+    )
+    assert f"must have the digest {expected.metadata['source_digest']}; got sha256:" in message
+
+
+def test_changed_rows_change_the_digest_of_the_source(tmp_path, output):
+    file, digests = tmp_path / "changing.duckdb", set()
+    for number in (1, 2):
+        with duckdb.connect(file) as connection:
+            connection.execute("create or replace table t as select ? as n", [number])
+        dataset = output(f"dataset{number}")
+        ask(f"duckdb:///{file}", "SELECT n FROM t", dataset)
+        digests.add(dataset.metadata["source_digest"])
+    assert len(digests) == 2
+
+
+def test_parameters_are_bound(duckdb_url, answered):
+    query = r"SELECT :town AS town, :number AS number, :flag AS flag, ':x?' || '\:y' AS text, :town || '!' AS again"
+    values = {"town": "'; DROP TABLE loans; --", "number": 1.5, "flag": False, "x": "never in text"}
+    with pytest.raises(InputError):
+        answered(duckdb_url, query.replace("':x?'", "'?'"), parameters=values)
+    del values["x"]
+    assert answered(duckdb_url, query.replace("':x?'", r"'\:x?'"), parameters=values).to_pylist() == [
+        {**values, "text": ":x?:y", "again": values["town"] + "!"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "parameters", "wanted"),
+    [
+        (QUERY, {}, "parameters must be those that query names; 'least' is none that the parameters hold."),
+        (QUERY, {"leest": 1}, "parameters must be those that query names; 'least' is none that the parameters hold."),
+        ("SELECT 1", {"least": 1}, "parameters must be those that query names; 'least' is none that the query names."),
+        ("SELECT :a::int", {"a": 1}, "A parameter stands as :name, without :: behind it"),
+        (QUERY, {"least": [1]}, "parameters['least'] must be text, a number, true, false or null; got list."),
+        (QUERY, {"least": {}}, "parameters['least'] must be text, a number, true, false or null; got dict."),
+        (" \n", {}, "query must be one SELECT; got none."),
+    ],
+)
+def test_parameters_must_be_those_of_the_query(duckdb_url, refused, query, parameters, wanted):
+    assert wanted in refused(InputError, duckdb_url, query, parameters=parameters)
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted"),
+    [
+        ("loans.duckdb", "database_url must be an address such as duckdb:///FILE, postgresql://USER@HOST/DATABASE or"),
+        ("postgresql://ada@host:s3cret/loans", "database_url must be an address such as"),
+        ("", "database_url must be an address such as"),
+        ("postgresql://ada:s3cret@host/loans", "database_url must hold no password; it holds one.\nHint: KFP stores"),
+        ("postgresql://ada:12/s3cret@host/loans", "database_url must hold no password; it holds one."),
+        ("mysql://ada@host/loans", "got one of 'mysql'."),
+        ("postgresql+psycopg2://ada@host/loans", "Did you mean 'postgresql'?"),
+        ("postgresql://ada@host/loans?password=s3cret", "connect_timeout; got 'password'."),
+        ("postgresql://ada@host/loans?options=-c%20a=s3cret", "connect_timeout; got 'options'."),
+        ("bigquery://acme/loans?credentials_base64=s3cret", "maximum_bytes_billed; got 'credentials_base64'."),
+        ("bigquery://acme/loans?destination=other.table", "maximum_bytes_billed; got 'destination'."),
+        ("duckdb:///loans.duckdb?motherduck_token=s3cret", "among: none; got 'motherduck_token'."),
+    ],
+)
+def test_an_address_that_is_none_or_holds_a_secret_is_refused(refused, url, wanted):
+    message = refused(InputError, url, "SELECT 1")
+    assert wanted in message
+    assert "s3cret" not in message
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ({"expected_digest": "abc"}, "expected_digest must be 'sha256:' and 64 hexadecimal digits; got 'abc'."),
+        ({"max_rows": 0}, "max_rows must be at least 1; got 0."),
+        ({"max_rows": 2}, "must have at most 2 rows (max_rows); it has more."),
+        (
+            {"required_columns": ["id", "toun"]},
+            "must be a column of the dataset; got 'toun'.\nHint: Did you mean 'town'?",
+        ),
+    ],
+)
+def test_what_is_wanted_of_an_answer_is_held(duckdb_url, refused, options, wanted):
+    assert wanted in refused(InputError, duckdb_url, "SELECT id, town FROM loans", **options)
+
+
+def test_as_many_rows_as_may_be_come(duckdb_url, answered):
+    assert answered(duckdb_url, "SELECT id FROM loans", max_rows=3, required_columns=["id"]).num_rows == 3
+
+
+def test_an_answer_without_rows_is_refused(duckdb_url, refused):
+    message = refused(InputError, duckdb_url, "SELECT id FROM loans WHERE id > 9")
+    assert message == f"The source {duckdb_url!r} must hold at least one row; it holds none."
+
+
+def test_two_columns_of_one_name_are_refused(duckdb_url, refused):
+    message = refused(InputError, duckdb_url, "SELECT a.id, b.id FROM loans a, loans b")
+    assert "must have different names; got more than once: 'id'." in message
+
+
+def test_an_answer_may_be_larger_than_a_piece(tmp_path, dataset):
+    file = tmp_path / "large.duckdb"
+    with duckdb.connect(file) as connection:
+        connection.execute(
+            "create table t as select i, case when i >= 250000 then 'x' end as late from range(300000) r(i)"
+        )
+    assert ask(f"duckdb:///{file}", "SELECT i, late FROM t ORDER BY i", dataset)[1] == 300_000
+    table = read_table(dataset.path)
+    assert table["i"].equals(pyarrow.chunked_array([range(300_000)], pyarrow.int64()))
+    assert table["late"].null_count == 250_000
+
+
+def test_a_path_is_no_address(refused):
+    assert "database_url must name a DuckDB file" in refused(MissingInputError, "duckdb:////none/at/all", "SELECT 1")
