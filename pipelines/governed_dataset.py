@@ -14,6 +14,7 @@ def governed_dataset(
     target: str,
     sensitive_features: List[str],
     bias_limits: Dict,
+    poisoning_limits: Optional[Dict] = None,
     positive_class: Optional[str] = None,
     population: Dict = {},
     excluded_columns: List[str] = [],
@@ -35,6 +36,7 @@ def governed_dataset(
         target: Label column.
         sensitive_features: Columns whose values are the groups that audit_dataset_bias and the datasheet tell of.
         bias_limits: Limits of audit_dataset_bias, such as {"min_disparate_impact_ratio": 0.8}.
+        poisoning_limits: Limits of screen_poisoning, which has defaults.
         positive_class: The label whose rate is compared when there are two. Default: the later in sorted order.
         population: Sensitive feature to group to its share of those whom the data are to represent.
         excluded_columns: Columns that are not judged: identifiers.
@@ -79,10 +81,20 @@ def governed_dataset(
             min_group_size=min_group_size,
             seed=seed,
         )
+        screen = components.screen_poisoning(
+            dataset=load.outputs["dataset"],
+            baseline=baseline.outputs["dataset"],
+            target=target,
+            limits=poisoning_limits,
+            excluded_columns=excluded_columns,
+            min_rows=min_rows,
+            seed=seed,
+        )
         sheet = components.write_datasheet(
             dataset=load.outputs["dataset"],
             dataset_verdict=validate.outputs["verdict"],
             bias_verdict=audit.outputs["verdict"],
+            poisoning_verdict=screen.outputs["verdict"],
             statement_uri=statement_uri,
             sensitive_columns=sensitive_features,
             min_group_size=min_group_size,
@@ -91,4 +103,5 @@ def governed_dataset(
             dataset=load.outputs["dataset"],
             dataset_verdict=validate.outputs["verdict"],
             bias_verdict=audit.outputs["verdict"],
+            poisoning_verdict=screen.outputs["verdict"],
         ).after(sheet)
