@@ -193,6 +193,21 @@ def plain_batch(batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
     return pyarrow.RecordBatch.from_arrays(columns, schema=schema)
 
 
+def decimals_as_floats(batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
+    """Return a batch with its decimals as the nearest float64.
+
+    Arrow's own conversion, which `plain_batch` makes do with, is off in the last place for 5 % of amounts of money. It
+    takes a version of Arrow that makes text of decimals, such as the environments `ml` and `sources` hold.
+    """
+    import pyarrow
+
+    for number, field in enumerate(batch.schema):
+        if pyarrow.types.is_decimal(field.type):
+            floats = batch.column(number).cast(pyarrow.string()).cast(pyarrow.float64())
+            batch = batch.set_column(number, field.with_type(pyarrow.float64()), floats)
+    return batch
+
+
 def _plain_array(array: pyarrow.Array, field: pyarrow.Field, encoded: bool = False) -> pyarrow.Array:
     import pyarrow
 
