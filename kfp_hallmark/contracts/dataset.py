@@ -193,6 +193,21 @@ def plain_batch(batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
     return pyarrow.RecordBatch.from_arrays(columns, schema=schema)
 
 
+def decimals_as_floats(batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
+    """Return a batch with its decimals as the nearest float64.
+
+    Arrow's own conversion, which `plain_batch` makes do with, is off in the last place for 5 % of amounts of money. It
+    takes a version of Arrow that makes text of decimals, such as the environments `ml` and `sources` hold.
+    """
+    import pyarrow
+
+    for number, field in enumerate(batch.schema):
+        if pyarrow.types.is_decimal(field.type):
+            floats = batch.column(number).cast(pyarrow.string()).cast(pyarrow.float64())
+            batch = batch.set_column(number, field.with_type(pyarrow.float64()), floats)
+    return batch
+
+
 def _plain_array(array: pyarrow.Array, field: pyarrow.Field, encoded: bool = False) -> pyarrow.Array:
     import pyarrow
 
@@ -336,27 +351,29 @@ def rows_digest(schema: pyarrow.Schema, batches: Iterable[pyarrow.RecordBatch]) 
     return PREFIX + state.hexdigest()
 
 
-def _value_bytes(array: pyarrow.Array) -> Iterator[Any]:
+def _value_bytes(array: pyarrow.Array) -> Iterator[memoryview]:
     """Give what of an array enters a digest; see `rows_digest`."""
-    import numpy
     import pyarrow
+    import pyarrow.compute
 
-    yield _numbers(array.is_valid().cast(pyarrow.uint8()))
+    yield _fixed_bytes(array.is_valid().cast(pyarrow.uint8()))
     if pyarrow.types.is_string(array.type):
         text = array.fill_null("")
+        yield _fixed_bytes(pyarrow.compute.binary_length(text))
         _, offsets, content = text.buffers()
-        marks = numpy.frombuffer(offsets, numpy.int32)[text.offset : text.offset + len(text) + 1]
-        yield numpy.diff(marks)
-        yield memoryview(content or b"")[marks[0] : marks[-1]]
+        marks = memoryview(offsets).cast("i")
+        yield memoryview(content or b"")[marks[text.offset] : marks[text.offset + len(text)]]
     elif pyarrow.types.is_timestamp(array.type):
-        yield _numbers(array.cast(pyarrow.int64()).fill_null(0))
+        yield _fixed_bytes(array.cast(pyarrow.int64()).fill_null(0))
     else:
         whole = {"bool": pyarrow.uint8(), "date32[day]": pyarrow.int32()}.get(str(array.type), array.type)
-        yield _numbers(array.cast(whole).fill_null(0))
+        yield _fixed_bytes(array.cast(whole).fill_null(0))
 
 
-def _numbers(array: pyarrow.Array) -> Any:
-    return array.to_numpy(zero_copy_only=False)
+def _fixed_bytes(array: pyarrow.Array) -> memoryview:
+    """Return the values of an array without nulls, each of whole bytes; pyarrow's `to_numpy` would import pandas."""
+    width = array.type.bit_width // 8
+    return memoryview(array.buffers()[1])[array.offset * width : (array.offset + len(array)) * width]
 
 
 def _row_groups(schema: pyarrow.Schema, batches: Iterable[pyarrow.RecordBatch]) -> Iterator[pyarrow.Table]:

@@ -144,8 +144,9 @@ class DockerPlatform:
 
 
 def with_signature(path: Path) -> list[Path]:
-    """Return a file or folder, and the signature beside it, as far as they are there."""
-    return [each for each in (path, Path(f"{path}{SUFFIX}")) if each.exists()]
+    """Return a file or folder, what it tracks if it is a `.dvc` file, and their signature, as far as they are there."""
+    data = path.with_suffix("") if path.suffix == ".dvc" else path
+    return [each for each in dict.fromkeys((path, data, Path(f"{data}{SUFFIX}"))) if each.exists()]
 
 
 class _Container:

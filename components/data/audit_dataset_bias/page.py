@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from kfp_hallmark.components.data.audit_dataset_bias.checks import SIZE_CHECK
 from kfp_hallmark.components.data.audit_dataset_bias.findings import MAX_ROWS, Feature
-from kfp_hallmark.components.data.audit_dataset_bias.labels import MEAN_LABEL, Labels
+from kfp_hallmark.components.data.audit_dataset_bias.labels import Labels
 from kfp_hallmark.components.data.audit_dataset_bias.limits import MEASURES, PROXY
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
 from kfp_hallmark.fairness.proxies import Association
@@ -42,7 +42,7 @@ def bias_page(verdict: Verdict, labels: Labels, features: Sequence[Feature]) -> 
     unlabelled = f" {number(rows - labelled)} rows have no label." if labelled < rows else ""
     about = Markup(
         f"{number(rows)} rows; {_meaning(labels)}{unlabelled} Groups of fewer than {number(least)} rows are shown, "
-        "but not compared."
+        "but not compared, and what their labels are is not told."
     )
     return page(
         "Dataset bias audit",
@@ -80,7 +80,7 @@ def _feature_sections(
 ) -> list[Markup]:
     """Return what there is to see of the groups of one feature."""
     parts = [_label_chart(tally, confidence, least) for tally in feature.labels if tally.of_class is None]
-    parts.append(_group_table(feature, confidence))
+    parts.append(_group_table(feature, confidence, least))
     if feature.proxies is None and (absent := _absent(features)):
         parts.append(paragraph(f"No row has one of {number(absent)} other combinations of these groups.", note=True))
     sections = [section(feature.name, *parts)]
@@ -111,8 +111,8 @@ def _label_chart(tally: Tally, confidence: float, least: int) -> Markup:
     return figure(intervals(f"{_capital(name)} by {tally.groups.feature}", items), caption)
 
 
-def _group_table(feature: Feature, confidence: float) -> Markup:
-    """Return a row for each group: its share, that of the population, its labels."""
+def _group_table(feature: Feature, confidence: float, least: int) -> Markup:
+    """Return a row for each group: its share, that of the population, its labels where they are not of few rows."""
     shares = feature.shares
     low, high = shares.ends(confidence)
     names, ratios = feature.representation
@@ -130,7 +130,7 @@ def _group_table(feature: Feature, confidence: float) -> Markup:
     rows = []
     for place, name in enumerate(feature.groups.names):
         share = Markup(f'{shares.values[place]:.1%} <span class="note">{low[place]:.1%} to {high[place]:.1%}</span>')
-        cells = [_label_cell(tally, place, *each) for tally, each in zip(feature.labels, ends, strict=True)]
+        cells = [_label_cell(tally, place, least, *each) for tally, each in zip(feature.labels, ends, strict=True)]
         beside = list(compared.get(name, (None, None))) if names else []
         rows.append([code(name), int(feature.sizes[place]), share, *beside, *cells])
     rows += [
@@ -146,14 +146,14 @@ def _label_column(tally: Tally) -> str:
     return _capital(name) if tally.of_class is None else f"{_capital(name)} of {tally.of_class}"
 
 
-def _label_cell(tally: Tally, place: int, low: Sequence[float], high: Sequence[float]) -> Markup | None:
+def _label_cell(tally: Tally, place: int, least: int, low: Sequence[float], high: Sequence[float]) -> Markup | None:
     ((name, quantity),) = tally.quantities.items()
     trials = int(quantity.trials[place])
     if not trials:
         return None
+    if trials < tally.enough(name, least):
+        return Markup(f'<span class="note">of only {number(trials)}</span>')
     value = _decimal(float(quantity.values[place]))
-    if name == MEAN_LABEL and trials < tally.enough(name, 1):
-        return Markup(f'{value} <span class="note">of only {number(trials)}</span>')
     between = f"{_decimal(float(low[place]))} to {_decimal(float(high[place]))}"
     return Markup(f'{value} <span class="note">{between}, of {number(trials)}</span>')
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from kfp_hallmark.components.data.load_dataset.dvc import SUFFIX as TRACKED
 from kfp_hallmark.components.data.load_dataset.dvc import check_tracked, read_tracked
 from kfp_hallmark.contracts.artifacts import Artifact
-from kfp_hallmark.contracts.dataset import parquet_files, plain_batch, plain_schema, require_names
+from kfp_hallmark.contracts.dataset import decimals_as_floats, parquet_files, plain_batch, plain_schema, require_names
 from kfp_hallmark.contracts.dataset_signature import SUFFIX, read_key, verify
 from kfp_hallmark.contracts.digest import artifact_digest, file_digest, is_digest
 from kfp_hallmark.contracts.origin import Origin, require_columns, write_dataset
@@ -289,7 +289,7 @@ def _parquet_batches(files: list[Path], schema: pyarrow.Schema, source: Source) 
     for file in files:
         try:
             for batch in pyarrow.parquet.ParquetFile(file).iter_batches():
-                yield plain_batch(batch)
+                yield plain_batch(decimals_as_floats(batch))
         except (pyarrow.ArrowInvalid, OSError) as error:
             raise InputError(f"The source {source.name!r} must be whole Parquet; {file.name!r} is not.") from error
 

@@ -29,8 +29,8 @@ CONFIGURATION = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "python_enable_replacements": "false",
-    "lock_configuration": "true",
 }
+SETTINGS = "SET enable_progress_bar = false; SET lock_configuration = true"
 
 
 @contextmanager
@@ -61,12 +61,14 @@ def _open(url: URL, name: str) -> DuckDBPyConnection:
             "duckdb:///folder/file.duckdb is relative to where the step runs, duckdb:////folder/file.duckdb is not.",
         )
     try:
-        return duckdb.connect(url.database, read_only=True, config=CONFIGURATION)
+        connection = duckdb.connect(url.database, read_only=True, config=CONFIGURATION)
     except duckdb.Error as error:
         raise InputError(
             f"database_url must name a whole DuckDB file that can be read; {name!r} cannot ({type(error).__name__}).",
             f"This is DuckDB {duckdb.__version__}; a program that writes to a file keeps others from it.",
         ) from None
+    connection.execute(SETTINGS)
+    return connection
 
 
 def _require_select(connection: DuckDBPyConnection, statement: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 
-from kfp_hallmark.contracts.dataset import plain_batch
+from kfp_hallmark.contracts.dataset import decimals_as_floats, plain_batch
 from kfp_hallmark.errors import InputError, ServiceError, nearest
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def plain(batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
         if pyarrow.types.is_decimal(field.type):
             great = pyarrow.compute.greater_equal(pyarrow.compute.abs(column.cast(pyarrow.float64())), EXACT)
             require_exact(field.name, column.filter(great).to_pylist())
-    return plain_batch(batch)
+    return plain_batch(decimals_as_floats(batch))
 
 
 def require_exact(column: str, decimals: Sequence[Decimal]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from kfp_hallmark.components.data.screen_poisoning.limits import (
     ISSUE_INCREASE,
     ISSUES,
     NOISE,
+    NOISE_INCREASE,
     SHIFT,
     TRIGGER,
     Measure,
@@ -20,7 +22,7 @@ from kfp_hallmark.components.data.screen_poisoning.suspicion import Suspects
 from kfp_hallmark.components.data.screen_poisoning.triggers import Pattern
 from kfp_hallmark.contracts.verdict import Check, Status, judge
 from kfp_hallmark.fairness.words import outcome
-from kfp_hallmark.measures import Interval, judge_interval, normal_quantile, wilson_interval
+from kfp_hallmark.measures import Interval, judge_interval, wilson_interval
 from kfp_hallmark.reports import number
 
 CLASS_CHECK = "class_size"
@@ -125,7 +127,31 @@ def _noise(found: Found, limit: float, confidence: float) -> Judged:
         f"of the {number(certain)} rows of whose labels other rows are most certain, {number(gainsaid)} have an "
         "unlikely one"
     )
-    return gainsaid / certain, wilson_interval(gainsaid, certain, confidence), certain, detail
+    return found.suspects.noise, wilson_interval(gainsaid, certain, confidence), certain, detail
+
+
+def _noise_increase(found: Found, limit: float, confidence: float) -> Judged:
+    assert found.suspects is not None
+    assert found.former is not None
+    now, before = found.suspects, found.former
+    detail = (
+        f"where other rows are most certain of a label, {now.noise:.2%} of the rows have another, and "
+        f"{before.noise:.2%} of the baseline's"
+    )
+    return *_increase_of(now.noise, now.certain, before.noise, before.certain, confidence), now.certain, detail
+
+
+def _increase_of(now: float, rows: int, before: float, former_rows: int, confidence: float) -> tuple[float, Interval]:
+    """Return by how much a share has grown, with its interval.
+
+    Source: Newcombe 1998, Statistics in Medicine 17, method 10: of the ends of Wilson's intervals.
+    """
+    low, high = wilson_interval(round(now * rows), rows, confidence)
+    low_before, high_before = wilson_interval(round(before * former_rows), former_rows, confidence)
+    grown = now - before
+    down = math.hypot(now - low, high_before - before)
+    up = math.hypot(high - now, before - low_before)
+    return grown, (grown - down, grown + up)
 
 
 def _issues(found: Found, limit: float, confidence: float) -> Judged:
@@ -139,10 +165,8 @@ def _increase(found: Found, limit: float, confidence: float) -> Judged:
     assert found.suspects is not None
     assert found.former is not None
     now, before = found.suspects.share, found.former.share
-    rows = len(found.former.wrong)
-    reach = normal_quantile(confidence) * (now * (1 - now) / found.rows + before * (1 - before) / rows) ** 0.5
     detail = f"cleanlab holds {now:.1%} of the labels for wrong, and {before:.1%} of the baseline's"
-    return now - before, (now - before - reach, now - before + reach), found.rows, detail
+    return *_increase_of(now, found.rows, before, len(found.former.wrong), confidence), found.rows, detail
 
 
 def _conflicts(found: Found, limit: float, confidence: float) -> Judged:
@@ -191,6 +215,7 @@ def _shift(found: Found, limit: float, confidence: float) -> Judged:
 
 _FINDERS = {
     NOISE: _noise,
+    NOISE_INCREASE: _noise_increase,
     ISSUES: _issues,
     ISSUE_INCREASE: _increase,
     CONFLICTS: _conflicts,

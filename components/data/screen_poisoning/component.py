@@ -31,8 +31,9 @@ def screen_poisoning(
             are not screened.
         baseline: Data that are trusted, such as those of the span before; they must have the same columns.
         limits: Limit to value: max_label_noise, max_label_issues, max_conflict_excess, max_trigger_strength; with a
-            baseline max_label_issue_increase and max_label_shift; docs/gates/poisoning.md says what each is and what
-            was measured. What has no limit is not looked for. Default: 0.005, none, 0.005, 0.3; 0.02 and 0.2.
+            baseline max_label_noise_increase, max_label_issue_increase and max_label_shift;
+            docs/gates/poisoning.md says what each is and what was measured. What has no limit is not looked for.
+            Default: 0.005, none, 0.005, 0.4; with a baseline also 0.005 in place of the first, 0.02 and 0.2.
         excluded_columns: Columns that rows are not compared by: identifiers, and the time or group that a split
             went by.
         min_rows: Fewest rows of each side by which data are judged, at least 100; with fewer the verdict is

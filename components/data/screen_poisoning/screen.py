@@ -14,6 +14,7 @@ from kfp_hallmark.components.data.screen_poisoning.limits import (
     ISSUE_INCREASE,
     ISSUES,
     NOISE,
+    NOISE_INCREASE,
     SHIFT,
     TRIGGER,
     Measure,
@@ -135,11 +136,11 @@ def look(columns: Columns, labels: Labels, wanted: Mapping[Measure, float], conf
     here, classes = labels.sides[0].labels, len(labels.classes)
     former = labels.sides[1].labels if len(labels.sides) > 1 else None
     suspects = before = conflicts = patterns = regions = None
-    if wanted.keys() & {NOISE, ISSUES, ISSUE_INCREASE, CONFLICTS}:
+    if wanted.keys() & {NOISE, NOISE_INCREASE, ISSUES, ISSUE_INCREASE, CONFLICTS}:
         told = out_of_fold(columns.codes, columns.texts, here, classes, seed)
         suspects = find_suspects(here, told)
         conflicts = find_conflicts(columns.keys, here, told, confidence)
-    if ISSUE_INCREASE in wanted and former is not None:
+    if wanted.keys() & {NOISE_INCREASE, ISSUE_INCREASE} and former is not None:
         before = find_suspects(former, out_of_fold(columns.baseline, columns.texts, former, classes, seed))
     if TRIGGER in wanted:
         patterns = find_triggers(columns, here, former, classes, wanted[TRIGGER], seed)

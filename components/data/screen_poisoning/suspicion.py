@@ -29,6 +29,11 @@ class Suspects:
     gainsaid: int
 
     @property
+    def noise(self) -> float:
+        """The share of the certain rows that have another label than the likely one."""
+        return self.gainsaid / self.certain
+
+    @property
     def share(self) -> float:
         """The share of rows that cleanlab holds for wrongly labelled."""
         return float(self.wrong.mean())

@@ -55,8 +55,8 @@ APART = 0.75
 """From this ROC AUC on, rows are well told from others by their other columns."""
 COMPARED, TREES = 2000, 20
 """How many rows of a side that takes at most, and how many trees."""
-HELD = 30_000
-"""From how many rows a model learns what a pattern's rows should be."""
+HELD_TREES = 100
+"""How many trees the model has that says what the rows of patterns should be that it did not see."""
 
 
 @dataclass(frozen=True)
@@ -183,8 +183,7 @@ def _verified(
         if not held:
             return
         others = np.flatnonzero(~np.any([rows for _, rows in held], axis=0))
-        others = chance(seed, "held out").permutation(others)[:HELD]
-        model = learn(columns.codes, columns.texts, labels, others, seed)
+        model = learn(columns.codes, columns.texts, labels, others, seed, HELD_TREES)
         for pattern, rows in held:
             told = tell(model, columns.codes[rows], classes)
             yield _with(pattern, labels[rows], told[:, pattern.label])

@@ -44,6 +44,9 @@ from kfp_hallmark.reports import (
 
 SHOWN = 40
 """How many features the chart shows, the worst first."""
+NAMED = 3
+"""How many of the stable columns with odd values are named first."""
+SHARES = ("missing_share", "tail_share")
 CONTENT = ("infinite_values", "missing_values", "distinct_values")
 HEADINGS = {
     "baseline": "Drift from the baseline",
@@ -108,6 +111,8 @@ def lead(judged: Judged) -> str:
         if counts:
             found = ", ".join(f"{counts[status]} {words[status]}" for status in words if status in counts)
             told.append(f"Against the {WORDS[comparison.role]}: {found}.")
+    shares = [check.message for check in judged.verdict.checks if check.name in SHARES]
+    told += shares[:NAMED] + ([f"So it is of {len(shares) - NAMED} more."] if len(shares) > NAMED else [])
     told += [check.message for check in judged.verdict.checks if check.name == AUC and check.status is not Status.PASS]
     wrong = sum(check.name in ("schema_anomaly", "column") for check in judged.verdict.checks)
     told.append("Everything fits the schema." if not wrong else f"Not fitting: {wrong}.")

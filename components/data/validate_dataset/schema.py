@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from kfp_hallmark.contracts.verdict import Status
 from kfp_hallmark.datacontract.inference import TOLERANCE, import_tfdv, infer_schema
-from kfp_hallmark.profiles.statistics import compute_statistics
 
-__all__ = [
-    "TOLERANCE",
-    "Anomaly",
-    "compute_statistics",
-    "find_anomalies",
-    "import_tfdv",
-    "infer_schema",
-]
+__all__ = ["TOLERANCE", "Anomaly", "find_anomalies", "infer_schema"]
 
+AT_ONCE = 250
+"""How many columns TFDV is given at once: its time grows with the square of their number, and more."""
 
 SAID = {
     "small_int": "values below the least allowed",
@@ -45,6 +40,38 @@ class Anomaly:
 
 def find_anomalies(statistics: Any, schema: Any) -> list[Anomaly]:
     """Return how a dataset's statistics do not fit a schema."""
+    found = [each for part in _parts(statistics, schema) for each in anomalies_at_once(*part)]
+    return list(dict.fromkeys(found))
+
+
+def _parts(statistics: Any, schema: Any) -> Iterator[tuple[Any, Any]]:
+    """Give some columns of both at a time; all at once where the schema says something of columns together."""
+    whole, limited = statistics.datasets[0], {feature.name: feature for feature in schema.feature}
+    held = {feature.path.step[0]: feature for feature in whole.features}
+    names = list(held | limited)
+    if len(names) <= AT_ONCE or schema.sparse_feature or schema.weighted_feature:
+        yield statistics, schema
+        return
+    rest = type(schema)()
+    rest.CopyFrom(schema)
+    rest.ClearField("feature")
+    rest.ClearField("string_domain")
+    domains = {domain.name: domain for domain in schema.string_domain}
+    for start in range(0, len(names), AT_ONCE):
+        some = names[start : start + AT_ONCE]
+        part, rules = type(statistics)(), type(schema)()
+        part.datasets.add(name=whole.name, num_examples=whole.num_examples).features.extend(
+            held[name] for name in some if name in held
+        )
+        rules.CopyFrom(rest)
+        rules.feature.extend(limited[name] for name in some if name in limited)
+        used = dict.fromkeys(feature.domain for feature in rules.feature if feature.domain in domains)
+        rules.string_domain.extend(domains[name] for name in used)
+        yield part, rules
+
+
+def anomalies_at_once(statistics: Any, schema: Any) -> list[Anomaly]:
+    """Return how statistics do not fit a schema, by one call of TFDV."""
     from tensorflow_metadata.proto.v0 import anomalies_pb2
 
     found = import_tfdv().validate_statistics(statistics, schema)

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
 
+DVC = ("source_dvc_md5", "source_dvc_repository", "source_dvc_revision")
+"""What a dataset says of data that DVC tracks."""
+
+
 @dataclass(frozen=True)
 class File:
     """A file of a dataset.
@@ -47,7 +51,8 @@ class Sheet:
     Attributes:
         digest: The dataset's digest.
         lineage: The digests of the data it was made from, nearest first.
-        known: What its maker says of it, of `source`, `source_digest`, `source_signed_by` and `snapshot_time`.
+        known: What its maker says of it, of `source`, `source_digest`, `source_signed_by`, `snapshot_time`,
+            `source_query` and `DVC`.
         files: Its files.
         rows: Its number of rows.
         repeated_rows: How many of them equal an earlier one.
@@ -130,7 +135,7 @@ def _verdict(verdict: Artifact, role: str, digest: str) -> Verdict:
 
 
 def _known(said: Mapping[str, Any]) -> dict[str, str]:
-    names = ("source", "source_digest", "source_signed_by", "snapshot_time")
+    names = ("source", "source_digest", "source_signed_by", "snapshot_time", "source_query", *DVC)
     return {name: str(said[name]) for name in names if said.get(name) is not None}
 
 

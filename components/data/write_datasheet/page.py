@@ -173,12 +173,17 @@ def _source(sheet: Sheet) -> list[Part]:
         "source": "Source",
         "source_digest": "Digest of the source",
         "source_signed_by": "Key that signed the source",
-        "snapshot_time": "Source last changed",
+        "snapshot_time": "Source asked" if "source_query" in sheet.known else "Source last changed",
     }
-    return [
-        Text("Measured when it was loaded:"),
-        Facts({title: sheet.known.get(name, "The dataset does not say.") for name, title in names.items()}),
-    ]
+    some = {
+        "source_query": "Query",
+        "source_dvc_md5": "MD5 that DVC recorded",
+        "source_dvc_repository": "Imported by DVC from",
+        "source_dvc_revision": "Revision there",
+    }
+    facts = {title: sheet.known.get(name, "The dataset does not say.") for name, title in names.items()}
+    facts |= {title: sheet.known[name] for name, title in some.items() if name in sheet.known}
+    return [Text("Measured when it was loaded:"), Facts(facts)]
 
 
 def _lineage(sheet: Sheet) -> list[Part]:

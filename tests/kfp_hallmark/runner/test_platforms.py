@@ -46,3 +46,10 @@ def test_a_container_sees_the_signature_beside_the_data(tmp_path):
     (tmp_path / "data.sig.json").write_text("{}")
     assert with_signature(data) == [data, tmp_path / "data.sig.json"]
     assert with_signature(Path("/")) == [Path("/")]
+
+
+def test_a_container_sees_what_dvc_tracks(tmp_path):
+    names = ["loans.csv.dvc", "loans.csv", "loans.csv.sig.json"]
+    for name in names:
+        (tmp_path / name).touch()
+    assert with_signature(tmp_path / "loans.csv.dvc") == [tmp_path / name for name in names]

@@ -513,3 +513,22 @@ def test_it_makes_no_difference_how_many_columns_are_read_at_once(audit, people,
     together = audit(columns, "hired", ["sex"], limits)
     monkeypatch.setattr(findings, "MAX_CELLS", 1)
     assert audit(columns, "hired", ["sex"], limits).verdict.checks == together.verdict.checks
+
+
+@pytest.mark.parametrize("kind", ["class", "number"])
+def test_labels_of_few_rows_are_single_persons_and_are_not_told(audit, kind):
+    """One person of group c; their label can be read nowhere in the report."""
+    groups = ["a"] * 300 + ["b"] * 200 + ["c"]
+    if kind == "class":
+        labels, limits, secret = ["no", "yes"] * 250 + ["yes"], {"max_statistical_parity_difference": 1}, "1.000"
+    else:
+        labels, limits, secret = (
+            [float(place % 50) for place in range(500)] + [77.5],
+            {"max_mean_difference": 99},
+            "77.5",
+        )
+    found = audit({"sex": groups, "label": labels}, "label", ["sex"], limits, min_group_size=100)
+    row = found.report.partition("<td><code>c</code></td>")[2].partition("</tr>")[0]
+    assert '<span class="note">of only 1</span>' in row
+    assert secret not in row
+    assert "what their labels are is not told" in found.report

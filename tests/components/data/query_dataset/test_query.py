@@ -1,15 +1,21 @@
 """query_dataset: what a dataset says of what was asked, and which parameters are refused, whatever the database."""
 
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import duckdb
 import pyarrow
 import pytest
 
 from kfp_hallmark.components.data.query_dataset.query import ask
-from kfp_hallmark.contracts.dataset import dataset_metadata, read_table, rows_digest
+from kfp_hallmark.contracts.dataset import dataset_metadata, read_table, rows_digest, write_table
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.documents import parse_time, value_digest
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
 
+PAGE = Path(__file__).parents[4] / "docs" / "sources.md"
 QUERY = "SELECT id, town FROM loans WHERE id >= :least ORDER BY id"
 
 
@@ -27,6 +33,18 @@ def test_a_dataset_says_what_was_asked_and_what_came(duckdb_url, dataset):
     told = dict(dataset.metadata)
     parse_time(told.pop("snapshot_time"))
     assert told == {"digest": digest, "rows": 2, "columns": 2, "source_digest": value_digest(asked), **asked}
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_whoever_has_the_file_can_verify_what_it_says(duckdb_url, dataset, tmp_path, changed):
+    ask(duckdb_url, QUERY, dataset, {"least": 1})
+    if changed:
+        table = read_table(dataset.path)
+        write_table(dataset.path, table.slice(1), dataset_metadata(dataset.path))
+    (verify,) = re.findall(r"```python\n(# verify\.py\n.*?)```", PAGE.read_text(), re.DOTALL)
+    (tmp_path / "verify.py").write_text(verify)
+    command = [sys.executable, str(tmp_path / "verify.py"), dataset.path]
+    assert (subprocess.run(command, stderr=subprocess.DEVNULL).returncode != 0) == changed
 
 
 def test_the_same_answer_has_the_same_digest(duckdb_url, dataset, output, refused):

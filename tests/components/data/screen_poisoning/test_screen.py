@@ -12,6 +12,7 @@ from kfp import dsl
 from scipy import stats
 
 from kfp_hallmark.components.data.screen_poisoning import labels as labels_module
+from kfp_hallmark.components.data.screen_poisoning.checks import _increase_of
 from kfp_hallmark.components.data.screen_poisoning.duplicates import find_conflicts
 from kfp_hallmark.components.data.screen_poisoning.encoding import MISSING, OTHER, Columns, encode
 from kfp_hallmark.components.data.screen_poisoning.models import chance
@@ -23,7 +24,8 @@ from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
 
 ENVIRONMENT = "ml"
 
-NOISE, ISSUES, INCREASE, CONFLICTS = "label_noise", "label_issues", "label_issue_increase", "conflict_excess"
+NOISE, NOISE_INCREASE = "label_noise", "label_noise_increase"
+ISSUES, INCREASE, CONFLICTS = "label_issues", "label_issue_increase", "conflict_excess"
 TRIGGER, SHIFT, SIZE = "trigger_strength", "label_shift", "class_size"
 ALONE = {f"max_{name}" for name in (NOISE, CONFLICTS, TRIGGER)}
 
@@ -33,7 +35,7 @@ ALONE = {f"max_{name}" for name in (NOISE, CONFLICTS, TRIGGER)}
 
 def test_clean_data_are_not_alarmed(screen, people):
     found = screen(people(), baseline=people(seed=1))
-    assert set(found.checks) == {NOISE, INCREASE, CONFLICTS, TRIGGER, SHIFT}
+    assert set(found.checks) == {NOISE_INCREASE, INCREASE, CONFLICTS, TRIGGER, SHIFT}
     assert {str(check.status) for check in found.verdict.checks} <= {"pass", "warn"}
     assert set(found.verdict.subjects) == {"dataset", "baseline"}
     assert set(found.rows) <= {ISSUES, CONFLICTS}
@@ -96,6 +98,23 @@ def test_more_label_issues_than_in_the_baseline(screen, people, flip, limit, sta
     assert check.interval[0] < check.observed < check.interval[1]
     assert check.status == status
     assert "of the labels for wrong, and" in check.message
+
+
+@pytest.mark.parametrize(("limit", "status"), [(0.02, "fail"), (0.2, "pass")])
+def test_more_noise_than_in_the_baseline(screen, people, flip, limit, status):
+    columns = flip(people(rows=8000), np.random.default_rng(5).random(8000) < 0.06)
+    baseline = flip(people(rows=8000, seed=1), np.random.default_rng(6).random(8000) < 0.02)
+    check = screen(columns, {"max_label_noise_increase": limit}, baseline=baseline).checks[NOISE_INCREASE]
+    assert check.observed == pytest.approx(0.04, abs=0.02)
+    assert check.status == status
+    assert "% of the baseline's" in check.message
+
+
+def test_the_interval_of_an_increase_is_newcombes():
+    """56 of 70 and 48 of 80: 0.0524 to 0.3339 (Newcombe 1998, table II, method 10)."""
+    grown, interval = _increase_of(56 / 70, 70, 48 / 80, 80, 0.95)
+    assert grown == pytest.approx(0.2)
+    assert interval == pytest.approx((0.0524, 0.3339), abs=1e-4)
 
 
 # Near-duplicates

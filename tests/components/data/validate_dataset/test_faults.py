@@ -222,6 +222,16 @@ def test_a_serving_sample_with_nothing_to_compare_is_no_pass(stored, judge, othe
     assert check.message == "The dataset and the serving sample have no column in common that can be compared."
 
 
+@pytest.mark.parametrize(("columns", "rest"), [(3, None), (5, "So it is of 2 more.")])
+def test_odd_values_are_told_first_of_all(stored, judge, columns, rest):
+    before, now = lacking(4000, 400, 1), lacking(4000, 800, 2)
+    sides = [pyarrow.table({f"n{index}": table["n"] for index in range(columns)}) for table in (before, now)]
+    _, outputs = judge(stored(sides[1]), baseline=stored(sides[0], "before"))
+    lead = Path(outputs["report"].path).read_text().partition('<p class="lead">')[2].partition("</p>")[0]
+    assert lead.count("but missing in 20.0% of the rows, formerly in 10.0%.") == 3
+    assert (rest in lead) if rest else "So it is" not in lead
+
+
 def test_a_new_code_is_named_by_a_baseline(acs, stored, judge):
     now, before = acs
     coded = changed(before, "MAR", [value.removeprefix("state ") for value in before["MAR"].to_pylist()])

@@ -98,6 +98,25 @@ def test_where_it_is_from(written):
     assert "- **Made from, nearest first**: The dataset does not say." in bare
 
 
+def test_what_was_asked_of_a_database_is_told(written):
+    known = {"source": "duckdb:///x", "snapshot_time": "2026-10-31T08:00:00Z", "source_query": "SELECT a FROM t"}
+    told = written(metadata=known).markdown
+    assert "- **Source asked**: 2026-10-31T08:00:00Z\n- **Query**: SELECT a FROM t\n" in told
+    assert "DVC" not in told
+
+
+def test_what_dvc_recorded_is_told(written):
+    known = {"source_dvc_md5": "ab12", "source_dvc_repository": "https://example.com/r", "source_dvc_revision": "cd34"}
+    told = written(metadata=known).markdown
+    wanted = [
+        "MD5 that DVC recorded**: ab12",
+        "Imported by DVC from**: https://example.com/r",
+        "Revision there**: cd34",
+    ]
+    assert "".join(f"- **{line}\n" for line in wanted) in told
+    assert "Query" not in told
+
+
 def test_groups_of_sensitive_columns(written):
     result = written(sensitive_columns=["town"], min_group_size=75)
     assert row_of(result.markdown, "Bonn") == ["Bonn", "160", "66.67"]
