@@ -85,7 +85,6 @@ class Repository:
         """
         if not uri:
             raise InputError("repository_uri must be a path or a URI; got ''.")
-        load()
         self.name = shown(uri)
         self._uri = uri
         config = self._config()
@@ -158,6 +157,7 @@ class Repository:
         path = config if isinstance(config, str) else config.get("path")
         if not isinstance(path, str) or not path:
             raise InputError(f"The registry of {self.name!r} must have a path; it has none.")
+        load()
         registry = self._of_tables(path) if kind == "sql" else self._of_file(path)
         if not any(view.spec.project == self.project for view in registry.feature_views):
             raise MissingInputError(
