@@ -186,6 +186,8 @@ def test_great_integers_are_told_apart(written):
     ((_, _, counted),) = scan(written({"n": values}))
     assert counted.counts(10) == dict.fromkeys(values, 1)
     assert counted.at_most([2**53, 2**53 + 1, 2**63 - 2]).tolist() == [1, 2, 3]
+    assert counted.at_most([-(2**63) - 1, -(2**63), 2**63]).tolist() == [0, 1, 4]
+    assert counted.holding([-(2**63) - 1, -(2**63), 2**63 - 1, 2**63]).tolist() == [0, 1, 1, 0]
 
 
 def test_beyond_the_exact_rows_categories_and_slices_stay(written):
