@@ -13,7 +13,6 @@ tells its greatest memory. The files of a folder are five, linked again and agai
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -58,14 +57,22 @@ def make(path, rows, seed):
     pyarrow.parquet.write_table(pyarrow.table(columns), path, compression="zstd", row_group_size=131_072)
 
 
-def timed(work, rounds):
-    """Return the seconds that work takes, the median of some rounds."""
-    taken = []
-    for _ in range(rounds):
-        start = time.perf_counter()
+def timed(work):
+    """Return the seconds that work takes, and those of processors, which a busy machine changes less."""
+    start = time.perf_counter(), time.process_time()
+    try:
         work()
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken)
+    except RuntimeError as error:
+        # Beam's last step wants a shared memory that can be written.
+        print(f"ended early: {str(error).splitlines()[0]}")
+    return time.perf_counter() - start[0], time.process_time() - start[1]
+
+
+def tell(name, taken, here):
+    """Print the seconds of something and of its processors, and how many times as long as here they are."""
+    wall, processors = taken
+    ratios = f"{wall / here[0]:8.2f} {processors / here[1]:8.2f}"
+    print(f"{name:26} {wall:8.2f} s {processors:8.2f} s of processors {ratios}", flush=True)
 
 
 def compare(folder, rows, rounds):
@@ -90,15 +97,13 @@ def compare(folder, rows, rounds):
     taken = {name: [] for name in ways}
     for _ in range(rounds):
         for name, work in ways.items():
-            taken[name].append(timed(work, 1))
+            taken[name].append(timed(work))
     profile(data).write(folder / "profile.json")
     print(f"the profile has {(folder / 'profile.json').stat().st_size:,} bytes")
-    here = statistics.median(taken["here, from Parquet"])
+    here = numpy.median(taken["here, from Parquet"], axis=0)
     for name, each in taken.items():
-        print(f"{name:26} {statistics.median(each):8.2f} s {statistics.median(each) / here:8.2f}", flush=True)
-    # Last, for Beam needs a shared memory that can be written.
-    last = timed(lambda: tfdv.generate_statistics_from_csv(str(text)), 1)
-    print(f"TFDV, from CSV             {last:8.2f} s {last / here:8.2f}")
+        tell(name, numpy.median(each, axis=0), here)
+    tell("TFDV, from CSV", timed(lambda: tfdv.generate_statistics_from_csv(str(text))), here)
 
 
 def scale(folder, files):

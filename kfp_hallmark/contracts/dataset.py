@@ -371,7 +371,7 @@ def _value_bytes(array: pyarrow.Array) -> Iterator[memoryview]:
 
 
 def _fixed_bytes(array: pyarrow.Array) -> memoryview:
-    """Return the values of an array without nulls, each of whole bytes; pyarrow's `to_numpy` would import pandas."""
+    """Return the values of an array without nulls, each of whole bytes."""
     width = array.type.bit_width // 8
     return memoryview(array.buffers()[1])[array.offset * width : (array.offset + len(array)) * width]
 
@@ -380,7 +380,8 @@ def _row_groups(schema: pyarrow.Schema, batches: Iterable[pyarrow.RecordBatch]) 
     """Give the rows as tables of `ROW_GROUP` rows in one piece each; the last may be shorter."""
     import pyarrow
 
-    waiting = schema.empty_table()
+    # The empty table that a schema itself gives imports pandas.
+    waiting = pyarrow.Table.from_batches([], schema)
     for batch in batches:
         waiting = pyarrow.concat_tables([waiting, pyarrow.Table.from_batches([batch]).cast(schema)])
         while waiting.num_rows >= ROW_GROUP:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 COLUMNS_AT_ONCE = 16
 """How many columns are held in memory at once; of few rows more, as many as take no more. A file is opened once for so
 many."""
+TEXT_CELLS = 8
+"""A text that is counted takes as much memory as so many numbers, or twice that."""
 MAX_SLICES = 100
 """Into how many slices a dataset may be cut: the values of all slice columns together."""
 
@@ -39,7 +41,7 @@ def scan(path: str | Path, columns: Sequence[str] | None = None) -> Iterator[tup
         InputError: If a file is not whole Parquet or differs from the first, or a column is absent or not plain.
     """
     types = _types(path, columns)
-    for block in _blocks(path, list(types)):
+    for block in column_blocks(types, count_rows(path)):
         for name, counted in zip(block, _count(path, block, types), strict=True):
             yield name, types[name], counted
 
@@ -115,7 +117,7 @@ def scan_slices(
         A column's name, its type, and what it holds in each slice, in the order wanted.
     """
     types = _types(path, columns)
-    for block in _blocks(path, list(types)):
+    for block in column_blocks(types, count_rows(path)):
         for name, counted in zip(block, _count_slices(path, block, types, list(slices)), strict=True):
             yield name, types[name], counted
 
@@ -130,11 +132,27 @@ def _types(path: str | Path, columns: Sequence[str] | None) -> dict[str, pyarrow
     return types if columns is None else {name: types[name] for name in columns}
 
 
-def _blocks(path: str | Path, names: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Give columns in blocks that are read at once."""
-    size = max(COLUMNS_AT_ONCE, COLUMNS_AT_ONCE * EXACT_ROWS // max(1, count_rows(path)))
-    for start in range(0, len(names), size):
-        yield names[start : start + size]
+def column_blocks(types: Mapping[str, pyarrow.DataType], rows: int) -> Iterator[list[str]]:
+    """Give columns in blocks that are read at once: `COLUMNS_AT_ONCE`, or more that take no more memory.
+
+    Args:
+        types: The type of each column.
+        rows: The dataset's number of rows.
+    """
+    import pyarrow
+
+    block: list[str] = []
+    taken = 0
+    for name, kind in types.items():
+        text = pyarrow.types.is_string(kind)
+        cells = TEXT_CELLS * min(rows, 2 * MAX_COUNTED) if text else min(rows, EXACT_ROWS)
+        if len(block) >= COLUMNS_AT_ONCE and taken + cells > COLUMNS_AT_ONCE * EXACT_ROWS:
+            yield block
+            block, taken = [], 0
+        block.append(name)
+        taken += cells
+    if block:
+        yield block
 
 
 def _count_slices(

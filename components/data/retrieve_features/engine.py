@@ -136,6 +136,8 @@ def join(
     import numpy
     import pyarrow
 
+    if entities.empty:
+        return pyarrow.table({name: pyarrow.nulls(0) for name in view.features})
     renamed = _renamed(view)
     names = [renamed[view.column(name)] for name in view.features]
     with calm():

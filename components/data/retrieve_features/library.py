@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -36,6 +37,7 @@ def load() -> None:
     try:
         with calm():
             importlib.import_module("feast")
+            logging.getLogger("feast").setLevel(logging.WARNING)
     finally:
         typeguard.typechecked = checked
 

@@ -85,7 +85,6 @@ class Repository:
         """
         if not uri:
             raise InputError("repository_uri must be a path or a URI; got ''.")
-        load()
         self.name = shown(uri)
         self._uri = uri
         config = self._config()
@@ -158,6 +157,7 @@ class Repository:
         path = config if isinstance(config, str) else config.get("path")
         if not isinstance(path, str) or not path:
             raise InputError(f"The registry of {self.name!r} must have a path; it has none.")
+        load()
         registry = self._of_tables(path) if kind == "sql" else self._of_file(path)
         if not any(view.spec.project == self.project for view in registry.feature_views):
             raise MissingInputError(
@@ -194,7 +194,7 @@ class Repository:
         from feast.infra.registry import sql
         from feast.protos.feast.core.Registry_pb2 import Registry
         from google.protobuf.message import DecodeError
-        from sqlalchemy import create_engine, select
+        from sqlalchemy import NullPool, create_engine, select
         from sqlalchemy.exc import SQLAlchemyError
 
         registry = Registry()
@@ -208,7 +208,7 @@ class Repository:
         }
         with tempfile.TemporaryDirectory(prefix="hallmark-") as folder:
             try:
-                engine = create_engine(self._database(path, Path(folder)))
+                engine = create_engine(self._database(path, Path(folder)), poolclass=NullPool)
                 with engine.connect() as connection:
                     for table, messages in tables.items():
                         column = next(column for column in table.columns if column.name.endswith("_proto"))
@@ -217,7 +217,6 @@ class Repository:
                             message = messages.add()
                             message.ParseFromString(content)
                             message.spec.project = self.project
-                engine.dispose()
             except (SQLAlchemyError, DecodeError, ImportError) as error:
                 raise InputError(
                     f"The registry of {self.name!r} must be a database that Feast was applied to; "

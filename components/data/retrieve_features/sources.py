@@ -42,7 +42,7 @@ class Source:
         folder.mkdir()
         names = [self._brought(*found, folder) for found in enumerate(self._files(repository))]
         self._paths = [folder / f"{place:06}.parquet" for place in range(len(names))]
-        self.pattern = str(folder / "*.parquet")
+        self.pattern = str(self._paths[0] if len(names) == 1 else folder / "*.parquet")
         digests = [file_digest(path) for path in self._paths]
         self.digest = digests[0] if len(names) == 1 else Manifest(dict(zip(names, digests, strict=True))).digest
         self.types = self._types()
@@ -121,9 +121,14 @@ class Source:
                 SELECT 1 FROM (SELECT DISTINCT {columns} FROM read_parquet($files) WHERE {present})
                 GROUP BY {identity} HAVING count(*) > 1)
         """
-        with duckdb.connect() as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            row = connection.execute(query, {"files": [str(path) for path in self._paths]}).fetchone()
+        try:
+            with duckdb.connect() as connection:
+                connection.execute("SET TimeZone = 'UTC'")
+                row = connection.execute(query, {"files": [str(path) for path in self._paths]}).fetchone()
+        except duckdb.Error as error:
+            raise InputError(
+                f"{self._name} must be Parquet that DuckDB can read; it cannot ({type(error).__name__})."
+            ) from None
         if row and row[0]:
             told = "time and creation time" if self.view.created else "time"
             raise InputError(

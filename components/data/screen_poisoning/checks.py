@@ -142,7 +142,7 @@ def _noise_increase(found: Found, limit: float, confidence: float) -> Judged:
 
 
 def _increase_of(now: float, rows: int, before: float, former_rows: int, confidence: float) -> tuple[float, Interval]:
-    """Return by how much a share has grown, with its interval.
+    """Return by how much a share has grown at least, which is the low end of the interval if that is above 0, and that.
 
     Source: Newcombe 1998, Statistics in Medicine 17, method 10: of the ends of Wilson's intervals.
     """
@@ -151,7 +151,7 @@ def _increase_of(now: float, rows: int, before: float, former_rows: int, confide
     grown = now - before
     down = math.hypot(now - low, high_before - before)
     up = math.hypot(high - now, before - low_before)
-    return grown, (grown - down, grown + up)
+    return max(0.0, grown - down), (grown - down, grown + up)
 
 
 def _issues(found: Found, limit: float, confidence: float) -> Judged:

@@ -45,7 +45,7 @@ NOISE = Measure(
 NOISE_INCREASE = Measure(
     "label_noise_increase",
     "Label noise increase",
-    "Label noise minus that of the baseline.",
+    "Label noise minus that of the baseline, at least: the low end of the interval.",
     0.005,
     compared=True,
 )
@@ -58,7 +58,8 @@ ISSUES = Measure(
 ISSUE_INCREASE = Measure(
     "label_issue_increase",
     "Label issue increase",
-    "The share of rows that cleanlab holds for wrongly labelled minus that of the baseline.",
+    "The share of rows that cleanlab holds for wrongly labelled minus that of the baseline, at least: the low end "
+    "of the interval.",
     0.02,
     compared=True,
 )

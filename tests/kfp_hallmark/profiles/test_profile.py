@@ -89,6 +89,14 @@ def test_a_moment_out_of_range_is_not_told(made, kept):
     assert read.columns["x"].distribution.standard_deviation is None
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_few_values_with_an_infinity_are_no_categories(made, kept, sign):
+    found = made({"x": [1.5] * 9 + [sign * numpy.inf] * 7})
+    held = kept(found)[0].columns["x"].distribution
+    assert (held.edges, held.below, held.above) == ((1.5,), 7 * (sign < 0), 7 * (sign > 0))
+    assert sum(held.counts) == 16
+
+
 def test_a_profile_is_small(made, tmp_path):
     random = numpy.random.default_rng(3)
     numbers = {f"n{index}": random.normal(index, 3, 20_000) for index in range(10)}

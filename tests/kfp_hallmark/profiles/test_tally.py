@@ -9,7 +9,7 @@ import pytest
 
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.profiles.profile import Categories, profile
-from kfp_hallmark.profiles.scan import COLUMNS_AT_ONCE, find_slices, scan
+from kfp_hallmark.profiles.scan import COLUMNS_AT_ONCE, column_blocks, find_slices, scan
 from kfp_hallmark.profiles.statistics import compute_statistics
 from kfp_hallmark.profiles.tally import EXACT_ROWS, POINTS, NumberTally, TextTally
 
@@ -186,6 +186,8 @@ def test_great_integers_are_told_apart(written):
     ((_, _, counted),) = scan(written({"n": values}))
     assert counted.counts(10) == dict.fromkeys(values, 1)
     assert counted.at_most([2**53, 2**53 + 1, 2**63 - 2]).tolist() == [1, 2, 3]
+    assert counted.at_most([-(2**63) - 1, -(2**63), 2**63]).tolist() == [0, 1, 4]
+    assert counted.holding([-(2**63) - 1, -(2**63), 2**63 - 1, 2**63]).tolist() == [0, 1, 1, 0]
 
 
 def test_beyond_the_exact_rows_categories_and_slices_stay(written):
@@ -212,6 +214,27 @@ def test_many_columns_keep_their_order(written):
     found = compute_statistics(path, list(reversed(columns))).datasets[0].features
     assert [feature.path.step[0] for feature in found] == list(reversed(columns))
     assert [feature.num_stats.max for feature in found[:2]] == [3 * COLUMNS_AT_ONCE, 3 * COLUMNS_AT_ONCE - 1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "first"),
+    [
+        ("int64", 50, 10_000),
+        ("int64", 1_000_000, 67),
+        ("int64", EXACT_ROWS, 16),
+        ("int64", 50_000_000, 16),
+        ("string", 50, 10_000),
+        ("string", 200_000, 41),
+        ("string", 1_000_000, 20),
+        ("string", 50_000_000, 20),
+    ],
+)
+def test_as_many_columns_are_read_at_once_as_memory_bears(kind, rows, first):
+    """At most 16 times 4,194,304 numbers, or an eighth as many texts, of which a column keeps at most 400,000."""
+    types = {f"c{index}": pyarrow.type_for_alias(kind) for index in range(10_000)}
+    blocks = list(column_blocks(types, rows))
+    assert [name for block in blocks for name in block] == list(types)
+    assert len(blocks[0]) == first
 
 
 def test_ten_thousand_columns_are_profiled(written):

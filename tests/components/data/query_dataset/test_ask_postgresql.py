@@ -199,13 +199,11 @@ def test_a_server_that_is_not_there_is_told(tmp_path, refused):
 def test_one_answer_is_of_one_moment(postgresql_folder, postgresql_url, answered, monkeypatch):
     """Rows that are written while the answer is read are not in it."""
     monkeypatch.setattr(ask_postgresql, "VALUES", 10)
-    fetched = threading.Event()
 
     def write():
         with psycopg.connect(host=postgresql_folder, user=USER, password=PASSWORD, dbname="postgres") as connection:
             connection.execute("create table if not exists moment (n int)")
             connection.execute("insert into moment select generate_series(1, 100)")
-            fetched.set()
 
     write()
     array, started = ask_postgresql._array, []

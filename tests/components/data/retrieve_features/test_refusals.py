@@ -181,6 +181,8 @@ def test_a_feature_that_no_row_has(refused, got):
     columns = {"customer": [7, 8], "moment": [datetime(2024, 3, 2)] * 2}
     assert "The share of rows without the feature 'visits' must be below 1; got 1." in refused(columns=columns)
     assert got(columns, VISITS, max_missing_share=1)["visits"].null_count == 2
+    columns["customer"] = pyarrow.array([None, None], pyarrow.int64())
+    assert got(columns, VISITS, max_missing_share=1)["visits"].type == pyarrow.int64()
 
 
 @pytest.mark.parametrize(
@@ -298,6 +300,14 @@ def test_sources_that_are_no_parquet(refused, copy):
     (copy / "data" / "spending.parquet").write_bytes(b"PAR1 1001 PAR1")
     told = refused(uri=str(copy))
     assert "must be whole Parquet; it is not." in told and "1001" not in told
+
+
+def test_sources_that_are_damaged(refused, copy):
+    path = copy / "data" / "spending.parquet"
+    content = bytearray(path.read_bytes())
+    content[4:200] = bytes(196)
+    path.write_bytes(content)
+    assert "must be Parquet that DuckDB can read; it cannot (" in refused(uri=str(copy))
 
 
 def test_files_of_a_source_that_differ(refused, copy):

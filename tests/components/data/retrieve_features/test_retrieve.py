@@ -270,6 +270,34 @@ def test_other_projects_of_a_registry_do_not_matter(got, altered):
     assert got(given, ["spending:visits"], uri=altered(add))["visits"].to_pylist() == [1]
 
 
+def test_a_source_may_be_of_a_store_that_speaks_s3(got, altered, repository, monkeypatch):
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    asked = []
+
+    class Store(MemoryFileSystem):
+        store, cachable = {}, False
+
+        @classmethod
+        def _strip_protocol(cls, path):
+            return super()._strip_protocol(path.removeprefix("s3://"))
+
+        def __init__(self, **options):
+            asked.append(options.get("client_kwargs"))
+            super().__init__()
+
+    def move(registry):
+        view = next(view for view in registry.feature_views if view.spec.name == "spending")
+        view.spec.batch_source.file_options.uri = "s3://bucket/spending.parquet"
+        view.spec.batch_source.file_options.s3_endpoint_override = "http://minio:9000"
+
+    Store().pipe("bucket/spending.parquet", Path(repository, "data", "spending.parquet").read_bytes())
+    monkeypatch.setattr("s3fs.S3FileSystem", Store)
+    given = {"customer": [1], "moment": [datetime(2024, 3, 2)]}
+    assert got(given, ["spending:visits"], uri=altered(move))["visits"].to_pylist() == [1]
+    assert {"endpoint_url": "http://minio:9000"} in asked
+
+
 def test_times_of_other_centuries(got):
     given = {"store": ["north"] * 3, "moment": [datetime(1500, 1, 1), datetime(2024, 3, 4), datetime(2500, 1, 1)]}
     assert got(given, ["stores:city_y"])["city_y"].to_pylist() == [None, "Basel", "Basel"]
