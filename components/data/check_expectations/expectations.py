@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.components.data.check_expectations.page import render
 from kfp_hallmark.components.data.check_expectations.results import Result, check_of, results, stripped
-from kfp_hallmark.components.data.check_expectations.suite import Suite, read_suite
+from kfp_hallmark.components.data.check_expectations.suite import Suite, read_suite, wrong
 from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.dataset import read_table
 from kfp_hallmark.contracts.digest import artifact_digest
@@ -60,9 +60,10 @@ def validate(frame: pandas.DataFrame, suite: Suite, suite_parameters: Mapping[st
     """Return what GX says of each expectation, in the suite's order.
 
     Raises:
-        InputError: If the suite names a parameter that has no value.
+        InputError: If the suite names a parameter that has no value, or one that does not suit.
     """
     import great_expectations
+    from great_expectations.compatibility.pydantic import ValidationError
     from great_expectations.data_context.types.base import (
         DataContextConfig,
         InMemoryStoreBackendDefaults,
@@ -86,4 +87,6 @@ def validate(frame: pandas.DataFrame, suite: Suite, suite_parameters: Mapping[st
         )
     except SuiteParameterError as error:
         raise InputError(f"suite_parameters must give what the suite names as $PARAMETER; {error}.") from error
+    except ValidationError as error:
+        raise InputError(f"suite_parameters must suit the suite's arguments; {wrong(error)}.") from error
     return results(found, suite)

@@ -56,12 +56,17 @@ def read_suite(uri: str) -> Suite:
     """
     content = _content(uri)
     try:
-        value = json.loads(content)
+        value = json.loads(content, parse_constant=_refuse)
     except (RecursionError, ValueError) as error:
         raise InputError(f"suite_uri must be a suite of expectations in JSON; {shown(uri)!r} is none.") from error
     entries = _entries(value)
     expectations = [_expectation(entry, f"Expectation {place}", place) for place, entry in enumerate(entries, 1)]
     return Suite(value["name"], f"sha256:{hashlib.sha256(content).hexdigest()}", expectations)
+
+
+def _refuse(constant: str) -> None:
+    """Raise ValueError: NaN and infinities are no JSON."""
+    raise ValueError(f"{constant} is no number")
 
 
 def _content(uri: str) -> bytes:
@@ -129,18 +134,26 @@ def _built(entry: dict[str, Any], what: str) -> Any:
             nearest(entry["type"], known) or "Expectations of one's own are code, which is not run.",
         ) from error
     except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        raise InputError(f"{what} of the suite, {entry['type']}, must have arguments that suit it; {told}.") from error
+        raise InputError(
+            f"{what} of the suite, {entry['type']}, must have arguments that suit it; {wrong(error)}."
+        ) from error
     except Exception as error:
         raise InputError(f"{what} of the suite, {entry['type']}, must be whole; {error}.") from error
 
 
+def wrong(error: Any) -> str:
+    """Return which arguments GX refuses, and why."""
+    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+
+
 def _references(schema: Any) -> Iterator[str]:
-    """Give what a JSON schema refers to, at any depth."""
+    """Give what a JSON schema refers to, at any depth: a parameter too, whose value may refer elsewhere."""
     if isinstance(schema, dict):
         for name, value in schema.items():
             if name in ("$ref", "$dynamicRef", "$recursiveRef"):
                 yield str(value)
+            elif name == "$PARAMETER":
+                yield name
             yield from _references(value)
     elif isinstance(schema, list):
         for value in schema:

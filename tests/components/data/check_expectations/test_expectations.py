@@ -259,6 +259,11 @@ def test_a_parameter_without_a_value_is_refused(saved, refused):
     )
 
 
+def test_a_parameter_that_does_not_suit_is_refused(saved, refused):
+    message = refused(saved(between(mostly={"$PARAMETER": "share"})), parameters={"share": 1.5})
+    assert message.startswith("suite_parameters must suit the suite's arguments; mostly: ensure this value is less")
+
+
 @pytest.mark.parametrize(
     ("condition", "parser", "unexpected"),
     [
@@ -339,6 +344,14 @@ def test_a_name_that_leaves_its_quotes_is_refused(saved, refused):
         (
             plain("expect_column_values_to_match_json_schema", column="town", json_schema={"$ref": "http://a/b"}),
             "The JSON schema of expectation 1 must refer to itself alone; it refers elsewhere.",
+        ),
+        (
+            plain("expect_column_values_to_match_json_schema", column="town", json_schema={"$PARAMETER": "#form"}),
+            "The JSON schema of expectation 1 must refer to itself alone; it refers elsewhere.",
+        ),
+        (
+            plain("expect_table_row_count_to_equal", value=math.nan),
+            "suite_uri must be a suite of expectations in JSON; ",
         ),
     ],
 )
