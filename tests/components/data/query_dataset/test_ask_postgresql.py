@@ -156,6 +156,20 @@ def test_a_query_that_fails_on_a_record_does_not_show_it(postgresql_url, refused
     assert "Zürich" not in message
 
 
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        ("town::regclass::text", "UndefinedTable, SQLSTATE 42P01"),
+        ("(town || '.a.b.c')::regclass::text", "SyntaxError, SQLSTATE 42601"),
+        ("current_setting(town)", "UndefinedObject, SQLSTATE 42704"),
+    ],
+)
+def test_a_record_that_is_taken_for_a_name_is_not_shown(postgresql_url, refused, expression, reason):
+    message = refused(ServiceError, postgresql_url, f"SELECT {expression} AS x FROM loans WHERE id = 1")
+    assert f"it failed at it ({reason})." in message
+    assert "rich" not in message
+
+
 @pytest.mark.parametrize("value", ["'infinity'::timestamp", "'-infinity'::date", "'0044-03-15 BC'::timestamptz"])
 def test_a_time_out_of_range_is_refused(postgresql_url, refused, value):
     message = refused(InputError, postgresql_url, f"SELECT {value} AS x")
