@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,12 +55,15 @@ def open_store(sources: Sequence[Source], folder: Path) -> FeatureStore:
     Feast reads files with one of two engines. This is DuckDB's. The default, on Dask, loses rows of entities, and of
     values that were corrected it may give an older one.
     Source: https://github.com/feast-dev/feast/issues/6787 and https://github.com/feast-dev/feast/issues/3360.
+
+    Feast keeps the views of the last registry for the whole process, by its place in memory, which a later one may
+    take, and its version. So each has a version of its own.
     """
     with calm():
         from feast import FeatureStore, RepoConfig
         from feast.protos.feast.core.Registry_pb2 import Registry
 
-        registry = Registry(registry_schema_version="1")
+        registry = Registry(registry_schema_version="1", version_id=str(uuid.uuid4()))
         for place, source in enumerate(sources):
             view = _definition(view_name(place), source)
             view_message = registry.feature_views.add()

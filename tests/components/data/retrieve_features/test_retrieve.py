@@ -135,6 +135,16 @@ def expected(rows, entities, known_then):
     return found
 
 
+def test_a_call_is_not_given_the_views_of_an_earlier_one(got, monkeypatch):
+    """Feast keeps what it read of a registry by `id`, which repeats: here always."""
+    from feast.infra.registry import proto_registry_utils
+
+    monkeypatch.setattr(proto_registry_utils, "id", lambda _: 0, raising=False)
+    given = {"customer": [1], "store": ["north"], "moment": [datetime(2024, 3, 4)]}
+    assert got(given, ["pairs:price"])["price"].to_pylist() == [1.5]
+    assert got(given, ["stores:city_y"])["city_y"].to_pylist() == ["Basel"]
+
+
 @pytest.mark.parametrize("known_then", [True, False])
 def test_many_corrected_values_are_joined_as_pandas_does(got, shop, known_then):
     generator = np.random.default_rng(3)
