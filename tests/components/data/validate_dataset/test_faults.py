@@ -89,6 +89,10 @@ def unit(table):
     return changed(table, "income", table["income"].to_numpy() * 1000)
 
 
+def unit_of_few(table):
+    return changed(table, "SEX", table["SEX"].to_numpy() * 1000)
+
+
 def category(table):
     return changed(table, "MAR", ["state 6"] * 400 + table["MAR"].to_pylist()[400:])
 
@@ -119,6 +123,7 @@ def joint(table):
 FAULTS = {
     renamed: "AGEP is gone, and years, which is new, holds alike values: renamed?",
     unit: "its values look multiplied by about 99",
+    unit_of_few: "its values look multiplied by about 1,000, as by another unit",
     category: "MAR holds categories that were not there in 400 of 4,000 rows",
     retyped: "AGEP is of another type, text, formerly integer",
     nulls: "missing in 7.5% of the rows, formerly in 0.0%",
