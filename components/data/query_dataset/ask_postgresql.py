@@ -76,9 +76,10 @@ def _connected(url: URL, name: str) -> Iterator[Connection]:
     if "connect_timeout" not in url.query:
         url = url.update_query_dict({"connect_timeout": SECONDS})
     url = url.set(drivername="postgresql+psycopg", password=os.environ.get(PASSWORD) or None)
-    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
     try:
-        connection = engine.connect()
+        connection = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool).connect()
+    except sqlalchemy.exc.ArgumentError:
+        raise InputError("Ports in database_url must be whole numbers, of as many hosts; they are not.") from None
     except sqlalchemy.exc.DBAPIError as error:
         raise ServiceError(
             f"The database {name!r} must be reached; got {str(error.orig).splitlines()[0]!r}.",

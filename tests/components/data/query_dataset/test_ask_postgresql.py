@@ -210,6 +210,11 @@ def test_a_server_that_is_not_there_is_told(tmp_path, refused):
     assert "must be reached; got " in message
 
 
+def test_a_port_that_is_none_is_not_shown(postgresql_url, refused):
+    message = refused(InputError, f"{postgresql_url}&port=s3cret", "SELECT 1 AS one")
+    assert message == "Ports in database_url must be whole numbers, of as many hosts; they are not."
+
+
 def test_one_answer_is_of_one_moment(postgresql_folder, postgresql_url, answered, monkeypatch):
     """Rows that are written while the answer is read are not in it."""
     monkeypatch.setattr(ask_postgresql, "VALUES", 10)
