@@ -141,13 +141,20 @@ def test_what_is_no_single_select_is_refused(postgresql_url, refused, answered, 
     assert answered(postgresql_url, "SELECT count(*) AS n FROM loans")["n"].to_pylist() == [3]
 
 
-def test_a_function_that_writes_is_refused(postgresql_folder, postgresql_url, refused):
+@pytest.mark.parametrize("call", ["drain()", "setval('numbers', 5)", "nextval('numbers')"])
+def test_a_function_that_writes_is_refused(postgresql_folder, postgresql_url, refused, call):
     with psycopg.connect(host=postgresql_folder, user=USER, password=PASSWORD, dbname="postgres") as connection:
         connection.execute(
             "create or replace function drain() returns int as 'delete from loans; select 1' language sql"
         )
-    message = refused(InputError, postgresql_url, "SELECT drain() AS n")
+        connection.execute("create sequence if not exists numbers")
+    message = refused(InputError, postgresql_url, f"SELECT {call} AS n")
     assert "query must only read from " in message
+
+
+def test_a_query_cannot_begin_to_write(postgresql_url, refused):
+    query = "SELECT set_config('transaction_read_only', 'off', false) AS x"
+    assert "SQLSTATE 25001" in refused(ServiceError, postgresql_url, query)
 
 
 def test_a_query_that_fails_on_a_record_does_not_show_it(postgresql_url, refused):

@@ -1,5 +1,6 @@
 """query_dataset: what a dataset says of what was asked, and which parameters are refused, whatever the database."""
 
+import math
 import re
 import subprocess
 import sys
@@ -98,6 +99,12 @@ def test_parameters_are_bound(duckdb_url, answered):
         ("SELECT :a::int", {"a": 1}, "A parameter stands as :name, without :: behind it"),
         (QUERY, {"least": [1]}, "parameters['least'] must be text, a number, true, false or null; got list."),
         (QUERY, {"least": {}}, "parameters['least'] must be text, a number, true, false or null; got dict."),
+        (QUERY, {"least": math.nan}, "parameters['least'] must be finite; got nan."),
+        (QUERY, {"least": -math.inf}, "parameters['least'] must be finite; got -inf."),
+        (QUERY, {"least": "a\0"}, "parameters['least'] must be Unicode text without zero characters; it is not."),
+        (QUERY, {"least": "\ud800"}, "parameters['least'] must be Unicode text without zero characters; it is not."),
+        ("SELECT '\udfff'", {}, "query must be Unicode text without zero characters; it is not."),
+        ("SELECT '\0'", {}, "query must be Unicode text without zero characters; it is not."),
         (" \n", {}, "query must be one SELECT; got none."),
     ],
 )
