@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 PROJECT = "hallmark"
 TIME = "event_timestamp"
 """What Feast calls the time of a row of entities."""
-ROW, VALUE_TIME, KEY, FEATURE = "hallmark_row", "hallmark_time", "hallmark_key_{}", "hallmark_feature_{}"
+ROW, VALUE_TIME, CREATED = "hallmark_row", "hallmark_time", "hallmark_created"
+KEY, FEATURE, OTHER = "hallmark_key_{}", "hallmark_feature_{}", "hallmark_other_{}"
 """What columns are called here, whatever the repository calls them: Feast's join drops columns by their names' endings,
 and takes one column for another of the same name."""
+TAKEN = {"entity_row_id", "event_expire_timestamp", "rn", TIME, ROW}
+"""What the columns are called that the join adds; DuckDB tells no case."""
 DAY = 86_400_000_000_000
 
 
@@ -92,6 +95,7 @@ def _definition(name: str, source: Source) -> FeatureView:
 
     view = source.view
     renamed = _renamed(view)
+    others = [column for column in source.columns if column.lower() in TAKEN and column not in renamed]
     keys = [KEY.format(place) for place in range(len(view.keys))]
     types = {renamed[view.column(name)]: from_value_type(ValueType(kind)) for name, kind in view.features.items()}
     return FeatureView(
@@ -107,8 +111,8 @@ def _definition(name: str, source: Source) -> FeatureView:
             path=source.pattern,
             file_format=ParquetFormat(),
             timestamp_field=VALUE_TIME,
-            created_timestamp_column=renamed.get(view.created, view.created) if view.created else "",
-            field_mapping=renamed,
+            created_timestamp_column=renamed[view.created] if view.created else "",
+            field_mapping=renamed | {column: OTHER.format(place) for place, column in enumerate(others)},
         ),
     )
 
@@ -119,6 +123,8 @@ def _renamed(view: View) -> dict[str, str]:
     for names, pattern in ((view.keys, KEY), (view.features, FEATURE)):
         for place, name in enumerate(names):
             renamed.setdefault(view.column(name), pattern.format(place))
+    if view.created:
+        renamed.setdefault(view.created, CREATED)
     return renamed
 
 

@@ -27,7 +27,8 @@ class Source:
         view: The feature view.
         pattern: What matches every file and nothing else.
         digest: Of a file's bytes, as `sha256sum` prints it, or of several files' manifest.
-        types: Column of the source to its plain type.
+        columns: The columns of its first file.
+        types: Column of the source that is wanted to its plain type.
     """
 
     def __init__(self, view: View, repository: Repository, folder: Path) -> None:
@@ -45,6 +46,7 @@ class Source:
         self.pattern = str(self._paths[0] if len(names) == 1 else folder / "*.parquet")
         digests = [file_digest(path) for path in self._paths]
         self.digest = digests[0] if len(names) == 1 else Manifest(dict(zip(names, digests, strict=True))).digest
+        self.columns: list[str] = []
         self.types = self._types()
         self._require_one_value()
 
@@ -91,6 +93,7 @@ class Source:
                 schema = pyarrow.parquet.read_schema(path)
             except (pyarrow.ArrowInvalid, OSError):
                 raise InputError(f"{self._name} must be whole Parquet; it is not.") from None
+            self.columns = self.columns or schema.names
             for column in self.view.wanted:
                 if column not in schema.names:
                     raise InputError(
