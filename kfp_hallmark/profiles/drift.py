@@ -45,7 +45,7 @@ class Drift:
             percentiles, 0 to 1; at most one bin's share of the baseline less than anywhere. None for categories.
         wasserstein: The mean distance between the 1st to 99th percentiles of both sides, in standard deviations of the
             baseline; None for categories, and without a spread or values.
-        factor: By what all values look multiplied, as by another unit; None if they do not, and for categories.
+        factor: By what all values look multiplied, as by another unit; None if they do not, and for text and booleans.
         unseen: How many rows hold a category that the baseline does not have; None for numbers, and where the baseline
             has values that its profile does not name.
     """
@@ -136,6 +136,9 @@ def _categories(feature: str, baseline: Column, categories: Categories, counted:
         grouped=grouped,
         chi_squared=chi_squared,
         p_value=p_value,
+        factor=_factor_of_few(categories, held, counted)
+        if isinstance(counted, Numbers) and baseline.type in ("number", "integer")
+        else None,
         unseen=None if categories.other_values else other,
     )
 
@@ -272,6 +275,26 @@ def _percentiles(binned: Binned, counted: Numbers) -> tuple[numpy.ndarray, numpy
     if not counted.finite or not len(before):
         return numpy.empty(0), numpy.empty(0)
     return before, counted.quantiles(numpy.arange(1, PERCENT) / PERCENT).astype(float)
+
+
+def _factor_of_few(categories: Categories, held: Sequence[int], now: Numbers) -> float | None:
+    """Return by what a column of few numbers looks multiplied; None if most of it holds the values that it held.
+
+    Args:
+        categories: What the baseline holds.
+        held: How many rows now hold each of the named values, shape (named,).
+        now: What the column holds now.
+    """
+    import numpy
+
+    values = numpy.array(column_values(categories.counts), dtype=float)
+    if not len(values) or 2 * numpy.array(held)[values != 0].sum() >= now.finite - now.zeros:
+        return None
+    order = numpy.argsort(values)
+    ranks = numpy.cumsum(numpy.array([*categories.counts.values()])[order])
+    shares = numpy.arange(1, PERCENT) / PERCENT
+    before = values[order][numpy.searchsorted(ranks, shares * ranks[-1] * (1 - 1e-12))]
+    return _factor(before, now.quantiles(shares).astype(float))
 
 
 def _factor(before: numpy.ndarray, now: numpy.ndarray) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.components.data.check_expectations.page import render
-from kfp_hallmark.components.data.check_expectations.results import Result, check_of, results, stripped
+from kfp_hallmark.components.data.check_expectations.results import Result, check_of, counting, results, stripped
 from kfp_hallmark.components.data.check_expectations.suite import Suite, read_suite, wrong
 from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.dataset import read_table
@@ -78,7 +78,7 @@ def validate(frame: pandas.DataFrame, suite: Suite, suite_parameters: Mapping[st
     context = great_expectations.get_context(mode="ephemeral", project_config=settings)
     asset = context.data_sources.add_pandas("dataset").add_dataframe_asset("dataset")
     batch = asset.add_batch_definition_whole_dataframe("dataset").get_batch({"dataframe": frame})
-    asked = great_expectations.ExpectationSuite(suite.name, [dict(each) for each in suite.expectations])
+    asked = great_expectations.ExpectationSuite(suite.name, [*map(dict, suite.expectations), *counting(suite)])
     try:
         found = batch.validate(
             asked,

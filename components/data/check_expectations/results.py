@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import Template
@@ -38,6 +39,12 @@ AGGREGATES = (
     "expect_table_row_count_to_equal",
 )
 """The expectations whose observed value is of many records; a least, greatest or most frequent value is of one."""
+OF_VALUES = tuple(f"expect_column_{name}_to_be_between" for name in ("mean", "stdev", "sum"))
+"""The aggregates that tell the values themselves where there are few."""
+FEWEST = 5
+"""Of fewer values no such aggregate is told."""
+PRESENT = "expect_column_proportion_of_non_null_values_to_be_between"
+"""The aggregate that is of the rows without a value too."""
 COLUMN_SET = "expect_table_columns_to_match_set"
 LIMITS = {"minimum": ("min_value", "value"), "maximum": ("max_value", "value", "threshold")}
 """Which arguments limit an aggregate."""
@@ -57,6 +64,7 @@ class Result:
         success: Whether it holds.
         raised: Whether it could not be computed.
         counts: Numbers of rows and shares in percent, by GX's names; nothing where no rows are counted.
+        values: How many values an aggregate of a column is of; None for what is none.
         observed: The aggregate that was observed.
         mismatched: Names of columns that are not as expected, in words.
     """
@@ -68,6 +76,7 @@ class Result:
     success: bool
     raised: bool
     counts: Mapping[str, float | None]
+    values: int | None
     observed: float | None
     mismatched: str = ""
 
@@ -78,10 +87,39 @@ class Result:
         return None if rows is None else int(rows - (self.counts.get("missing_count") or 0))
 
     @property
+    def valueless(self) -> bool:
+        """Whether no row has a value to tell by."""
+        return 0 in (self.considered, self.values)
+
+    @property
     def columns(self) -> list[str]:
         """The columns that it is about."""
         named = [self.kwargs.get(name) for name in ("column", "column_A", "column_B")]
         return [str(name) for name in [*named, *(self.kwargs.get("column_list") or [])] if name is not None]
+
+
+def counting(suite: Suite) -> list[dict[str, Any]]:
+    """Return what else GX is asked: for each aggregate of a column, how many of the same rows have a value."""
+    from great_expectations.expectations.expectation import ColumnAggregateExpectation
+    from great_expectations.expectations.registry import get_expectation_impl
+
+    return [
+        {
+            "type": "expect_column_values_to_not_be_null",
+            "kwargs": {
+                name: each["kwargs"][name]
+                for name in ("column", "row_condition", "condition_parser")
+                if name in each["kwargs"]
+            },
+            "id": _counting_id(each["id"]),
+        }
+        for each in suite.expectations
+        if each["type"] != PRESENT and issubclass(get_expectation_impl(each["type"]), ColumnAggregateExpectation)
+    ]
+
+
+def _counting_id(place: str) -> str:
+    return str(uuid.uuid5(uuid.UUID(place), "values"))
 
 
 def results(found: Any, suite: Suite) -> list[Result]:
@@ -92,13 +130,16 @@ def results(found: Any, suite: Suite) -> list[Result]:
     """
     by_place = {each.expectation_config.id: each for each in found.results}
     places = [expectation["id"] for expectation in suite.expectations]
-    if sorted(by_place) != sorted(places) or len(found.results) != len(places):
-        raise IntegrityError(f"Great Expectations must tell of {len(places)} expectations; it told of others.")
-    return [_result(by_place[place]) for place in places]
+    asked = [*places, *(each["id"] for each in counting(suite))]
+    if sorted(by_place) != sorted(asked) or len(found.results) != len(asked):
+        raise IntegrityError(f"Great Expectations must tell of {len(asked)} expectations; it told of others.")
+    return [_result(by_place[place], by_place.get(_counting_id(place))) for place in places]
 
 
-def _result(found: Any) -> Result:
+def _result(found: Any, counted: Any) -> Result:
     config, told = found.expectation_config, found.result or {}
+    values = None if counted is None else _present(counted.result or {})
+    telling = config.type in AGGREGATES and (config.type not in OF_VALUES or (values or 0) >= FEWEST)
     return Result(
         config.type,
         config.kwargs,
@@ -107,9 +148,16 @@ def _result(found: Any) -> Result:
         bool(found.success),
         _raised(found.exception_info),
         {name: _number(told[name]) for name in COUNTS if name in told},
-        _number(told.get("observed_value")) if config.type in AGGREGATES else None,
+        values,
+        _number(told.get("observed_value")) if telling else None,
         _mismatched(told) if config.type == COLUMN_SET else "",
     )
+
+
+def _present(told: Mapping[str, Any]) -> int | None:
+    """Return how many rows have a value; None if that could not be computed."""
+    rows, missing = told.get("element_count"), told.get("unexpected_count")
+    return None if rows is None or missing is None else int(rows - missing)
 
 
 def _mismatched(told: Mapping[str, Any]) -> str:
@@ -175,7 +223,7 @@ def check_of(result: Result, suite: str, columns: Sequence[str], rows: int) -> C
         status,
         observed=observed,
         **limits,
-        samples=rows if result.considered is None else result.considered,
+        samples=next((count for count in (result.considered, result.values) if count is not None), rows),
         scope={"suite": suite} | (about if result.columns else {}),
         message=f"{result.expected}: {_found(result, absent)}.",
     )
@@ -185,9 +233,11 @@ def _status(result: Result, absent: bool) -> Status:
     """Return what an expectation comes to: what cannot be computed, or of which no row tells, is no pass."""
     if result.raised:
         return Status.FAIL if absent else Status.INCONCLUSIVE
-    if result.success:
-        return Status.INCONCLUSIVE if result.considered == 0 else Status.PASS
-    return Status.FAIL if result.severity == "critical" else Status.WARN
+    if not result.success and result.severity == "critical":
+        return Status.FAIL
+    if result.valueless:
+        return Status.INCONCLUSIVE
+    return Status.PASS if result.success else Status.WARN
 
 
 def _measured(result: Result) -> tuple[float | None, dict[str, float]]:
@@ -214,7 +264,7 @@ def _found(result: Result, absent: Sequence[str]) -> str:
         return f"the dataset has no column {', '.join(absent)}"
     if result.raised:
         return "this cannot be computed of a column of its type, or of a table in memory"
-    if considered == 0:
+    if result.valueless:
         return "no row has a value to tell by"
     if considered is not None and unexpected is not None:
         told = f"{unexpected:,} of {considered:,} rows are not so" if unexpected else f"so it is in {considered:,} rows"

@@ -13,12 +13,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
 from kfp_hallmark.storage import advice, reading, shown
 
 SUFFIX = ".dvc"
 MD5 = r"[0-9a-f]{32}(\.dir)?"
+REVISION = r"[0-9a-f]{7,64}"
+SCP_USER = r"^[^/]*@(?=[^/]*:)"
+"""Of an address as `git@github.com:acme/data`, what is before the host."""
 BLOCK = 1 << 20
 HEAD = 512
 TEXT = bytes(range(32, 127)) + b"\n\r\t\f\b"
@@ -102,7 +106,7 @@ def _parse(content: bytes, uri: str, name: str) -> Tracked:
             "without --no-download.",
         )
     folder, slash, _ = uri.rpartition("/")
-    repository, revision = _import(document)
+    repository, revision = _import(document, name)
     return Tracked(name, folder + slash + _beside(out, document, name), md5, "hash" not in out, repository, revision)
 
 
@@ -113,22 +117,27 @@ def _beside(out: Mapping[str, Any], document: Mapping[str, Any], name: str) -> s
         isinstance(path, str)
         and document.get("wdir") in (None, ".")
         and path not in ("", ".")
+        and "::" not in path
         and "://" not in path
         and not PurePosixPath(path).is_absolute()
-        and ".." not in PurePosixPath(path).parts
+        and ".." not in PurePosixPath(unquote(path)).parts
     )
     if not inside:
         raise InputError(f"The file {name!r} must track what is in the folder with it; its `path` leads elsewhere.")
     return str(path)
 
 
-def _import(document: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Return the repository that data were imported from, and the commit there."""
+def _import(document: Mapping[str, Any], name: str) -> tuple[str | None, str | None]:
+    """Return the repository that data were imported from, without credentials, and the commit there."""
     dependencies = document.get("deps")
     for dependency in dependencies if isinstance(dependencies, list) else []:
         repository = dependency.get("repo") if isinstance(dependency, Mapping) else None
         if isinstance(repository, Mapping) and "rev_lock" in repository:
-            return shown(str(repository.get("url"))), str(repository["rev_lock"])
+            url, revision = repository.get("url"), repository["rev_lock"]
+            if not isinstance(url, str) or not isinstance(revision, str) or not re.fullmatch(REVISION, revision):
+                raise InputError(f"The file {name!r} must say what it imports by `url` and a commit; it does not.")
+            address = shown(re.sub(SCP_USER, "", url))
+            return address.partition("#")[0] if "://" in address else address, revision
     return None, None
 
 

@@ -94,6 +94,7 @@ def load(
     uri = uri if tracked is None else tracked.uri
     with tempfile.TemporaryDirectory(prefix="hallmark-") as folder:
         source = fetch(uri, Path(folder), copied=keys is not None)
+        state = _state(source.path)
         signed = None if keys is None else verify(read_signature(uri, source.name), source.path, keys, source.name)
         if signed is not None:
             source = replace(source, changed=min(source.changed or signed.created, signed.created))
@@ -105,28 +106,34 @@ def load(
         if tracked is not None:
             check_tracked(tracked, source.path)
             bound |= tracked.bound
-        return _write(source, digest, bound, dataset, required_columns)
+        return _write(source, state, digest, bound, dataset, required_columns)
 
 
 def _write(
-    source: Source, digest: str, bound: Mapping[str, str], dataset: Artifact, required_columns: Sequence[str]
+    source: Source,
+    state: list[tuple[int, int, int]],
+    digest: str,
+    bound: Mapping[str, str],
+    dataset: Artifact,
+    required_columns: Sequence[str],
 ) -> tuple[str, int]:
+    """Write a source as a dataset, if it is still in the state that it was in before its digest was taken."""
+
     def unchanged(batches: Iterable[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
         yield from batches
         if state != _state(source.path):
             raise IntegrityError(f"The source {source.name!r} must not change while it is read; it did.")
 
-    state = _state(source.path)
     schema, batches = read_csv(source) if source.path.name.lower().endswith(CSV_SUFFIXES) else read_parquet(source)
     require_columns(required_columns, schema)
     changed = source.changed.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if source.changed else None
     return write_dataset(dataset, schema, unchanged(batches), Origin(source.name, digest, changed, bound))
 
 
-def _state(path: Path) -> list[tuple[int, int]]:
-    """Return what changes when a file does: size and time of every file."""
-    files = [path] if path.is_file() else sorted(path.rglob("*"))
-    return [(stat.st_size, stat.st_mtime_ns) for stat in map(Path.stat, files)]
+def _state(path: Path) -> list[tuple[int, int, int]]:
+    """Return what changes when a file does: size and times of every file, of which the last cannot be set."""
+    states = [path.stat()] if path.is_file() else [file.lstat() for file in sorted(path.rglob("*"))]
+    return [(state.st_size, state.st_mtime_ns, state.st_ctime_ns) for state in states]
 
 
 def read_keys(allowed_keys: Sequence[str]) -> list[Ed25519PublicKey]:

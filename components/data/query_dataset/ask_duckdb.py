@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -32,11 +33,14 @@ CONFIGURATION = {
 }
 SETTINGS = "SET enable_progress_bar = false; SET lock_configuration = true"
 
+READ_ONLY = "attached in read-only mode"
+
 
 @contextmanager
 def answer(url: URL, question: Question, name: str) -> Iterator[Answer]:
     """Ask a DuckDB file; see `Reader`."""
-    with closing(_open(url, name)) as connection:
+    # Queries may reach the folder that rows are spilled to, so it is one with nothing else in it, and is not kept.
+    with tempfile.TemporaryDirectory(prefix="hallmark-") as spilled, closing(_open(url, name, spilled)) as connection:
         with _asking(name):
             statement, values = question.positional()
             _require_select(connection, statement)
@@ -52,7 +56,7 @@ def answer(url: URL, question: Question, name: str) -> Iterator[Answer]:
             yield Answer(plain_schema(reader.schema), _batches(reader, name))
 
 
-def _open(url: URL, name: str) -> DuckDBPyConnection:
+def _open(url: URL, name: str, spilled: str) -> DuckDBPyConnection:
     import duckdb
 
     if url.host or not url.database or not Path(url.database).is_file():
@@ -61,7 +65,7 @@ def _open(url: URL, name: str) -> DuckDBPyConnection:
             "duckdb:///folder/file.duckdb is relative to where the step runs, duckdb:////folder/file.duckdb is not.",
         )
     try:
-        connection = duckdb.connect(url.database, read_only=True, config=CONFIGURATION)
+        connection = duckdb.connect(url.database, read_only=True, config={**CONFIGURATION, "temp_directory": spilled})
     except duckdb.Error as error:
         raise InputError(
             f"database_url must name a whole DuckDB file that can be read; {name!r} cannot ({type(error).__name__}).",
@@ -95,8 +99,12 @@ def _asking(name: str) -> Iterator[None]:
     try:
         yield
     except duckdb.PermissionException:
-        raise InputError(f"query must read the tables of {name!r} alone; it reads elsewhere.") from None
+        raise InputError(f"query must read the tables of {name!r} alone; it reads or writes elsewhere.") from None
     except (duckdb.ParserException, duckdb.CatalogException, duckdb.BinderException) as error:
         raise not_understood(name, str(error).splitlines()[0]) from None
+    except duckdb.InvalidInputException as error:
+        if READ_ONLY in str(error):
+            raise InputError(f"query must only read from {name!r}; it writes.") from None
+        raise failed(name, type(error).__name__) from None
     except (duckdb.Error, pyarrow.ArrowException, OSError) as error:
         raise failed(name, type(error).__name__) from None

@@ -21,7 +21,8 @@ from kfp_hallmark.errors import InputError, ServiceError
 
 if TYPE_CHECKING:
     import pyarrow
-    from sqlalchemy import URL, Connection, CursorResult
+    from psycopg import ServerCursor
+    from sqlalchemy import URL, Connection
 
 PASSWORD = "HALLMARK_DATABASE_PASSWORD"
 SECONDS = "30"
@@ -57,13 +58,14 @@ def answer(url: URL, question: Question, name: str) -> Iterator[Answer]:
     """Ask PostgreSQL; see `Reader`."""
     from sqlalchemy import text
 
-    with _connected(url, name) as connection:
+    with _connected(url, name) as connection, connection.connection.driver_connection.cursor("answer") as cursor:
+        # Asked of the driver, because SQLAlchemy fetches a row with it: what is said would not be of the text alone.
         with _asking(name):
-            result = connection.execute(text(question.text), dict(question.parameters))
-            columns = result.cursor.description or ()
+            cursor.execute(str(text(question.text).compile(dialect=connection.dialect)), dict(question.parameters))
+            columns = cursor.description or ()
             require_names([column.name for column in columns], name)
             schema = _schema(connection, [(column.name, column.type_code) for column in columns])
-        yield Answer(schema, _batches(result, schema, name))
+        yield Answer(schema, _batches(cursor, schema, name))
 
 
 @contextmanager
@@ -74,9 +76,10 @@ def _connected(url: URL, name: str) -> Iterator[Connection]:
     if "connect_timeout" not in url.query:
         url = url.update_query_dict({"connect_timeout": SECONDS})
     url = url.set(drivername="postgresql+psycopg", password=os.environ.get(PASSWORD) or None)
-    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
     try:
-        connection = engine.connect()
+        connection = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool).connect()
+    except sqlalchemy.exc.ArgumentError:
+        raise InputError("Ports in database_url must be whole numbers, of as many hosts; they are not.") from None
     except sqlalchemy.exc.DBAPIError as error:
         raise ServiceError(
             f"The database {name!r} must be reached; got {str(error.orig).splitlines()[0]!r}.",
@@ -85,7 +88,7 @@ def _connected(url: URL, name: str) -> Iterator[Connection]:
     with connection:
         for kind in ("numeric", "uuid"):
             connection.connection.driver_connection.adapters.register_loader(kind, TextLoader)
-        yield connection.execution_options(postgresql_readonly=True, stream_results=True)
+        yield connection.execution_options(postgresql_readonly=True)
 
 
 def _schema(connection: Connection, columns: Sequence[tuple[str, int]]) -> pyarrow.Schema:
@@ -96,9 +99,7 @@ def _schema(connection: Connection, columns: Sequence[tuple[str, int]]) -> pyarr
     if not columns:
         raise InputError("query must give at least one column; got none.")
     asked = text("SELECT oid, typname, typcategory, format_type(oid, NULL) FROM pg_type WHERE oid = ANY(:codes)")
-    rows = connection.execute(
-        asked, {"codes": [code for _, code in columns]}, execution_options={"stream_results": False}
-    )
+    rows = connection.execute(asked, {"codes": [code for _, code in columns]})
     found = {code: (kind, category, told) for code, kind, category, told in rows}
     kinds = {**KINDS, "timestamp": pyarrow.timestamp("us"), "timestamptz": pyarrow.timestamp("us", "UTC")}
     fields = []
@@ -110,12 +111,12 @@ def _schema(connection: Connection, columns: Sequence[tuple[str, int]]) -> pyarr
     return pyarrow.schema(fields)
 
 
-def _batches(result: CursorResult, schema: pyarrow.Schema, name: str) -> Iterator[pyarrow.RecordBatch]:
+def _batches(cursor: ServerCursor, schema: pyarrow.Schema, name: str) -> Iterator[pyarrow.RecordBatch]:
     import pyarrow
 
     size = max(1, VALUES // len(schema))
-    with _asking(name):
-        while rows := result.fetchmany(size):
+    with _asking(name, records=True):
+        while rows := cursor.fetchmany(size):
             columns = [_array(values, field) for values, field in zip(zip(*rows, strict=True), schema, strict=True)]
             yield pyarrow.RecordBatch.from_arrays(columns, schema=schema)
 
@@ -134,10 +135,14 @@ def _array(values: Sequence[Any], field: pyarrow.Field) -> pyarrow.Array:
 
 
 @contextmanager
-def _asking(name: str) -> Iterator[None]:
+def _asking(name: str, records: bool = False) -> Iterator[None]:
     """Turn what PostgreSQL raises into one of Hallmark's errors; only what it says of the query itself is repeated.
 
     Source of the codes: https://www.postgresql.org/docs/15/errcodes-appendix.html
+
+    Args:
+        name: What messages call the database.
+        records: Whether records are read, which the same codes may then tell of, as where a value is cast to regclass.
     """
     import psycopg
     from sqlalchemy.exc import DBAPIError
@@ -147,7 +152,7 @@ def _asking(name: str) -> Iterator[None]:
     except (DBAPIError, psycopg.Error) as error:
         reason = error.orig if isinstance(error, DBAPIError) else error
         code = getattr(reason, "sqlstate", None)
-        if code and code.startswith(("0A", "42")):
+        if not records and code and code.startswith(("0A", "42")):
             raise not_understood(name, reason.diag.message_primary) from None
         if code == "25006":
             raise InputError(f"query must only read from {name!r}; it writes.") from None

@@ -26,7 +26,8 @@ def query_dataset(
     Args:
         database_url: duckdb:///FILE (////FILE for an absolute path), postgresql://USER@HOST:PORT/DATABASE or
             bigquery://PROJECT/DATASET, as SQLAlchemy writes them, without a password.
-        query: One SELECT, with a name such as :since for each parameter.
+        query: One SELECT, with a name such as :since for each parameter. No secret may be in it or in parameters: the
+            dataset's file and metadata tell both.
         parameters: Those names and their values: text, numbers, booleans, or null. They are bound, never put into the
             text.
         expected_digest: What source_digest must be, `sha256:<hex>`. Any other answer is refused.

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
 from kfp_hallmark.contracts.dataset import decimals_as_floats, plain_batch
@@ -21,6 +22,9 @@ OPTIONS = {
     "bigquery": ("location", "maximum_bytes_billed"),
 }
 """What may follow the `?` of each database's address; nothing in it is secret."""
+
+REPEATED = ("host", "port")
+"""Options that may be there more than once, for a server and those that stand in for it."""
 
 FORMS = "duckdb:///FILE, postgresql://USER@HOST/DATABASE or bigquery://PROJECT/DATASET"
 
@@ -81,8 +85,8 @@ def read_url(database_url: str) -> URL:
     """Return a database's address.
 
     Raises:
-        InputError: If it is none, of an unknown database, or holds a password or an option that is not known. Nothing
-            of one that cannot be read is repeated, for a password may be in it.
+        InputError: If it is none, of an unknown database, or may hold a password, or holds an option that is not known.
+            Nothing of one that cannot be read, and no value, is repeated, for a password may be in it.
     """
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
@@ -91,11 +95,8 @@ def read_url(database_url: str) -> URL:
         url = make_url(database_url)
     except (ArgumentError, ValueError):
         raise InputError(f"database_url must be an address such as {FORMS}; it is none.") from None
-    if url.password is not None or "@" in f"{url.host}{url.database}":
-        raise InputError(
-            "database_url must hold no password; it holds one.",
-            "KFP stores parameters as plain text: put it into the step's variable HALLMARK_DATABASE_PASSWORD instead.",
-        )
+    if url.password is not None:
+        raise _no_password("it holds one")
     if url.drivername not in OPTIONS:
         raise InputError(
             f"database_url must be {FORMS}; got one of {url.drivername!r}.", nearest(url.drivername, [*OPTIONS])
@@ -104,7 +105,20 @@ def read_url(database_url: str) -> URL:
         if option not in OPTIONS[url.drivername]:
             known = ", ".join(OPTIONS[url.drivername]) or "none"
             raise InputError(f"The options of a {url.drivername} address must be among: {known}; got {option!r}.")
+        if option not in REPEATED and not isinstance(url.query[option], str):
+            raise InputError(f"The option {option!r} of database_url must be there once; it is more often.")
+    signs = "@" if url.drivername == "duckdb" else "@="
+    names = "".join([url.host or "", url.database or "", *chain(*url.normalized_query.values())])
+    if ":" in (url.username or "") or set(signs) & set(names):
+        raise _no_password("a user with a colon, or a name with one of @ and =, may hold one")
     return url
+
+
+def _no_password(reason: str) -> InputError:
+    return InputError(
+        f"database_url must hold no password; {reason}.",
+        "KFP stores parameters as plain text: put it into the step's variable HALLMARK_DATABASE_PASSWORD instead.",
+    )
 
 
 def shown(url: URL) -> str:

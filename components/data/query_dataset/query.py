@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -88,6 +89,7 @@ def read_question(query: str, parameters: Mapping[str, Any]) -> Question:
 
     if not query.strip():
         raise InputError("query must be one SELECT; got none.")
+    _require_text("query", query)
     named = text(query).compile().params
     for name in [*named, *parameters]:
         if name not in named or name not in parameters:
@@ -105,9 +107,19 @@ def read_question(query: str, parameters: Mapping[str, Any]) -> Question:
 def _value(name: str, value: Any) -> Value:
     if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:
         return int(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"parameters[{name!r}] must be finite; got {value}.", "Pass text, and CAST it in the query.")
+    if isinstance(value, str):
+        _require_text(f"parameters[{name!r}]", value)
     if value is None or isinstance(value, str | int | float):
         return value
     raise InputError(f"parameters[{name!r}] must be text, a number, true, false or null; got {type(value).__name__}.")
+
+
+def _require_text(what: str, text: str) -> None:
+    """Raise `InputError` if text holds what not every database takes: zero characters, or halves of surrogate pairs."""
+    if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text):
+        raise InputError(f"{what} must be Unicode text without zero characters; it is not.")
 
 
 def _keep(answer: Answer, file: Path, name: str, max_rows: int | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
 PROJECT = "hallmark"
 TIME = "event_timestamp"
 """What Feast calls the time of a row of entities."""
-ROW, VALUE_TIME, KEY, FEATURE = "hallmark_row", "hallmark_time", "hallmark_key_{}", "hallmark_feature_{}"
+ROW, VALUE_TIME, CREATED = "hallmark_row", "hallmark_time", "hallmark_created"
+KEY, FEATURE, OTHER = "hallmark_key_{}", "hallmark_feature_{}", "hallmark_other_{}"
 """What columns are called here, whatever the repository calls them: Feast's join drops columns by their names' endings,
 and takes one column for another of the same name."""
+TAKEN = {"entity_row_id", "event_expire_timestamp", "rn", TIME, ROW}
+"""What the columns are called that the join adds; DuckDB tells no case."""
 DAY = 86_400_000_000_000
 
 
@@ -54,12 +58,15 @@ def open_store(sources: Sequence[Source], folder: Path) -> FeatureStore:
     Feast reads files with one of two engines. This is DuckDB's. The default, on Dask, loses rows of entities, and of
     values that were corrected it may give an older one.
     Source: https://github.com/feast-dev/feast/issues/6787 and https://github.com/feast-dev/feast/issues/3360.
+
+    Feast keeps the views of the last registry for the whole process, by its place in memory, which a later one may
+    take, and its version. So each has a version of its own.
     """
     with calm():
         from feast import FeatureStore, RepoConfig
         from feast.protos.feast.core.Registry_pb2 import Registry
 
-        registry = Registry(registry_schema_version="1")
+        registry = Registry(registry_schema_version="1", version_id=str(uuid.uuid4()))
         for place, source in enumerate(sources):
             view = _definition(view_name(place), source)
             view_message = registry.feature_views.add()
@@ -88,6 +95,7 @@ def _definition(name: str, source: Source) -> FeatureView:
 
     view = source.view
     renamed = _renamed(view)
+    others = [column for column in source.columns if column.lower() in TAKEN and column not in renamed]
     keys = [KEY.format(place) for place in range(len(view.keys))]
     types = {renamed[view.column(name)]: from_value_type(ValueType(kind)) for name, kind in view.features.items()}
     return FeatureView(
@@ -103,8 +111,8 @@ def _definition(name: str, source: Source) -> FeatureView:
             path=source.pattern,
             file_format=ParquetFormat(),
             timestamp_field=VALUE_TIME,
-            created_timestamp_column=renamed.get(view.created, view.created) if view.created else "",
-            field_mapping=renamed,
+            created_timestamp_column=renamed[view.created] if view.created else "",
+            field_mapping=renamed | {column: OTHER.format(place) for place, column in enumerate(others)},
         ),
     )
 
@@ -115,6 +123,8 @@ def _renamed(view: View) -> dict[str, str]:
     for names, pattern in ((view.keys, KEY), (view.features, FEATURE)):
         for place, name in enumerate(names):
             renamed.setdefault(view.column(name), pattern.format(place))
+    if view.created:
+        renamed.setdefault(view.created, CREATED)
     return renamed
 
 

@@ -191,8 +191,8 @@ def _features(
         store = open_store(sources, Path(folder))
         for place, source in enumerate(sources):
             entities, rows = distinct_entities(table, list(source.view.keys.values()), times)
-            with source.unchanged():
-                joined = join(store, place, source.view, entities, filter_by_created_timestamp)
+            joined = join(store, place, source.view, entities, filter_by_created_timestamp)
+            source.require_unchanged()
             columns += [typed(joined[name], kind, name, source.view).take(rows) for name, kind in types[place].items()]
     return columns, list(dict.fromkeys(source.digest for source in sources))
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,8 @@ class Source:
         view: The feature view.
         pattern: What matches every file and nothing else.
         digest: Of a file's bytes, as `sha256sum` prints it, or of several files' manifest.
-        types: Column of the source to its plain type.
+        columns: The columns of its first file.
+        types: Column of the source that is wanted to its plain type.
     """
 
     def __init__(self, view: View, repository: Repository, folder: Path) -> None:
@@ -43,8 +43,10 @@ class Source:
         names = [self._brought(*found, folder) for found in enumerate(self._files(repository))]
         self._paths = [folder / f"{place:06}.parquet" for place in range(len(names))]
         self.pattern = str(self._paths[0] if len(names) == 1 else folder / "*.parquet")
+        self._state = self._read_state()
         digests = [file_digest(path) for path in self._paths]
         self.digest = digests[0] if len(names) == 1 else Manifest(dict(zip(names, digests, strict=True))).digest
+        self.columns: list[str] = []
         self.types = self._types()
         self._require_one_value()
 
@@ -91,6 +93,7 @@ class Source:
                 schema = pyarrow.parquet.read_schema(path)
             except (pyarrow.ArrowInvalid, OSError):
                 raise InputError(f"{self._name} must be whole Parquet; it is not.") from None
+            self.columns = self.columns or schema.names
             for column in self.view.wanted:
                 if column not in schema.names:
                     raise InputError(
@@ -137,16 +140,18 @@ class Source:
                 "Drop all but one, or name a created_timestamp_column: the later one counts.",
             )
 
-    @contextmanager
-    def unchanged(self) -> Iterator[None]:
-        """Raise `IntegrityError` if a file changes before the block ends."""
-        before = self._state()
-        yield
-        if before != self._state():
+    def require_unchanged(self) -> None:
+        """Raise `IntegrityError` if a file was changed since its digest was taken."""
+        if self._read_state() != self._state:
             raise IntegrityError(f"{self._name} must not change while it is read; it did.")
 
-    def _state(self) -> list[tuple[int, int]]:
-        return [(stat.st_size, stat.st_mtime_ns) for stat in map(Path.stat, self._paths)]
+    def _read_state(self) -> list[tuple[int, int, int]]:
+        """Return what differs once a file is written to or replaced; nothing of files that are gone."""
+        try:
+            stats = [path.stat() for path in self._paths]
+        except FileNotFoundError:
+            return []
+        return [(stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats]
 
 
 def _quoted(name: str) -> str:

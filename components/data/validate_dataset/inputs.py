@@ -13,6 +13,7 @@ from kfp_hallmark.components.data.validate_dataset.features import Feature, desc
 from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.dataset import read_schema, require_column
 from kfp_hallmark.contracts.digest import artifact_digest
+from kfp_hallmark.contracts.seed import require_seed
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.profiles.profile import Profile, column
 from kfp_hallmark.profiles.scan import scan
@@ -99,6 +100,7 @@ class Settings:
             raise InputError(f"max_domain_auc must be from 0.5 to 1; got {self.max_domain_auc}.")
         if self.min_rows < 1:
             raise InputError(f"min_rows must be 1 or above; got {self.min_rows}.")
+        require_seed(self.seed)
 
     @classmethod
     def read(

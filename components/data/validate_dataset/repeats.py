@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 LEAST_ROWS = 100
 """A stretch of fewer rows is no batch."""
-MOST_TIMES = 5
-"""Rows that are there more often are common ones, not copies."""
+MOST_TIMES = 20
+"""Rows that are there more often are common ones, not copies. By chance about so many rows share a distance at most."""
 
 
 def repeated_rows(path: str | Path) -> tuple[int, int, int]:

@@ -347,6 +347,30 @@ def test_another_unit_is_told(factor, told):
         assert found.factor == pytest.approx(factor, rel=0.1)
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "factor"),
+    [
+        ([0, 0, 1, 2, 2, 2, 3], [0, 0, 1000, 2000, 2000, 3000, 3000], 1000),
+        ([7], [7000], 1000),
+        ([0.5, 1.5, 2.5], [0.005, 0.015, 0.025], 0.01),
+        ([0, 1], [0, None, 60], 60),
+        ([-3, -1, 4], [-30, -10, 40], 10),
+        # Codes of which another is more frequent, or that are others, are no unit.
+        ([1, 1, 1, 1, 2], [1, 2, 2, 2, 2], None),
+        ([1, 2, 3], [4, 5, 6], None),
+        ([0, 0, 0, 1], [0, 0, 1, 1], None),
+        ([0], [0, 0, 5], None),
+        ([1, 2], [None, math.inf], None),
+        ([True, False], [True, True], None),
+        ([1, 2], [], None),
+        ([None], [5], None),
+    ],
+)
+def test_another_unit_of_few_values_is_told(before, now, factor):
+    found = moved(before * 20, now * 30)
+    assert (found and found.factor) == (factor and pytest.approx(factor))
+
+
 def test_a_wider_distribution_is_not_another_unit():
     random = numpy.random.default_rng(4)
     assert moved(random.normal(5, 1, 3000), random.normal(15, 9, 3000)).factor is None

@@ -76,10 +76,32 @@ def test_imported_data_say_from_which_commit(tracked, dataset):
     assert dataset.metadata["source_dvc_revision"] == "156bcf707c72b2862bb53bc249d45d67f01588bb"
 
 
-def test_a_repositorys_credentials_are_not_told(tracked, dataset):
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("https://ada:s3cret@example.com/data", "https://example.com/data"),
+        ("https://s3cret@example.com/data", "https://example.com/data"),
+        ("https://example.com/data?token=s3cret", "https://example.com/data"),
+        ("https://example.com/data#s3cret", "https://example.com/data"),
+        ("ada:s3cret@example.com:acme/data", "example.com:acme/data"),
+        ("git@example.com:acme/data@home", "example.com:acme/data@home"),
+        ("/data/a@b#c", "/data/a@b#c"),
+    ],
+)
+def test_a_repositorys_credentials_are_not_told(tracked, dataset, url, told):
     text = (RECORDED / "dvc3" / "imported.csv.dvc").read_text()
-    load(tracked("imported.csv", text.replace("/tmp/registry", "https://ada:s3cret@example.com/data")), dataset)
-    assert dataset.metadata["source_dvc_repository"] == "https://example.com/data"
+    load(tracked("imported.csv", text.replace("/tmp/registry", f"'{url}'")), dataset)
+    assert dataset.metadata["source_dvc_repository"] == told
+
+
+@pytest.mark.parametrize(
+    "repository",
+    ["{rev_lock: 156bcf7}", "{url: 3, rev_lock: 156bcf7}", "{url: /a, rev_lock: s3cret}", "{url: /a, rev_lock: [a]}"],
+)
+def test_an_import_must_say_from_where(tracked, dataset, repository):
+    text = OUT + "deps:\n- path: loans.csv\n  repo: " + repository
+    message = refused(InputError, dataset, tracked("loans.csv", text))
+    assert message.endswith("must say what it imports by `url` and a commit; it does not.")
 
 
 def test_a_remote_file_is_verified_where_it_is_read(dataset):
@@ -160,6 +182,9 @@ def test_the_file_itself_must_be_there(tmp_path, dataset):
         (OUT.replace("loans.csv", "/etc/loans.csv"), "its `path` leads elsewhere."),
         (OUT.replace("loans.csv", "a/../../loans.csv"), "its `path` leads elsewhere."),
         (OUT.replace("loans.csv", "s3://bucket/loans.csv"), "its `path` leads elsewhere."),
+        (OUT.replace("loans.csv", "'loans.csv::a'"), "its `path` leads elsewhere."),
+        (OUT.replace("loans.csv", "'%2e%2e/loans.csv'"), "its `path` leads elsewhere."),
+        (OUT.replace("loans.csv", "'a/..%2Floans.csv'"), "its `path` leads elsewhere."),
         (OUT.replace("path: loans.csv", "path: 3"), "its `path` leads elsewhere."),
         ("wdir: ..\n" + OUT, "its `path` leads elsewhere."),
     ],

@@ -18,7 +18,7 @@ from kfp_hallmark.components.data.load_dataset import load as module
 from kfp_hallmark.components.data.load_dataset.load import load
 from kfp_hallmark.contracts import origin
 from kfp_hallmark.contracts.dataset import dataset_lineage, dataset_metadata, read_table, write_batches, write_table
-from kfp_hallmark.contracts.digest import artifact_digest
+from kfp_hallmark.contracts.digest import artifact_digest, file_digest
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
 
 ACS = Path(__file__).parents[4] / "examples" / "acs_employment" / "2015.parquet"
@@ -472,3 +472,27 @@ def test_a_source_that_changes_while_it_is_read_is_refused(tmp_path, dataset, mo
 
     monkeypatch.setattr(origin, "write_batches", write_late)
     assert "must not change while it is read; it did." in refused(IntegrityError, dataset, path)
+
+
+def test_a_source_that_changes_after_its_digest_is_taken_is_refused(tmp_path, dataset, monkeypatch):
+    """Also by other bytes of the same length, and with the time put back."""
+    path = Path(write_csv(tmp_path, "a\n1\n"))
+    before = path.stat()
+
+    def digest_and_change(file):
+        digest = file_digest(file)
+        path.write_text("a\n2\n")
+        while path.stat().st_ctime_ns == before.st_ctime_ns or path.stat().st_mtime_ns != before.st_mtime_ns:
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        return digest
+
+    monkeypatch.setattr(module, "file_digest", digest_and_change)
+    assert "must not change while it is read; it did." in refused(IntegrityError, dataset, str(path))
+
+
+def test_a_folder_with_a_link_to_nothing_is_refused(tmp_path, dataset):
+    folder = tmp_path / "source"
+    folder.mkdir()
+    pyarrow.parquet.write_table(pyarrow.table({"n": [1]}), folder / "a.parquet")
+    (folder / "b.parquet").symlink_to(tmp_path / "none")
+    assert "must hold no symbolic links" in refused(IntegrityError, dataset, str(folder))

@@ -114,6 +114,29 @@ def test_a_query_reaches_nothing_but_the_database(duckdb_url, refused, source):
     assert "must read the tables of" in message or "it says" in message
 
 
+@pytest.mark.parametrize(
+    "change", ["INSERT INTO loans (id) VALUES (4)", "DELETE FROM loans", "UPDATE loans SET id = 4"]
+)
+def test_a_part_that_writes_is_refused(duckdb_url, refused, answered, change):
+    message = refused(InputError, duckdb_url, f"WITH changed AS ({change} RETURNING id) SELECT * FROM changed")
+    assert message == f"query must only read from {duckdb_url!r}; it writes."
+    assert answered(duckdb_url, "SELECT sum(id) AS n FROM loans")["n"].to_pylist() == [6]
+
+
+def test_the_folder_beside_the_file_is_not_reached(tmp_path, refused):
+    """DuckDB would spill rows into it, and lets queries read and write where it spills."""
+    with duckdb.connect(tmp_path / "t.duckdb") as connection:
+        connection.execute("create table t as select 1 as n")
+    folder = tmp_path / "t.duckdb.tmp"
+    folder.mkdir()
+    (folder / "a.csv").write_text("n\n1\n")
+    wanted = "alone; it reads or writes elsewhere."
+    url = f"duckdb:///{tmp_path}/t.duckdb"
+    assert wanted in refused(InputError, url, f"SELECT * FROM read_csv('{folder}/a.csv')")
+    assert wanted in refused(InputError, url, f"WITH w AS (COPY t TO '{folder}/b.csv') SELECT * FROM w")
+    assert [file.name for file in folder.iterdir()] == ["a.csv"]
+
+
 def test_a_variable_of_the_step_is_no_table(duckdb_url, refused):
     assert "Table with name values" in refused(InputError, duckdb_url, "SELECT * FROM values")
 

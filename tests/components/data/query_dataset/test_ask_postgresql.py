@@ -141,19 +141,40 @@ def test_what_is_no_single_select_is_refused(postgresql_url, refused, answered, 
     assert answered(postgresql_url, "SELECT count(*) AS n FROM loans")["n"].to_pylist() == [3]
 
 
-def test_a_function_that_writes_is_refused(postgresql_folder, postgresql_url, refused):
+@pytest.mark.parametrize("call", ["drain()", "setval('numbers', 5)", "nextval('numbers')"])
+def test_a_function_that_writes_is_refused(postgresql_folder, postgresql_url, refused, call):
     with psycopg.connect(host=postgresql_folder, user=USER, password=PASSWORD, dbname="postgres") as connection:
         connection.execute(
             "create or replace function drain() returns int as 'delete from loans; select 1' language sql"
         )
-    message = refused(InputError, postgresql_url, "SELECT drain() AS n")
+        connection.execute("create sequence if not exists numbers")
+    message = refused(InputError, postgresql_url, f"SELECT {call} AS n")
     assert "query must only read from " in message
+
+
+def test_a_query_cannot_begin_to_write(postgresql_url, refused):
+    query = "SELECT set_config('transaction_read_only', 'off', false) AS x"
+    assert "SQLSTATE 25001" in refused(ServiceError, postgresql_url, query)
 
 
 def test_a_query_that_fails_on_a_record_does_not_show_it(postgresql_url, refused):
     message = refused(ServiceError, postgresql_url, "SELECT town::integer AS n FROM loans")
     assert "it failed at it (InvalidTextRepresentation, SQLSTATE 22P02)." in message
     assert "Zürich" not in message
+
+
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        ("town::regclass::text", "UndefinedTable, SQLSTATE 42P01"),
+        ("(town || '.a.b.c')::regclass::text", "SyntaxError, SQLSTATE 42601"),
+        ("current_setting(town)", "UndefinedObject, SQLSTATE 42704"),
+    ],
+)
+def test_a_record_that_is_taken_for_a_name_is_not_shown(postgresql_url, refused, expression, reason):
+    message = refused(ServiceError, postgresql_url, f"SELECT {expression} AS x FROM loans WHERE id = 1")
+    assert f"it failed at it ({reason})." in message
+    assert "rich" not in message
 
 
 @pytest.mark.parametrize("value", ["'infinity'::timestamp", "'-infinity'::date", "'0044-03-15 BC'::timestamptz"])
@@ -194,6 +215,11 @@ def test_no_password_and_no_user_is_told(postgresql_url, dataset, answered):
 def test_a_server_that_is_not_there_is_told(tmp_path, refused):
     message = refused(ServiceError, f"postgresql://{USER}@/postgres?host={tmp_path}", "SELECT 1 AS one")
     assert "must be reached; got " in message
+
+
+def test_a_port_that_is_none_is_not_shown(postgresql_url, refused):
+    message = refused(InputError, f"{postgresql_url}&port=s3cret", "SELECT 1 AS one")
+    assert message == "Ports in database_url must be whole numbers, of as many hosts; they are not."
 
 
 def test_one_answer_is_of_one_moment(postgresql_folder, postgresql_url, answered, monkeypatch):

@@ -1,5 +1,6 @@
 """query_dataset: what a dataset says of what was asked, and which parameters are refused, whatever the database."""
 
+import math
 import re
 import subprocess
 import sys
@@ -98,6 +99,12 @@ def test_parameters_are_bound(duckdb_url, answered):
         ("SELECT :a::int", {"a": 1}, "A parameter stands as :name, without :: behind it"),
         (QUERY, {"least": [1]}, "parameters['least'] must be text, a number, true, false or null; got list."),
         (QUERY, {"least": {}}, "parameters['least'] must be text, a number, true, false or null; got dict."),
+        (QUERY, {"least": math.nan}, "parameters['least'] must be finite; got nan."),
+        (QUERY, {"least": -math.inf}, "parameters['least'] must be finite; got -inf."),
+        (QUERY, {"least": "a\0"}, "parameters['least'] must be Unicode text without zero characters; it is not."),
+        (QUERY, {"least": "\ud800"}, "parameters['least'] must be Unicode text without zero characters; it is not."),
+        ("SELECT '\udfff'", {}, "query must be Unicode text without zero characters; it is not."),
+        ("SELECT '\0'", {}, "query must be Unicode text without zero characters; it is not."),
         (" \n", {}, "query must be one SELECT; got none."),
     ],
 )
@@ -113,6 +120,23 @@ def test_parameters_must_be_those_of_the_query(duckdb_url, refused, query, param
         ("", "database_url must be an address such as"),
         ("postgresql://ada:s3cret@host/loans", "database_url must hold no password; it holds one.\nHint: KFP stores"),
         ("postgresql://ada:12/s3cret@host/loans", "database_url must hold no password; it holds one."),
+        (
+            "postgresql://ada%3As3cret@host/loans",
+            "a user with a colon, or a name with one of @ and =, may hold one.\nHint: KFP stores",
+        ),
+        ("postgresql://host/loans?host=ada:s3cret@host", "may hold one."),
+        ("postgresql://host/loans?host=a&host=ada:s3cret@host", "may hold one."),
+        ("postgresql://host/loans?host=host%20password=s3cret", "may hold one."),
+        ("postgresql://host/loans%3Fpassword=s3cret", "may hold one."),
+        ("postgresql://host/loans;password=s3cret", "may hold one."),
+        ("postgresql://host/loans#password=s3cret", "may hold one."),
+        ("postgresql://host/loans?sslkey=key.pem&sslpassword=s3cret", "connect_timeout; got 'sslpassword'."),
+        ("postgresql://host/loans?%70assword=s3cret", "connect_timeout; got 'password'."),
+        ("bigquery://acme/loans?location=s3cret@EU", "may hold one."),
+        (
+            "bigquery://acme/loans?location=EU&location=s3cret",
+            "The option 'location' of database_url must be there once",
+        ),
         ("mysql://ada@host/loans", "got one of 'mysql'."),
         ("postgresql+psycopg2://ada@host/loans", "Did you mean 'postgresql'?"),
         ("postgresql://ada@host/loans?password=s3cret", "connect_timeout; got 'password'."),
@@ -168,6 +192,13 @@ def test_an_answer_may_be_larger_than_a_piece(tmp_path, dataset):
     table = read_table(dataset.path)
     assert table["i"].equals(pyarrow.chunked_array([range(300_000)], pyarrow.int64()))
     assert table["late"].null_count == 250_000
+
+
+def test_a_files_folder_may_be_named_as_a_part(tmp_path, answered):
+    (tmp_path / "year=2024").mkdir()
+    with duckdb.connect(tmp_path / "year=2024" / "t.duckdb") as connection:
+        connection.execute("create table t as select 1 as n")
+    assert answered(f"duckdb:///{tmp_path}/year=2024/t.duckdb", "SELECT n FROM t").num_rows == 1
 
 
 def test_a_path_is_no_address(refused):

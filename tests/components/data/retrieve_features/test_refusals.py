@@ -310,6 +310,24 @@ def test_sources_that_are_damaged(refused, copy):
     assert "must be Parquet that DuckDB can read; it cannot (" in refused(uri=str(copy))
 
 
+@pytest.mark.parametrize("moment", ["__init__", "get_historical_features"])
+def test_sources_that_change_once_their_digest_is_taken(refused, copy, monkeypatch, moment):
+    """Feast is set up and asked after that; the file is replaced by one of the same size and time."""
+    from feast import FeatureStore
+
+    path = copy / "data" / "spending.parquet"
+    former = getattr(FeatureStore, moment)
+
+    def late(*arguments, **options):
+        shutil.copy2(path, copy / "other")
+        (copy / "other").replace(path)
+        return former(*arguments, **options)
+
+    monkeypatch.setattr(FeatureStore, moment, late)
+    told = refused(IntegrityError, uri=str(copy))
+    assert told.endswith("of the feature view 'spending' must not change while it is read; it did.")
+
+
 def test_files_of_a_source_that_differ(refused, copy):
     table = pyarrow.parquet.read_table(copy / "data" / "stores" / "b.parquet")
     other = table.set_column(3, "area", [table["area"].cast("string")])

@@ -12,6 +12,7 @@ import fsspec
 import numpy as np
 import pandas as pd
 import pyarrow
+import pyarrow.parquet
 import pytest
 
 from kfp_hallmark.components.data.retrieve_features.library import calm
@@ -133,6 +134,37 @@ def expected(rows, entities, known_then):
         own = own[own["written"] <= moment] if known_then else own
         found.append(None if own.empty else int(own["value"].iloc[-1]))
     return found
+
+
+def test_a_call_is_not_given_the_views_of_an_earlier_one(got, monkeypatch):
+    """Feast keeps what it read of a registry by `id`, which repeats: here always."""
+    from feast.infra.registry import proto_registry_utils
+
+    monkeypatch.setattr(proto_registry_utils, "id", lambda _: 0, raising=False)
+    given = {"customer": [1], "store": ["north"], "moment": [datetime(2024, 3, 4)]}
+    assert got(given, ["pairs:price"])["price"].to_pylist() == [1.5]
+    assert got(given, ["stores:city_y"])["city_y"].to_pylist() == ["Basel"]
+
+
+@pytest.mark.parametrize("name", ["written_y", "entity_row_id", "event_expire_timestamp", "event_timestamp", "rn"])
+@pytest.mark.parametrize("created", [True, False])
+def test_a_column_may_be_called_as_feast_calls_its_own(got, altered, name, created):
+    """A time of creation, or text that is not wanted and is called so in capitals."""
+
+    def change(registry):
+        if created:
+            registry.feature_views[0].spec.batch_source.created_timestamp_column = name
+
+    uri = altered(change)
+    path = Path(uri, "data", "spending.parquet")
+    table = pyarrow.parquet.read_table(path)
+    if created:
+        table = table.rename_columns([name if column == "written" else column for column in table.column_names])
+    else:
+        table = table.append_column(name.upper(), table["visits"].cast("string"))
+    pyarrow.parquet.write_table(table, path)
+    found = got(events(), ["spending:visits"], uri=uri)
+    assert found["visits"].to_pylist() == [(known or (None, None))[1] for _, _, known, _ in EVENTS]
 
 
 @pytest.mark.parametrize("known_then", [True, False])

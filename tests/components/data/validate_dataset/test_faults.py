@@ -9,6 +9,7 @@ import pyarrow.parquet
 import pytest
 
 from kfp_hallmark.components.data.validate_dataset.comparison import Comparing, Limits
+from kfp_hallmark.components.data.validate_dataset.repeats import repeated_rows
 from kfp_hallmark.components.data.validate_dataset.validate import validate
 from kfp_hallmark.contracts.verdict import Status, Verdict
 from kfp_hallmark.errors import InputError, IntegrityError
@@ -89,6 +90,10 @@ def unit(table):
     return changed(table, "income", table["income"].to_numpy() * 1000)
 
 
+def unit_of_few(table):
+    return changed(table, "SEX", table["SEX"].to_numpy() * 1000)
+
+
 def category(table):
     return changed(table, "MAR", ["state 6"] * 400 + table["MAR"].to_pylist()[400:])
 
@@ -119,6 +124,7 @@ def joint(table):
 FAULTS = {
     renamed: "AGEP is gone, and years, which is new, holds alike values: renamed?",
     unit: "its values look multiplied by about 99",
+    unit_of_few: "its values look multiplied by about 1,000, as by another unit",
     category: "MAR holds categories that were not there in 400 of 4,000 rows",
     retyped: "AGEP is of another type, text, formerly integer",
     nulls: "missing in 7.5% of the rows, formerly in 0.0%",
@@ -287,11 +293,17 @@ def test_a_batch_that_is_there_twice_is_named(acs, stored, judge, rows, found):
     assert f"{rows} of {6000 + rows:,} rows equal an earlier one" in check.message
 
 
-@pytest.mark.parametrize("times", [2, 3, 5])
-def test_a_batch_that_is_there_more_than_twice_is_named(stored, judge, times):
+@pytest.mark.parametrize(("times", "found"), [(2, True), (3, True), (6, True), (20, True), (21, False)])
+def test_a_batch_that_is_there_more_than_twice_is_named(stored, times, found):
     rows = numpy.tile(numpy.random.default_rng(0).random(400), times)
-    (check,) = [each for each in judge(stored({"n": rows}))[0].checks if each.name == "repeated_batch"]
-    assert (check.status, check.observed) == (Status.WARN, 400 * (times - 1))
+    again = 400 * (times - 1)
+    assert repeated_rows(stored({"n": rows}).path) == (again, again if found else 0, 400 * times)
+
+
+def test_rows_that_chance_makes_equal_are_no_batch(stored):
+    """Of values that are there 20 times, about 20 rows at most have each distance."""
+    rows = numpy.random.default_rng(0).permutation(numpy.repeat(numpy.arange(2000), 20))
+    assert repeated_rows(stored({"n": rows}).path) == (38_000, 0, 40_000)
 
 
 @pytest.mark.parametrize(

@@ -374,6 +374,7 @@ def test_a_gate_keeps_the_log_handlers(stored, judge):
         ({"max_domain_auc": 0.49}, "max_domain_auc must be from 0.5 to 1; got 0.49."),
         ({"max_domain_auc": float("nan")}, "max_domain_auc must be from 0.5 to 1; got nan."),
         ({"min_rows": 0}, "min_rows must be 1 or above; got 0."),
+        ({"seed": -1}, "seed must be a whole number from 0 to 2**32 - 1; got -1."),
     ],
 )
 def test_limits_out_of_range_are_refused(stored, refused, limits, message):
