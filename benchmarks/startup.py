@@ -24,7 +24,13 @@ from pathlib import Path
 
 from kfp_hallmark import components, environments
 
-IMPORTS = {"data": "tensorflow_data_validation", "ml": "sklearn", "release": "mlflow"}
+IMPORTS = {
+    "data": "tensorflow_data_validation",
+    "ml": "sklearn",
+    "release": "mlflow",
+    "sources": "feast",
+    "expectations": "great_expectations",
+}
 ROOT = Path(__file__).resolve().parents[1]
 RUN = ["docker", "run", "--rm", "--network", "host"]
 
