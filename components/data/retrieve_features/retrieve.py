@@ -236,9 +236,13 @@ def typed(column: pyarrow.ChunkedArray, kind: pyarrow.DataType, name: str, view:
 
     if pyarrow.types.is_timestamp(column.type):
         column = pyarrow.compute.floor_temporal(column, unit="microsecond")
+    timely = pyarrow.types.is_temporal(column.type) == pyarrow.types.is_temporal(kind)
     try:
-        return column.cast(kind)
+        # A whole number says no unit, so it is no time; a column without a value may be of any type.
+        if timely or column.null_count == len(column):
+            return column.cast(kind)
     except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
-        raise InputError(
-            f"The feature {name!r} of {view.name!r} must hold {kind} as it is declared; its source holds {column.type}."
-        ) from None
+        pass
+    raise InputError(
+        f"The feature {name!r} of {view.name!r} must hold {kind} as it is declared; its source holds {column.type}."
+    )
