@@ -234,9 +234,11 @@ class Repository:
         from sqlalchemy.exc import ArgumentError
 
         try:
-            url = make_url(path.replace("postgresql://", "postgresql+psycopg://", 1))
+            url = make_url(path)
         except (ArgumentError, ValueError):  # They may show a part of a password.
             raise InputError(f"The registry of {self.name!r} must be at a database's URL; it is not.") from None
+        if url.get_backend_name() == "postgresql":
+            return url.set(drivername="postgresql+psycopg")
         if url.get_backend_name() != "sqlite" or not url.database:
             return url
         copy = folder / "registry.db"

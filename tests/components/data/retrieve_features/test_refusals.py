@@ -236,6 +236,11 @@ def test_a_feature_that_no_row_has(refused, got):
             " must be at a database's URL; it is not.",
         ),
         (
+            "project: shop\nregistry: {registry_type: sql, path: 'postgresql+psycopg2://me:key@127.0.0.1:1/x'}",
+            InputError,
+            " it cannot be read (OperationalError).",
+        ),
+        (
             "project: shop\nregistry: {registry_type: sql, path: key}",
             InputError,
             " must be at a database's URL; it is not.",
