@@ -31,7 +31,7 @@ CONFIGURATION = {
     "autoload_known_extensions": "false",
     "python_enable_replacements": "false",
 }
-SETTINGS = "SET enable_progress_bar = false; SET lock_configuration = true"
+SETTINGS = "SET TimeZone = 'UTC'; SET enable_progress_bar = false; SET lock_configuration = true"
 
 READ_ONLY = "attached in read-only mode"
 

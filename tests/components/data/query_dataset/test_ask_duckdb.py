@@ -1,5 +1,8 @@
 """query_dataset on DuckDB: a real file."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -164,6 +167,24 @@ def test_rows_that_fail_late_leave_nothing(tmp_path, refused):
             "create table t as select case i when 499999 then 'bad' else i::text end as n from range(500000) r(i)"
         )
     assert "bad" not in refused(ServiceError, f"duckdb:///{file}", "SELECT n::integer AS n FROM t")
+
+
+def test_the_machines_time_zone_is_nothing_to_a_query(duckdb_url, tmp_path):
+    """In a process of its own, because DuckDB asks for the zone once."""
+    program = """
+import sys
+from kfp.dsl import Dataset
+from kfp_hallmark.components.data.query_dataset.query import ask
+from kfp_hallmark.contracts.dataset import read_table
+day, zoned = "CAST(zoned + INTERVAL 13 HOUR AS date) AS day", "CAST(seen AS timestamptz) AS zoned"
+query = f"SELECT {day}, {zoned} FROM loans WHERE id = 1"
+ask(sys.argv[1], query, Dataset(uri=sys.argv[2]))
+print(*read_table(sys.argv[2]).to_pylist()[0].values())
+"""
+    command = [sys.executable, "-c", program, duckdb_url, str(tmp_path / "dataset")]
+    environment = {**os.environ, "TZ": "Asia/Kathmandu"}
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout == "2024-02-29 2024-02-29 10:00:00+00:00\n"
 
 
 def test_the_file_must_be_there(tmp_path, refused):
