@@ -7,6 +7,7 @@ import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import fsspec
 import numpy as np
@@ -14,6 +15,7 @@ import pandas as pd
 import pyarrow
 import pyarrow.parquet
 import pytest
+from fakes.postgresql import PASSWORD, USER, server
 
 from kfp_hallmark.components.data.retrieve_features.library import calm
 from kfp_hallmark.components.data.retrieve_features.retrieve import retrieve
@@ -252,6 +254,23 @@ def test_a_registry_in_sql_gives_what_one_in_a_file_gives(got, repository, defin
         found = got(given, ["spending:visits"], uri=str(copy))
     assert found.equals(got(given, ["spending:visits"]))
     assert file_digest(database) == before
+
+
+@pytest.mark.postgresql
+def test_a_registry_may_be_in_postgresql(got, repository, definitions, tmp_path, monkeypatch):
+    import feast
+
+    copy = Path(shutil.copytree(repository, tmp_path / "copy"))
+    settings = "project: shop\nonline_store: null\nregistry: {{registry_type: sql, path: '{}'}}\n"
+    with server() as folder:
+        address = f"{USER}:{quote(PASSWORD, safe='')}@/postgres?host={folder}"
+        (copy / "feature_store.yaml").write_text(settings.format(f"postgresql+psycopg://{address}"))
+        with calm():
+            feast.FeatureStore(repo_path=str(copy)).apply(definitions)
+        monkeypatch.setenv("SHOP_REGISTRY", address)
+        (copy / "feature_store.yaml").write_text(settings.format("postgresql://${SHOP_REGISTRY}"))
+        table = got({"customer": [1], "moment": [datetime(2024, 3, 2)]}, ["spending:visits"], uri=str(copy))
+    assert table["visits"].to_pylist() == [1]
 
 
 def test_a_repository_is_read_and_nothing_else(got, repository):
