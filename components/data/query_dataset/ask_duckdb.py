@@ -87,7 +87,7 @@ def _require_select(connection: DuckDBPyConnection, statement: str) -> None:
 def _batches(reader: pyarrow.RecordBatchReader, name: str) -> Iterator[pyarrow.RecordBatch]:
     with _asking(name):
         for batch in reader:
-            yield plain(batch)
+            yield plain(batch, name)
 
 
 @contextmanager

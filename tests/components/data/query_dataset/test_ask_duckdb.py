@@ -87,6 +87,33 @@ def test_a_type_that_is_not_plain_is_refused(duckdb_url, refused, expression, ki
 
 
 @pytest.mark.parametrize(
+    "value",
+    [
+        "'infinity'::date",
+        "'-infinity'::timestamp",
+        "'infinity'::timestamptz",
+        "'infinity'::timestamp::timestamp_s",
+        "'-infinity'::timestamp::timestamp_ns",
+        "date '10000-01-01'",
+        "timestamp '10000-01-01 00:00:00'",
+        "date '0001-01-01' - 1",
+        "timestamp '0001-01-01 00:00:00' - interval 1 microsecond",
+    ],
+)
+def test_a_time_out_of_range_is_refused(duckdb_url, refused, value):
+    message = refused(InputError, duckdb_url, f"SELECT {value} AS x UNION ALL SELECT NULL")
+    assert "must hold dates and times of the years 1 to 9999; one is not." in message
+
+
+def test_the_first_and_the_last_times_come_through(duckdb_url, answered):
+    times = "timestamp '0001-01-01 00:00:00' AS first, timestamp '9999-12-31 23:59:59.999999' AS last"
+    query = f"SELECT date '0001-01-01' AS low, date '9999-12-31' AS high, CAST(NULL AS date) AS none, {times}"
+    assert list(answered(duckdb_url, query).to_pylist()[0].values()) == [
+        *[date.min, date.max, None, datetime.min, datetime.max]
+    ]
+
+
+@pytest.mark.parametrize(
     "number", ["9007199254740993", "170141183460469231731687303715884105727", "99999999999999999.5"]
 )
 def test_a_great_decimal_is_not_merged_with_its_neighbour(duckdb_url, refused, number):
