@@ -9,6 +9,7 @@ from datetime import date
 from decimal import Decimal
 from itertools import chain
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import parse_qsl
 
 from kfp_hallmark.contracts.dataset import decimals_as_floats, plain_batch
 from kfp_hallmark.errors import InputError, ServiceError, nearest
@@ -115,6 +116,8 @@ def read_url(database_url: str) -> URL:
             raise InputError(f"The options of a {url.drivername} address must be among: {known}; got {option!r}.")
         if option not in REPEATED and not isinstance(url.query[option], str):
             raise InputError(f"The option {option!r} of database_url must be there once; it is more often.")
+    if not all(value for _, value in parse_qsl(database_url.partition("?")[2], keep_blank_values=True)):
+        raise InputError("Every option of database_url must have a value; one has none, and would not be heeded.")
     signs = "@" if url.drivername == "duckdb" else "@="
     names = "".join([url.host or "", url.database or "", *chain(*url.normalized_query.values())])
     if ":" in (url.username or "") or set(signs) & set(names):
