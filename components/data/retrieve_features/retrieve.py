@@ -178,7 +178,7 @@ def _features(
     Each view is joined by itself, to the keys and times that differ, and its features are laid beside the rows here:
     so rows stay as they are and where they are, whatever the engine does with them.
     """
-    from kfp_hallmark.components.data.retrieve_features.engine import feature_types, join, open_store
+    from kfp_hallmark.components.data.retrieve_features.engine import database, feature_types, join, open_store
     from kfp_hallmark.components.data.retrieve_features.sources import Source, require_joinable
 
     types = [feature_types(view) for view in views]
@@ -189,11 +189,13 @@ def _features(
         for source in sources:
             require_joinable(source.view, source, given)
         store = open_store(sources, Path(folder))
-        for place, source in enumerate(sources):
-            entities, rows = distinct_entities(table, list(source.view.keys.values()), times)
-            joined = join(store, place, source.view, entities, filter_by_created_timestamp)
-            source.require_unchanged()
-            columns += [typed(joined[name], kind, name, source.view).take(rows) for name, kind in types[place].items()]
+        with database(Path(folder, "joins")):
+            for place, source in enumerate(sources):
+                entities, rows = distinct_entities(table, list(source.view.keys.values()), times)
+                joined = join(store, place, source.view, entities, filter_by_created_timestamp)
+                source.require_unchanged()
+                for name, kind in types[place].items():
+                    columns.append(typed(joined[name], kind, name, source.view).take(rows))
     return columns, list(dict.fromkeys(source.digest for source in sources))
 
 

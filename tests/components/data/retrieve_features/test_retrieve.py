@@ -5,6 +5,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import tempfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
@@ -277,6 +278,29 @@ def test_a_repository_is_read_and_nothing_else(got, repository):
     before = artifact_digest(repository)
     got({"customer": [1], "moment": [datetime(2024, 3, 2)]}, ["spending:visits"])
     assert artifact_digest(repository) == before
+
+
+def test_nothing_is_laid_beside_the_step_or_kept(got, monkeypatch):
+    """What DuckDB has no memory for goes to the step's own folder; both connections are closed, and none is shared."""
+    import duckdb
+    import ibis
+
+    made, connect, shared = {}, duckdb.connect, ibis.options.default_backend
+
+    def watched(*arguments, **options):
+        connection = connect(*arguments, **options)
+        (folder,) = connection.execute("SELECT current_setting('temp_directory')").fetchone()
+        made[folder] = connection
+        return connection
+
+    monkeypatch.setattr(duckdb, "connect", watched)
+    got({"customer": [1], "moment": [datetime(2024, 3, 2)]}, ["spending:visits"])
+    assert len(made) == 2
+    for folder, connection in made.items():
+        assert Path(folder).is_relative_to(tempfile.gettempdir()) and "hallmark-" in folder
+        with pytest.raises(duckdb.ConnectionException):
+            connection.execute("SELECT 1")
+    assert ibis.options.default_backend is shared
 
 
 def test_nothing_is_printed(got, capfd):
