@@ -89,7 +89,12 @@ def _connected(url: URL, name: str) -> Iterator[Connection]:
     with connection:
         for kind in ("numeric", "uuid"):
             connection.connection.driver_connection.adapters.register_loader(kind, TextLoader)
-        yield connection.execution_options(postgresql_readonly=True)
+        try:
+            yield connection.execution_options(postgresql_readonly=True)
+        except BaseException:
+            # A lost connection cannot be rolled back; one that is closed, the server rolls back.
+            connection.invalidate()
+            raise
 
 
 def _schema(connection: Connection, columns: Sequence[tuple[str, int]]) -> pyarrow.Schema:
