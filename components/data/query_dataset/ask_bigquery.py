@@ -121,7 +121,7 @@ def _schema(fields: list[SchemaField], name: str) -> pyarrow.Schema:
 def _batches(rows: RowIterator, name: str) -> Iterator[pyarrow.RecordBatch]:
     with _asking(name):
         for batch in rows.to_arrow_iterable():
-            yield plain(batch)
+            yield plain(batch, name)
 
 
 @contextmanager

@@ -31,7 +31,7 @@ CONFIGURATION = {
     "autoload_known_extensions": "false",
     "python_enable_replacements": "false",
 }
-SETTINGS = "SET enable_progress_bar = false; SET lock_configuration = true"
+SETTINGS = "SET TimeZone = 'UTC'; SET enable_progress_bar = false; SET lock_configuration = true"
 
 READ_ONLY = "attached in read-only mode"
 
@@ -87,7 +87,7 @@ def _require_select(connection: DuckDBPyConnection, statement: str) -> None:
 def _batches(reader: pyarrow.RecordBatchReader, name: str) -> Iterator[pyarrow.RecordBatch]:
     with _asking(name):
         for batch in reader:
-            yield plain(batch)
+            yield plain(batch, name)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from kfp_hallmark.components.data.query_dataset.database import (
     Question,
     failed,
     not_understood,
+    out_of_years,
     require_exact,
     wrong_type,
 )
@@ -88,7 +89,12 @@ def _connected(url: URL, name: str) -> Iterator[Connection]:
     with connection:
         for kind in ("numeric", "uuid"):
             connection.connection.driver_connection.adapters.register_loader(kind, TextLoader)
-        yield connection.execution_options(postgresql_readonly=True)
+        try:
+            yield connection.execution_options(postgresql_readonly=True)
+        except BaseException:
+            # A lost connection cannot be rolled back; one that is closed, the server rolls back.
+            connection.invalidate()
+            raise
 
 
 def _schema(connection: Connection, columns: Sequence[tuple[str, int]]) -> pyarrow.Schema:
@@ -157,8 +163,5 @@ def _asking(name: str, records: bool = False) -> Iterator[None]:
         if code == "25006":
             raise InputError(f"query must only read from {name!r}; it writes.") from None
         if code is None and isinstance(reason, psycopg.DataError):
-            raise InputError(
-                f"The answer of {name!r} must hold dates and times of the years 1 to 9999; one is not.",
-                "Such is infinity; in the query, make NULL of it by CASE.",
-            ) from None
+            raise out_of_years(name) from None
         raise failed(name, f"{type(reason).__name__}{f', SQLSTATE {code}' if code else ''}") from None

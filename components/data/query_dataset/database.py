@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from itertools import chain
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import parse_qsl
 
 from kfp_hallmark.contracts.dataset import decimals_as_floats, plain_batch
 from kfp_hallmark.errors import InputError, ServiceError, nearest
@@ -30,6 +32,13 @@ FORMS = "duckdb:///FILE, postgresql://USER@HOST/DATABASE or bigquery://PROJECT/D
 
 EXACT = 2**53
 """Up to here float64 holds every whole number."""
+
+FIRST = date.min.toordinal() - date(1970, 1, 1).toordinal()
+END = date.max.toordinal() - date(1970, 1, 1).toordinal() + 1
+"""The days since 1970 from the first on of the year 1 to the first of the year 10000."""
+INFINITE = 2**63 - 1
+"""What stands for an infinite time."""
+UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 Value = str | int | float | bool | None
 
@@ -107,6 +116,8 @@ def read_url(database_url: str) -> URL:
             raise InputError(f"The options of a {url.drivername} address must be among: {known}; got {option!r}.")
         if option not in REPEATED and not isinstance(url.query[option], str):
             raise InputError(f"The option {option!r} of database_url must be there once; it is more often.")
+    if not all(value for _, value in parse_qsl(database_url.partition("?")[2], keep_blank_values=True)):
+        raise InputError("Every option of database_url must have a value; one has none, and would not be heeded.")
     signs = "@" if url.drivername == "duckdb" else "@="
     names = "".join([url.host or "", url.database or "", *chain(*url.normalized_query.values())])
     if ":" in (url.username or "") or set(signs) & set(names):
@@ -148,19 +159,44 @@ def wrong_type(column: str, kind: str) -> InputError:
     )
 
 
-def plain(batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
-    """Return a batch with its columns as plain types.
+def plain(batch: pyarrow.RecordBatch, name: str) -> pyarrow.RecordBatch:
+    """Return a batch of what a database answers with its columns as plain types.
 
     Raises:
-        InputError: If a great decimal is not exact in float64, or a time is out of range.
+        InputError: If a great decimal is not exact in float64, or a date or time is not of the years 1 to 9999.
     """
     import pyarrow.compute
+
+    if not all(map(_of_years, batch.columns)):
+        raise out_of_years(name)
 
     for field, column in zip(batch.schema, batch.columns, strict=True):
         if pyarrow.types.is_decimal(field.type):
             great = pyarrow.compute.greater_equal(pyarrow.compute.abs(column.cast(pyarrow.float64())), EXACT)
             require_exact(field.name, column.filter(great).to_pylist())
     return plain_batch(decimals_as_floats(batch))
+
+
+def _of_years(column: pyarrow.Array) -> bool:
+    """Return whether the dates or times of a column, if it holds such, are finite, and of the years 1 to 9999."""
+    import pyarrow.compute
+
+    if pyarrow.types.is_date32(column.type):
+        day, numbers = 1, column.cast(pyarrow.int32())
+    elif pyarrow.types.is_timestamp(column.type):
+        day, numbers = UNITS[column.type.unit] * 86_400, column.cast(pyarrow.int64())
+    else:
+        return True
+    least, most = pyarrow.compute.min_max(numbers).as_py().values()
+    return least is None or (least >= max(FIRST * day, 1 - INFINITE) and most < min(END * day, INFINITE))
+
+
+def out_of_years(name: str) -> InputError:
+    """Return the error for an answer with a date or time that Python and pandas cannot hold."""
+    return InputError(
+        f"The answer of {name!r} must hold dates and times of the years 1 to 9999; one is not.",
+        "Such is infinity; in the query, make NULL of it by CASE.",
+    )
 
 
 def require_exact(column: str, decimals: Sequence[Decimal]) -> None:

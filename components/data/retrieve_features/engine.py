@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,24 @@ def open_store(sources: Sequence[Source], folder: Path) -> FeatureStore:
         settings = {"registry": str(path), "offline_store": {"type": "duckdb"}, "online_store": None}
         config = RepoConfig(project=PROJECT, provider="local", **settings)
         return FeatureStore(repo_path=str(folder), config=config)
+
+
+@contextmanager
+def database(folder: Path) -> Iterator[None]:
+    """Let Feast's engine be a DuckDB that goes to disk below a folder, and ends with the block.
+
+    Ibis has one for the whole process: it would keep each call's entities, and go to disk in the working directory.
+    """
+    import duckdb
+    import ibis
+
+    former = ibis.options.default_backend
+    with duckdb.connect(config={"temp_directory": str(folder)}) as connection:
+        ibis.options.default_backend = ibis.duckdb.from_connection(connection)
+        try:
+            yield
+        finally:
+            ibis.options.default_backend = former
 
 
 def view_name(place: int) -> str:

@@ -114,7 +114,10 @@ class Repository:
             InputError: If there is no such view, feature or service, or one is not plain and of files.
         """
         if service is not None:
-            return [self._projected(projection) for projection in self._service(service).spec.features]
+            views = [self._projected(projection) for projection in self._service(service).spec.features]
+            if not any(view.features for view in views):
+                raise InputError(f"feature_service must have features; {service!r} has none.")
+            return views
         wanted: dict[str, list[str]] = {}
         for name in features or ():
             view, _, feature = name.partition(":")
@@ -228,8 +231,14 @@ class Repository:
     def _database(self, path: str, folder: Path) -> URL:
         """Return the address of a registry's database; a SQLite file is copied, as it may be anywhere."""
         from sqlalchemy import make_url
+        from sqlalchemy.exc import ArgumentError
 
-        url = make_url(path.replace("postgresql://", "postgresql+psycopg://", 1))
+        try:
+            url = make_url(path)
+        except (ArgumentError, ValueError):  # They may show a part of a password.
+            raise InputError(f"The registry of {self.name!r} must be at a database's URL; it is not.") from None
+        if url.get_backend_name() == "postgresql":
+            return url.set(drivername="postgresql+psycopg")
         if url.get_backend_name() != "sqlite" or not url.database:
             return url
         copy = folder / "registry.db"

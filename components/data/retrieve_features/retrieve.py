@@ -178,7 +178,7 @@ def _features(
     Each view is joined by itself, to the keys and times that differ, and its features are laid beside the rows here:
     so rows stay as they are and where they are, whatever the engine does with them.
     """
-    from kfp_hallmark.components.data.retrieve_features.engine import feature_types, join, open_store
+    from kfp_hallmark.components.data.retrieve_features.engine import database, feature_types, join, open_store
     from kfp_hallmark.components.data.retrieve_features.sources import Source, require_joinable
 
     types = [feature_types(view) for view in views]
@@ -189,11 +189,13 @@ def _features(
         for source in sources:
             require_joinable(source.view, source, given)
         store = open_store(sources, Path(folder))
-        for place, source in enumerate(sources):
-            entities, rows = distinct_entities(table, list(source.view.keys.values()), times)
-            joined = join(store, place, source.view, entities, filter_by_created_timestamp)
-            source.require_unchanged()
-            columns += [typed(joined[name], kind, name, source.view).take(rows) for name, kind in types[place].items()]
+        with database(Path(folder, "joins")):
+            for place, source in enumerate(sources):
+                entities, rows = distinct_entities(table, list(source.view.keys.values()), times)
+                joined = join(store, place, source.view, entities, filter_by_created_timestamp)
+                source.require_unchanged()
+                for name, kind in types[place].items():
+                    columns.append(typed(joined[name], kind, name, source.view).take(rows))
     return columns, list(dict.fromkeys(source.digest for source in sources))
 
 
@@ -236,9 +238,13 @@ def typed(column: pyarrow.ChunkedArray, kind: pyarrow.DataType, name: str, view:
 
     if pyarrow.types.is_timestamp(column.type):
         column = pyarrow.compute.floor_temporal(column, unit="microsecond")
+    timely = pyarrow.types.is_temporal(column.type) == pyarrow.types.is_temporal(kind)
     try:
-        return column.cast(kind)
+        # A whole number says no unit, so it is no time; a column without a value may be of any type.
+        if timely or column.null_count == len(column):
+            return column.cast(kind)
     except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
-        raise InputError(
-            f"The feature {name!r} of {view.name!r} must hold {kind} as it is declared; its source holds {column.type}."
-        ) from None
+        pass
+    raise InputError(
+        f"The feature {name!r} of {view.name!r} must hold {kind} as it is declared; its source holds {column.type}."
+    )

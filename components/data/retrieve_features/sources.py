@@ -125,7 +125,7 @@ class Source:
                 GROUP BY {identity} HAVING count(*) > 1)
         """
         try:
-            with duckdb.connect() as connection:
+            with duckdb.connect(config={"temp_directory": str(self._paths[0].parent / "checks")}) as connection:
                 connection.execute("SET TimeZone = 'UTC'")
                 row = connection.execute(query, {"files": [str(path) for path in self._paths]}).fetchone()
         except duckdb.Error as error:

@@ -265,6 +265,12 @@ def column_checks(comparison: Comparison) -> list[Check]:
     return checks
 
 
+def optional_checks(comparison: Comparison, optional: Collection[str]) -> list[Check]:
+    """Return a warning for every column that may be absent by the contract, and is gone: its drift is not judged."""
+    gone = [name for name in comparison.before.columns if name in optional and name not in comparison.now.columns]
+    return [_column_check(comparison, name, "is gone, as the contract allows", Status.WARN) for name in gone]
+
+
 def category_checks(comparison: Comparison, known: Collection[str | None]) -> list[Check]:
     """Return a check for every column of text with new categories that is not known to have them."""
     rows = comparison.now.rows

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kfp_hallmark.profiles.profile import Categories, Column
+from kfp_hallmark.profiles.profile import FREQUENT_ROWS, Categories, Column
 from kfp_hallmark.profiles.tally import Numbers, Texts
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ class Feature:
         missing: How many of them hold no value; NaN is none.
         distinct: The number of distinct values; about so many where a column has too many to be kept.
         infinite: How many are plus or minus infinity.
-        mean: Mean of the finite values of a number; None for other types.
+        mean: Mean of the finite values of a number; None for other types, and of fewer than `FREQUENT_ROWS`: the mean
+            of one value is that value.
         gap: The longest stretch between two times that follow each other, and the one that 99 % of all others do not
             exceed, in seconds; None for other types, and for few times.
     """
@@ -61,7 +62,9 @@ def describe(name: str, held: Column, counted: Numbers | Texts) -> Feature:
         missing=counted.missing,
         distinct=len(values) + (counted.below > 0) + (counted.above > 0),
         infinite=infinite,
-        mean=counted.mean if kind in ("number", "integer") and math.isfinite(counted.mean) else None,
+        mean=counted.mean
+        if kind in ("number", "integer") and counted.finite >= FREQUENT_ROWS and math.isfinite(counted.mean)
+        else None,
         gap=_gap(values) if kind == "time" else None,
     )
 

@@ -286,9 +286,11 @@ def _features(judged: Judged) -> Markup:
 
 
 def _mean(column: Column) -> float | None:
-    """Return the mean of a column of numbers, if its profile has it."""
-    numeric = column.type in ("integer", "number") and isinstance(column.distribution, Binned)
-    return column.distribution.mean if numeric else None
+    """Return the mean of a column of numbers, if its profile has it, of values enough not to be a record's."""
+    held = column.distribution
+    if column.type not in ("integer", "number") or not isinstance(held, Binned):
+        return None
+    return held.mean if sum(held.counts) - held.below - held.above >= FREQUENT_ROWS else None
 
 
 def _percent(part: int, whole: int) -> float:

@@ -15,6 +15,7 @@ from kfp_hallmark.components.data.validate_dataset.comparison import (
     comparable_checks,
     drift_checks,
     missing_checks,
+    optional_checks,
     renaming_checks,
     tail_checks,
 )
@@ -190,6 +191,9 @@ def _comparison_checks(
         checks += [] if by_schema else column_checks(comparison)
         checks += category_checks(comparison, known)
         checks += missing_checks(comparison, known) if comparison.role in compared.enough else []
+    else:
+        told = {anomaly.feature for anomaly in anomalies}
+        checks += optional_checks(comparison, {each.name for each in settings.contract.schema.feature} - told)
     checks += [*renaming_checks(comparison), *comparable_checks(comparison)]
     if comparison.role in compared.enough:
         checks += [*drift_checks(comparison, settings.limits), *tail_checks(comparison)]

@@ -1,5 +1,8 @@
 """query_dataset on DuckDB: a real file."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -84,6 +87,33 @@ def test_a_type_that_is_not_plain_is_refused(duckdb_url, refused, expression, ki
 
 
 @pytest.mark.parametrize(
+    "value",
+    [
+        "'infinity'::date",
+        "'-infinity'::timestamp",
+        "'infinity'::timestamptz",
+        "'infinity'::timestamp::timestamp_s",
+        "'-infinity'::timestamp::timestamp_ns",
+        "date '10000-01-01'",
+        "timestamp '10000-01-01 00:00:00'",
+        "date '0001-01-01' - 1",
+        "timestamp '0001-01-01 00:00:00' - interval 1 microsecond",
+    ],
+)
+def test_a_time_out_of_range_is_refused(duckdb_url, refused, value):
+    message = refused(InputError, duckdb_url, f"SELECT {value} AS x UNION ALL SELECT NULL")
+    assert "must hold dates and times of the years 1 to 9999; one is not." in message
+
+
+def test_the_first_and_the_last_times_come_through(duckdb_url, answered):
+    times = "timestamp '0001-01-01 00:00:00' AS first, timestamp '9999-12-31 23:59:59.999999' AS last"
+    query = f"SELECT date '0001-01-01' AS low, date '9999-12-31' AS high, CAST(NULL AS date) AS none, {times}"
+    assert list(answered(duckdb_url, query).to_pylist()[0].values()) == [
+        *[date.min, date.max, None, datetime.min, datetime.max]
+    ]
+
+
+@pytest.mark.parametrize(
     "number", ["9007199254740993", "170141183460469231731687303715884105727", "99999999999999999.5"]
 )
 def test_a_great_decimal_is_not_merged_with_its_neighbour(duckdb_url, refused, number):
@@ -164,6 +194,24 @@ def test_rows_that_fail_late_leave_nothing(tmp_path, refused):
             "create table t as select case i when 499999 then 'bad' else i::text end as n from range(500000) r(i)"
         )
     assert "bad" not in refused(ServiceError, f"duckdb:///{file}", "SELECT n::integer AS n FROM t")
+
+
+def test_the_machines_time_zone_is_nothing_to_a_query(duckdb_url, tmp_path):
+    """In a process of its own, because DuckDB asks for the zone once."""
+    program = """
+import sys
+from kfp.dsl import Dataset
+from kfp_hallmark.components.data.query_dataset.query import ask
+from kfp_hallmark.contracts.dataset import read_table
+day, zoned = "CAST(zoned + INTERVAL 13 HOUR AS date) AS day", "CAST(seen AS timestamptz) AS zoned"
+query = f"SELECT {day}, {zoned} FROM loans WHERE id = 1"
+ask(sys.argv[1], query, Dataset(uri=sys.argv[2]))
+print(*read_table(sys.argv[2]).to_pylist()[0].values())
+"""
+    command = [sys.executable, "-c", program, duckdb_url, str(tmp_path / "dataset")]
+    environment = {**os.environ, "TZ": "Asia/Kathmandu"}
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout == "2024-02-29 2024-02-29 10:00:00+00:00\n"
 
 
 def test_the_file_must_be_there(tmp_path, refused):

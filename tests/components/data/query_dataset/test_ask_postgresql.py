@@ -222,6 +222,14 @@ def test_a_port_that_is_none_is_not_shown(postgresql_url, refused):
     assert message == "Ports in database_url must be whole numbers, of as many hosts; they are not."
 
 
+@pytest.mark.parametrize("rows", [1, 1000])
+def test_a_connection_that_is_lost_is_told(postgresql_url, refused, monkeypatch, rows):
+    monkeypatch.setattr(ask_postgresql, "VALUES", 10)
+    ended = f"CASE WHEN i = {rows} THEN pg_terminate_backend(pg_backend_pid()) END"
+    message = refused(ServiceError, postgresql_url, f"SELECT {ended} AS x FROM generate_series(1, 1000) AS i")
+    assert "it failed at it (AdminShutdown, SQLSTATE 57P01)." in message
+
+
 def test_one_answer_is_of_one_moment(postgresql_folder, postgresql_url, answered, monkeypatch):
     """Rows that are written while the answer is read are not in it."""
     monkeypatch.setattr(ask_postgresql, "VALUES", 10)

@@ -132,6 +132,9 @@ def test_parameters_must_be_those_of_the_query(duckdb_url, refused, query, param
         ("postgresql://host/loans#password=s3cret", "may hold one."),
         ("postgresql://host/loans?sslkey=key.pem&sslpassword=s3cret", "connect_timeout; got 'sslpassword'."),
         ("postgresql://host/loans?%70assword=s3cret", "connect_timeout; got 'password'."),
+        ("postgresql://host/loans?s3cret", "Every option of database_url must have a value; one has none"),
+        ("postgresql://host/loans?port=5432&sslmode=", "Every option of database_url must have a value; one has none"),
+        ("bigquery://acme/loans?maximum_bytes_billed=", "Every option of database_url must have a value; one has none"),
         ("bigquery://acme/loans?location=s3cret@EU", "may hold one."),
         (
             "bigquery://acme/loans?location=EU&location=s3cret",

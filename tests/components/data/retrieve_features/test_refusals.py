@@ -98,6 +98,12 @@ def test_services_that_cannot_be_had(refused, service, message):
     assert message in refused(features=None, feature_service=service, full_feature_names=True)
 
 
+def test_a_service_without_features(refused, altered):
+    uri = altered(lambda registry: [service.spec.ClearField("features") for service in registry.feature_services])
+    told = refused(uri=uri, features=None, feature_service="training")
+    assert told == "feature_service must have features; 'training' has none."
+
+
 def test_one_way_to_name_features_is_asked_for(refused):
     assert refused(features=None) == "features or feature_service must say what to get; got neither."
     both = "features and feature_service must not both be given; got both."
@@ -225,6 +231,21 @@ def test_a_feature_that_no_row_has(refused, got):
             " must be a database that Feast was applied to; it cannot be read (OperationalError).",
         ),
         (
+            "project: shop\nregistry: {registry_type: sql, path: 'postgresql://me@host:key/x'}",
+            InputError,
+            " must be at a database's URL; it is not.",
+        ),
+        (
+            "project: shop\nregistry: {registry_type: sql, path: 'postgresql+psycopg2://me:key@127.0.0.1:1/x'}",
+            InputError,
+            " it cannot be read (OperationalError).",
+        ),
+        (
+            "project: shop\nregistry: {registry_type: sql, path: key}",
+            InputError,
+            " must be at a database's URL; it is not.",
+        ),
+        (
             "project: shop\nregistry: {registry_type: sql, path: 'none://me:key@127.0.0.1/x'}",
             InputError,
             " it cannot be read (NoSuchModuleError).",
@@ -283,11 +304,37 @@ def spoil(copy, **columns):
             {"visits": lambda values: pyarrow.array([0.5] * len(values))},
             "The feature 'visits' of 'spending' must hold int64 as it is declared; its source holds double.",
         ),
+        (
+            {"visits": lambda values: pyarrow.array([datetime(2024, 3, 1)] * len(values))},
+            "The feature 'visits' of 'spending' must hold int64 as it is declared; its source holds timestamp[us].",
+        ),
     ],
 )
 def test_sources_that_do_not_hold_what_is_declared(refused, copy, columns, message):
     spoil(copy, **columns)
     assert message in refused(uri=str(copy))
+
+
+def test_numbers_are_no_times(refused, got, altered):
+    """Such as seconds since 1970, which would be taken for microseconds."""
+    from feast.value_type import ValueType
+
+    def change(registry):
+        fields = {field.name: field for field in registry.feature_views[0].spec.features}
+        fields["visits"].value_type = fields["amount"].value_type = ValueType.UNIX_TIMESTAMP.value
+
+    uri = altered(change)
+    assert refused(uri=uri) == (
+        "The feature 'visits' of 'spending' must hold timestamp[us, tz=UTC] as it is declared; its source holds int64."
+    )
+    spoil(
+        Path(uri),
+        visits=lambda values: pyarrow.array([datetime(2024, 3, 1)] * len(values)),
+        amount_raw=lambda values: pyarrow.nulls(len(values)),
+    )
+    table = got(ROW, ["spending:visits", "spending:amount"], uri=uri, max_missing_share=1)
+    assert table["visits"].to_pylist() == [datetime(2024, 3, 1, tzinfo=UTC)] * 2
+    assert table["amount"].null_count == 2
 
 
 def test_sources_that_are_not_there(refused, copy):

@@ -5,8 +5,10 @@ import pickle
 import shutil
 import subprocess
 import sys
+import tempfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import fsspec
 import numpy as np
@@ -14,6 +16,7 @@ import pandas as pd
 import pyarrow
 import pyarrow.parquet
 import pytest
+from fakes.postgresql import PASSWORD, USER, server
 
 from kfp_hallmark.components.data.retrieve_features.library import calm
 from kfp_hallmark.components.data.retrieve_features.retrieve import retrieve
@@ -254,10 +257,50 @@ def test_a_registry_in_sql_gives_what_one_in_a_file_gives(got, repository, defin
     assert file_digest(database) == before
 
 
+@pytest.mark.postgresql
+def test_a_registry_may_be_in_postgresql(got, repository, definitions, tmp_path, monkeypatch):
+    import feast
+
+    copy = Path(shutil.copytree(repository, tmp_path / "copy"))
+    settings = "project: shop\nonline_store: null\nregistry: {{registry_type: sql, path: '{}'}}\n"
+    with server() as folder:
+        address = f"{USER}:{quote(PASSWORD, safe='')}@/postgres?host={folder}"
+        (copy / "feature_store.yaml").write_text(settings.format(f"postgresql+psycopg://{address}"))
+        with calm():
+            feast.FeatureStore(repo_path=str(copy)).apply(definitions)
+        monkeypatch.setenv("SHOP_REGISTRY", address)
+        (copy / "feature_store.yaml").write_text(settings.format("postgresql://${SHOP_REGISTRY}"))
+        table = got({"customer": [1], "moment": [datetime(2024, 3, 2)]}, ["spending:visits"], uri=str(copy))
+    assert table["visits"].to_pylist() == [1]
+
+
 def test_a_repository_is_read_and_nothing_else(got, repository):
     before = artifact_digest(repository)
     got({"customer": [1], "moment": [datetime(2024, 3, 2)]}, ["spending:visits"])
     assert artifact_digest(repository) == before
+
+
+def test_nothing_is_laid_beside_the_step_or_kept(got, monkeypatch):
+    """What DuckDB has no memory for goes to the step's own folder; both connections are closed, and none is shared."""
+    import duckdb
+    import ibis
+
+    made, connect, shared = {}, duckdb.connect, ibis.options.default_backend
+
+    def watched(*arguments, **options):
+        connection = connect(*arguments, **options)
+        (folder,) = connection.execute("SELECT current_setting('temp_directory')").fetchone()
+        made[folder] = connection
+        return connection
+
+    monkeypatch.setattr(duckdb, "connect", watched)
+    got({"customer": [1], "moment": [datetime(2024, 3, 2)]}, ["spending:visits"])
+    assert len(made) == 2
+    for folder, connection in made.items():
+        assert Path(folder).is_relative_to(tempfile.gettempdir()) and "hallmark-" in folder
+        with pytest.raises(duckdb.ConnectionException):
+            connection.execute("SELECT 1")
+    assert ibis.options.default_backend is shared
 
 
 def test_nothing_is_printed(got, capfd):

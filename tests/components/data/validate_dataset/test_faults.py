@@ -283,6 +283,23 @@ def test_a_gap_of_time_is_named(acs, stored, judge, days, found):
     assert messages == (expected if found else [])
 
 
+@pytest.mark.parametrize(
+    ("presence", "status", "message"),
+    [
+        ("", Status.WARN, "Against the baseline, t is gone, as the contract allows."),
+        ("presence { min_fraction: 1 min_count: 1 }", Status.FAIL, "t does not fit the schema: missing column."),
+    ],
+)
+def test_a_column_that_may_be_absent_is_told_when_it_is_gone(stored, kept, judge, tmp_path, presence, status, message):
+    table = pyarrow.table({"n": numpy.arange(2000), "t": ["a", "b"] * 1000})
+    schema = f'feature {{ name: "n" type: INT }} feature {{ name: "t" type: BYTES {presence} }}'
+    (tmp_path / "schema.pbtxt").write_text(schema)
+    uri, before = str(tmp_path / "schema.pbtxt"), kept(table, "before")
+    assert judge(stored(table), baseline_profile=before, contract_uri=uri)[0].status is Status.PASS
+    verdict, _ = judge(stored(table.drop(["t"])), baseline_profile=before, contract_uri=uri)
+    assert (verdict.status, told(verdict)) == (status, [message])
+
+
 @pytest.mark.parametrize(("rows", "found"), [(99, False), (300, True)])
 def test_a_batch_that_is_there_twice_is_named(acs, stored, judge, rows, found):
     table = pyarrow.concat_tables([acs[1], acs[1].slice(700, rows)])
