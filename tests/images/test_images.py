@@ -26,6 +26,8 @@ IMPORTS = {
     "data": "tensorflow_data_validation",
     "ml": "sklearn, xgboost, lightgbm, fairlearn, shap, mlflow, gcsfs, s3fs",
     "release": "mlflow, google.cloud.aiplatform, kubernetes, model_signing, in_toto_attestation, regopy",
+    "sources": "sqlalchemy, duckdb, psycopg, google.cloud.bigquery, feast, gcsfs, s3fs",
+    "expectations": "great_expectations, gcsfs, s3fs",
     "serve": "sklearn, xgboost, lightgbm, mlflow, uvicorn, prometheus_client, gcsfs, s3fs",
 }
 
@@ -109,7 +111,7 @@ def test_is_no_root_and_runs_as_anyone(engine, name):
 def test_code_is_compiled_and_not_writable(engine, name):
     script = """
         cd /opt/hallmark/lib/python3.11/site-packages
-        ls kfp_hallmark/__pycache__/errors.cpython-311.pyc yaml/__pycache__/loader.cpython-311.pyc
+        ls kfp_hallmark/__pycache__/errors.cpython-311.pyc pandas/__pycache__/_typing.cpython-311.pyc
         if touch kfp_hallmark/errors.py 2>/dev/null; then echo writable; fi
     """
     assert len(run(engine, name, script).split()) == 2
