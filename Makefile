@@ -19,7 +19,7 @@ ENVIRONMENTS := data ml release sources expectations serve
 
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup demo test lint ready test-pipelines test-examples test-sdk test-data test-ml test-release test-sources test-expectations test-serve images compile lock clean
+.PHONY: help setup demo test lint ready test-pipelines test-containers test-examples test-sdk test-data test-ml test-release test-sources test-expectations test-serve images compile lock clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 34
@@ -41,7 +41,7 @@ demo: $(SDK) ## Make the environments and run governed_training on the bundled d
 
 # With --jobs, what takes longest begins first.
 test: ready $(TOOLS)/.made ## Run every test; CI=true requires a Docker engine, Chromium and PostgreSQL
-	@$(MAKE) --no-print-directory READY= test-pipelines test-sdk test-ml test-examples test-release test-serve test-data test-sources test-expectations lint
+	@$(MAKE) --no-print-directory READY= test-pipelines test-sdk test-containers test-ml test-examples test-release test-serve test-data test-sources test-expectations lint
 
 lint: $(SDK) ## Check style, types and generated files
 	$(BIN)/ruff check
@@ -64,8 +64,11 @@ ready: $(SDK)
 	@$(HALLMARK) env sync
 	@if $(BIN)/python -c 'import docker; docker.from_env().ping()' 2>/dev/null; then $(MAKE) --no-print-directory images; fi
 
-test-pipelines: $(READY) ## Run whole pipelines, in containers too where a Docker engine answers
-	$(PYTEST) tests/pipelines
+test-pipelines: $(READY) ## Run whole pipelines in local environments
+	$(PYTEST) tests/pipelines -m "not docker"
+
+test-containers: $(READY) ## Run whole pipelines in containers, where a Docker engine answers
+	$(PYTEST) tests/pipelines -m docker
 
 test-examples: $(READY) ## Run the examples
 	$(PYTEST) tests/examples
