@@ -35,6 +35,9 @@ FLAVOURS = (KUBEFLOW, VERTEX)
 MAX_SPEC_BYTES = 100_000
 """The size that no compiled file of ours may pass; backends refuse specs that are much larger."""
 
+SHARED = 60
+"""How long, as JSON, is what a file that holds it more than once writes once."""
+
 
 @dataclass(frozen=True)
 class Generated:
@@ -261,25 +264,27 @@ def _to_yaml(
 
 
 def _shared(value: Any, known: dict[str, Any]) -> Any:
-    """Return a value of which equal parts are the same object, which YAML writes once: most of what starts a step."""
+    """Return a value of which equal parts are the same object, which YAML writes once: most of what starts a step.
+
+    What is short, and images, which are looked for as they are, stay apart.
+    """
     if isinstance(value, dict):
         value = {key: _shared(inner, known) for key, inner in value.items()}
     elif isinstance(value, list):
         value = [_shared(inner, known) for inner in value]
-    return known.setdefault(json.dumps(value), value)
+    elif not (isinstance(value, str) and "\n" in value):
+        return value
+    written = json.dumps(value)
+    return known.setdefault(written, value) if len(written) >= SHARED else value
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what fits on a line on one, and sources as they are where KFP escapes them: shorter, and fit to read.
-
-    What is the same object is written once, but for what is short, and for images, which are looked for as they are.
-    """
+    """Writes what fits on a line on one, and sources as they are where KFP escapes them: shorter, and fit to read."""
 
     LINE = 120
-    SHORT = 60
 
     def ignore_aliases(self, data: Any) -> bool:
-        return len(written := json.dumps(data)) < self.SHORT or (isinstance(data, str) and "\\n" not in written)
+        return super().ignore_aliases(data) and not (isinstance(data, str) and "\n" in data)
 
     def represent_text(self, text: str) -> yaml.ScalarNode:
         return self.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
