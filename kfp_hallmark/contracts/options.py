@@ -1,8 +1,9 @@
-"""Options: a parameter that is a dict, read into a dataclass with every name and type checked."""
+"""A parameter that is a dict, with every name and value checked: options, read into a dataclass, and limits."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -40,6 +41,38 @@ def read_options(form: type[T], options: Mapping[str, Any], what: str) -> T:
         raise InputError(f"{what} must hold every required option; missing: {', '.join(required)}.")
     hints = typing.get_type_hints(form)
     return form(**{name: _checked(hints[name], value, f"{what}[{name!r}]") for name, value in options.items()})
+
+
+def require_limits(limits: Mapping[str, float], bounds: Mapping[str, tuple[float, float]], hint: str = "") -> None:
+    """Raise when the `limits` of a gate are not what it can limit.
+
+    Args:
+        limits: Limit to value.
+        bounds: The least and the greatest value that each known limit can have, either infinite where there is none.
+        hint: What to say when there is no limit; otherwise the known ones are named.
+
+    Raises:
+        InputError: If there is none, or one is unknown, no number or out of its bounds.
+    """
+    if not limits:
+        raise InputError("limits must hold at least one limit; got none.", hint or f"Known: {', '.join(bounds)}.")
+    for name, value in limits.items():
+        if name not in bounds:
+            raise InputError(f"limits must hold known limits; got {name!r}.", nearest(name, [*bounds]))
+        least, greatest = bounds[name]
+        if not is_number(value) or not least <= value <= greatest:
+            ends = {
+                (True, True): f"from {least:.4g} to {greatest:.4g}",
+                (True, False): f"of at least {least:.4g}",
+                (False, True): f"of at most {greatest:.4g}",
+            }
+            form = ends[math.isfinite(least), math.isfinite(greatest)]
+            raise InputError(f"The limit {name!r} must be a number {form}; got {value!r}.")
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a finite number, and not true or false."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _required(field: dataclasses.Field[Any]) -> bool:

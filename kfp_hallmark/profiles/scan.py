@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -42,7 +42,8 @@ def scan(path: str | Path, columns: Sequence[str] | None = None) -> Iterator[tup
     """
     types = _types(path, columns)
     for block in column_blocks(types, count_rows(path)):
-        for name, counted in zip(block, _count(path, block, types), strict=True):
+        batches = read_batches(path, block, encoded=True)
+        for name, counted in zip(block, count_columns(batches, block, types), strict=True):
             yield name, types[name], counted
 
 
@@ -195,14 +196,17 @@ def _plain(column: pyarrow.Array) -> pyarrow.Array:
     return column.cast("int8") if pyarrow.types.is_boolean(column.type) else column
 
 
-def _count(path: str | Path, names: Sequence[str], types: Mapping[str, pyarrow.DataType]) -> list[Counted]:
+def count_columns(
+    batches: Iterable[pyarrow.RecordBatch], names: Sequence[str], types: Mapping[str, pyarrow.DataType]
+) -> list[Counted]:
+    """Return what columns hold, given all rows piece by piece, texts by number (as dictionaries) or plainly."""
     tallies = [_tally(types[name]) for name in names]
 
     def add(tally: Tally, column: pyarrow.Array, name: str) -> None:
         _add(tally, as_integers(column, name), name)
 
     with ThreadPoolExecutor() as threads:
-        for batch in read_batches(path, names, encoded=True):
+        for batch in batches:
             list(threads.map(add, tallies, batch.columns, names))
         return list(threads.map(lambda tally: tally.finish(), tallies))
 

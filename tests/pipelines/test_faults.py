@@ -137,7 +137,7 @@ class Releases:
             import docker
 
             with closing(docker.from_env()) as engine:
-                for container in engine.containers.list(filters={"label": RUN_LABEL}):
+                for container in engine.containers.list(filters={"label": RUN_LABEL}, ignore_removed=True):
                     if component in container.attrs["Config"]["Cmd"] and str(self.folder) in str(container.attrs):
                         container.kill()
             return

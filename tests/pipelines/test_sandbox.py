@@ -8,6 +8,7 @@ import json
 import os
 import threading
 import time
+from collections import defaultdict
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -109,8 +110,8 @@ def state(tmp_path_factory):
 
 @contextmanager
 def watching(engine):
-    """Gather what the engine knows of the containers of steps that are made, until one more is made at the end."""
-    made, end = {}, f"hallmark-test-end-{os.getpid()}"
+    """Gather, by run, what the engine knows of the containers of steps that are made, until one more is made."""
+    made, end = defaultdict(dict), f"hallmark-test-end-{os.getpid()}"
     filters = {"type": "container", "event": "create", "label": RUN_LABEL}
     events = engine.events(decode=True, since=int(time.time()), filters=filters)
 
@@ -118,9 +119,13 @@ def watching(engine):
         for event in events:
             if event["Actor"]["Attributes"]["name"] == end:
                 return
-            found = engine.api.inspect_container(event["id"])
+            try:
+                found = engine.api.inspect_container(event["id"])
+            except docker.errors.NotFound:
+                continue  # Of another run, that other tests have meanwhile; one of ours would be missed below.
             command = found["Config"]["Cmd"]
-            made[command[command.index("--function_to_execute") + 1]] = found
+            run = made[event["Actor"]["Attributes"][RUN_LABEL]]
+            run[command[command.index("--function_to_execute") + 1]] = found
 
     thread = threading.Thread(target=gather)
     thread.start()
@@ -157,7 +162,7 @@ def start(network, server, compiled, state):
 def released(engine, start):
     with watching(engine) as made:
         result = start("strict")
-    return SimpleNamespace(result=result, containers=made)
+    return SimpleNamespace(result=result, containers=made[result.run_id])
 
 
 def logs_of(result):

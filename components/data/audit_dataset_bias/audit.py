@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from kfp_hallmark.components.data.audit_dataset_bias.checks import Terms, checks_of
 from kfp_hallmark.components.data.audit_dataset_bias.findings import look, require_population
 from kfp_hallmark.components.data.audit_dataset_bias.labels import labels_of
-from kfp_hallmark.components.data.audit_dataset_bias.limits import require_limits
+from kfp_hallmark.components.data.audit_dataset_bias.limits import read_limits
 from kfp_hallmark.components.data.audit_dataset_bias.page import bias_page
 from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.dataset import read_schema, read_table, require_column
@@ -46,7 +46,7 @@ def audit_bias(
     """
     import numpy as np
 
-    wanted = require_limits(limits, population)
+    wanted = read_limits(limits, population)
     require_resampling(bootstrap_samples, confidence)
     if min_group_size < 1:
         raise InputError(f"min_group_size must be at least 1; got {min_group_size}.")

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kfp_hallmark.errors import InputError, nearest
+from kfp_hallmark.contracts.options import require_limits
+from kfp_hallmark.errors import InputError
 from kfp_hallmark.fairness.registry import DIFFERENCE, GROUP_MAX, GROUP_MIN, RATIO
 
 
@@ -84,23 +85,13 @@ OF_CLASSES = (IMPACT, PARITY)
 OF_LABELS = (*OF_CLASSES, MEAN)
 
 
-def require_limits(limits: Mapping[str, float], population: Mapping[str, object]) -> dict[Measure, float]:
+def read_limits(limits: Mapping[str, float], population: Mapping[str, object]) -> dict[Measure, float]:
     """Return the limit of each measure that has one, in the order of the measures.
 
     Raises:
         InputError: If there is none, or one is unknown, out of range, or lacks the population that it is about.
     """
-    known = {measure.limit: measure for measure in MEASURES}
-    if not limits:
-        raise InputError("limits must hold at least one limit; got none.", f"Known: {', '.join(known)}.")
-    for name, value in limits.items():
-        if name not in known:
-            raise InputError(f"limits must hold known limits; got {name!r}.", nearest(name, list(known)))
-        greatest = known[name].greatest
-        between = f"from 0 to {greatest:g}" if math.isfinite(greatest) else "of at least 0"
-        numeric = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not numeric or not 0 <= value <= greatest:
-            raise InputError(f"The limit {name!r} must be a number {between}; got {value!r}.")
+    require_limits(limits, {measure.limit: (0, measure.greatest) for measure in MEASURES})
     if REPRESENTATION.limit in limits and not population:
         raise InputError(f"{REPRESENTATION.limit} must be given together with population; got none.")
     return {measure: float(limits[measure.limit]) for measure in MEASURES if measure.limit in limits}

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kfp_hallmark.errors import InputError, nearest
+from kfp_hallmark.contracts.options import require_limits
+from kfp_hallmark.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ MEASURES = (NOISE, NOISE_INCREASE, ISSUES, ISSUE_INCREASE, CONFLICTS, TRIGGER, S
 """In the order in which verdicts and reports have them."""
 
 
-def require_limits(limits: Mapping[str, float] | None, baseline: bool) -> dict[Measure, float]:
+def read_limits(limits: Mapping[str, float] | None, baseline: bool) -> dict[Measure, float]:
     """Return the limit of each measure that has one, in the order of the measures.
 
     Args:
@@ -103,16 +104,9 @@ def require_limits(limits: Mapping[str, float] | None, baseline: bool) -> dict[M
     if limits is None:
         usual = {each: each.usual for each in MEASURES if each.usual is not None and (baseline or not each.compared)}
         return {each: limit for each, limit in usual.items() if each is not NOISE or not baseline}
-    known = {measure.limit: measure for measure in MEASURES}
-    if not limits:
-        raise InputError("limits must hold at least one limit; got none.", f"Known: {', '.join(known)}.")
-    for name, value in limits.items():
-        if name not in known:
-            raise InputError(f"limits must hold known limits; got {name!r}.", nearest(name, list(known)))
-        greatest = known[name].greatest
-        numeric = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not numeric or not 0 <= value <= greatest:
-            raise InputError(f"The limit {name!r} must be a number from 0 to {greatest:.4g}; got {value!r}.")
-        if known[name].compared and not baseline:
-            raise InputError(f"{name} must be given together with a baseline; got none.")
-    return {measure: float(limits[measure.limit]) for measure in MEASURES if measure.limit in limits}
+    require_limits(limits, {measure.limit: (0, measure.greatest) for measure in MEASURES})
+    wanted = {measure: float(limits[measure.limit]) for measure in MEASURES if measure.limit in limits}
+    for measure in wanted:
+        if measure.compared and not baseline:
+            raise InputError(f"{measure.limit} must be given together with a baseline; got none.")
+    return wanted

@@ -18,7 +18,7 @@ from kfp_hallmark.components.data.screen_poisoning.limits import (
     SHIFT,
     TRIGGER,
     Measure,
-    require_limits,
+    read_limits,
 )
 from kfp_hallmark.components.data.screen_poisoning.models import out_of_fold
 from kfp_hallmark.components.data.screen_poisoning.page import poisoning_page
@@ -61,7 +61,7 @@ def screen_dataset(
         InputError: If a column, a limit or a setting cannot be used.
         IntegrityError: If the dataset or the baseline was changed since it was written.
     """
-    wanted = require_limits(limits, baseline is not None)
+    wanted = read_limits(limits, baseline is not None)
     _require_settings(min_rows, min_class_rows, confidence, seed)
     path = verified(dataset, "dataset")
     paths = [path] if baseline is None else [path, verified(baseline, "baseline")]

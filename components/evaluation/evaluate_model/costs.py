@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from kfp_hallmark.contracts.options import read_options
+from kfp_hallmark.contracts.options import is_number, read_options
 from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, Predictions
 from kfp_hallmark.errors import InputError, nearest
 from kfp_hallmark.measures import LEAST_ROWS, Interval, mean_interval, threshold_counts
@@ -88,7 +88,7 @@ class ClassCosts:
             if not isinstance(costs, Mapping):
                 raise InputError(f"costs[{true!r}] must be an object of predicted classes; got {costs!r}.")
             for predicted, value in costs.items():
-                if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                if not is_number(value):
                     raise InputError(f"costs[{true!r}][{predicted!r}] must be a finite number; got {value!r}.")
 
     def said(self) -> dict[str, float]:

@@ -18,10 +18,11 @@ from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.dataset import read_schema, read_table, require_column
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.importances import Importances
+from kfp_hallmark.contracts.options import require_limits
 from kfp_hallmark.contracts.registration import require_model_name
 from kfp_hallmark.contracts.seed import require_seed
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
-from kfp_hallmark.errors import HallmarkError, InputError, IntegrityError, nearest
+from kfp_hallmark.errors import HallmarkError, InputError, IntegrityError
 from kfp_hallmark.explanation.rows import ExplainedRows, explain_rows, output_name, part_means, sample
 from kfp_hallmark.fairness.proxies import Association, associations
 from kfp_hallmark.measures import Interval
@@ -65,7 +66,7 @@ def judge_explanation(
         IntegrityError: If the importances are not of this dataset, or an input was changed since it was written.
     """
     require_seed(seed)
-    wanted = require_limits(limits, forbidden_features, model_name)
+    wanted = read_limits(limits, forbidden_features, model_name)
     _require_settings(min_proxy_strength, confidence)
     found = Importances.read(verified(importances, "importances"))
     names = read_schema(verified(dataset, "dataset")).names
@@ -107,7 +108,7 @@ def judge_explanation(
     return (str(judged.status),)
 
 
-def require_limits(
+def read_limits(
     limits: Mapping[str, float], forbidden_features: Sequence[str], model_name: str | None
 ) -> dict[str, float]:
     """Return the limit of each check that has one.
@@ -116,13 +117,7 @@ def require_limits(
         InputError: If there is none, one is unknown or no share, or one and what it needs are not given together.
     """
     known = {f"max_{check}": check for check in CHECKS}
-    if not limits:
-        raise InputError("limits must hold at least one limit; got none.", f"Known: {', '.join(known)}.")
-    for name, value in limits.items():
-        if name not in known:
-            raise InputError(f"limits must hold known limits; got {name!r}.", nearest(name, [*known]))
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-            raise InputError(f"The limit {name!r} must be a share from 0 to 1; got {value!r}.")
+    require_limits(limits, dict.fromkeys(known, (0, 1)))
     wanted = {known[name]: float(value) for name, value in limits.items()}
     for name in (FORBIDDEN, PROXY):
         if name in wanted and not forbidden_features:

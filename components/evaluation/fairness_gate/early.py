@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kfp_hallmark.components.evaluation.fairness_gate.champion import Terms
-from kfp_hallmark.components.evaluation.fairness_gate.fairness import require_limits, require_settings
+from kfp_hallmark.components.evaluation.fairness_gate.fairness import read_limits, require_settings
 
 
 def check(given: Mapping[str, Any]) -> None:
@@ -14,5 +14,5 @@ def check(given: Mapping[str, Any]) -> None:
     if "sensitive_features" in given:
         require_settings(given["sensitive_features"], given.get("min_group_size", 1))
     if "limits" in given:
-        require_limits(given["limits"])
+        read_limits(given["limits"])
     Terms("any", None, given.get("max_champion_losses", {}), 1, 1, 0.95)

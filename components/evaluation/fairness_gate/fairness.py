@@ -11,6 +11,7 @@ from kfp_hallmark.components.evaluation.fairness_gate.page import SIZE_CHECK, fa
 from kfp_hallmark.components.evaluation.fairness_gate.tradeoff import TradeOff, is_traded, trade_offs
 from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.dataset import read_schema, read_table, require_column
+from kfp_hallmark.contracts.options import require_limits
 from kfp_hallmark.contracts.predictions import BINARY, Predictions, read_predictions
 from kfp_hallmark.contracts.seed import require_seed
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
@@ -57,7 +58,7 @@ def judge_fairness(
     import numpy as np
 
     require_seed(seed)
-    wanted = require_limits(limits)
+    wanted = read_limits(limits)
     require_settings(sensitive_features, min_group_size)
     require_resampling(bootstrap_samples, confidence)
     terms = Terms(model_name, tracking_uri, max_champion_losses, min_group_size, bootstrap_samples, confidence)
@@ -91,32 +92,11 @@ def judge_fairness(
     return (str(judged.status),)
 
 
-def require_limits(limits: Mapping[str, float]) -> dict[Disparity, float]:
+def read_limits(limits: Mapping[str, float]) -> dict[Disparity, float]:
     """Return the limit of each measure that has one, in the order of the measures."""
-    known = {measure.limit: measure for measure in DISPARITIES}
-    if not limits:
-        raise InputError(
-            "limits must hold at least one limit; got none.",
-            "Such as max_equalized_odds_difference or min_demographic_parity_ratio; docs/gates/fairness.md has all.",
-        )
-    for name, value in limits.items():
-        if name not in known:
-            raise InputError(f"limits must hold known limits; got {name!r}.", nearest(name, list(known)))
-        _require_limit(name, value, *known[name].bounds)
+    hint = "Such as max_equalized_odds_difference or min_demographic_parity_ratio; docs/gates/fairness.md has all."
+    require_limits(limits, {measure.limit: measure.bounds for measure in DISPARITIES}, hint)
     return {measure: float(limits[measure.limit]) for measure in DISPARITIES if measure.limit in limits}
-
-
-def _require_limit(name: str, value: float, least: float, greatest: float) -> None:
-    """Raise when a limit is not a number that its measure can have."""
-    ends = {
-        (True, True): f"from {least:g} to {greatest:g}",
-        (True, False): f"of at least {least:g}",
-        (False, True): f"of at most {greatest:g}",
-    }
-    between = ends[math.isfinite(least), math.isfinite(greatest)]
-    numeric = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not numeric or not least <= value <= greatest:
-        raise InputError(f"The limit {name!r} must be a number {between}; got {value!r}.")
 
 
 def _require_task(wanted: Sequence[Disparity], given: Predictions) -> None:

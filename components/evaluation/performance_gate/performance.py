@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from kfp_hallmark.components.evaluation.performance_gate.page import performance
 from kfp_hallmark.components.evaluation.performance_gate.serving import ServingLimits, measure_serving, serving_checks
 from kfp_hallmark.components.evaluation.performance_gate.slices import SliceTerms, compare_slices
 from kfp_hallmark.contracts.artifacts import Artifact, verified
+from kfp_hallmark.contracts.options import is_number
 from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, REGRESSION, TASKS, Predictions, read_predictions
 from kfp_hallmark.contracts.seed import require_seed
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
@@ -150,7 +150,7 @@ def require_limits(limits: Mapping[str, float], tasks: Sequence[str] = TASKS) ->
         if name not in known:
             kinds = " or ".join(tasks)
             raise InputError(f"A limit must be known for a {kinds} task; got {name!r}.", nearest(name, list(known)))
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if not is_number(value):
             raise InputError(f"The limit {name!r} must be a finite number; got {value!r}.")
     wanted = [Limit(metric, float(limits[name])) for name, metric in known.items() if name in limits]
     if not shared_tasks(wanted):

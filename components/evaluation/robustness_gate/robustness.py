@@ -25,6 +25,7 @@ from kfp_hallmark.components.evaluation.robustness_gate.search import Searched, 
 from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.dataset import read_table
 from kfp_hallmark.contracts.digest import artifact_digest
+from kfp_hallmark.contracts.options import is_number, require_limits
 from kfp_hallmark.contracts.predictions import BINARY, REGRESSION, Predictions
 from kfp_hallmark.contracts.seed import require_seed
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
@@ -108,7 +109,7 @@ def judge_robustness(
     import numpy as np
 
     require_seed(seed)
-    wanted, tried = require_limits(limits), require_strengths(strengths or {})
+    wanted, tried = read_limits(limits), require_strengths(strengths or {})
     _require_sizes(max_rows, max_searched_rows, min_prediction_change, retrainings)
     retrained = _require_training(wanted, training, retrained_models)
     require_resampling(bootstrap_samples, confidence)
@@ -170,21 +171,14 @@ def judge_robustness(
     return (str(judged.status),)
 
 
-def require_limits(limits: Mapping[str, float]) -> dict[str, float]:
+def read_limits(limits: Mapping[str, float]) -> dict[str, float]:
     """Return the limit of each thing that has one.
 
     Raises:
         InputError: If there is none, one is unknown, or one is no number that can be kept and broken.
     """
+    require_limits(limits, {limit: (0, 1 if limit.endswith("_rate") else math.inf) for limit in LIMITS.values()})
     known = {limit: name for name, limit in LIMITS.items()}
-    if not limits:
-        raise InputError("limits must hold at least one limit; got none.", f"Known: {', '.join(known)}.")
-    for name, value in limits.items():
-        if name not in known:
-            raise InputError(f"limits must hold known limits; got {name!r}.", nearest(name, [*known]))
-        if not _is_number(value) or value < 0 or (name.endswith("_rate") and value > 1):
-            form = "from 0 to 1" if name.endswith("_rate") else "of at least 0"
-            raise InputError(f"The limit {name!r} must be a number {form}; got {value!r}.")
     return {known[name]: float(value) for name, value in limits.items()}
 
 
@@ -199,16 +193,12 @@ def require_strengths(strengths: Mapping[str, Sequence[float]]) -> dict[str, tup
         if name not in STRENGTHS:
             raise InputError(f"strengths must hold known names; got {name!r}.", nearest(name, [*STRENGTHS]))
         most = 1.0 if name in shares else math.inf
-        if not isinstance(values, list | tuple) or not values or not all(_is_number(value) for value in values):
+        if not isinstance(values, list | tuple) or not values or not all(is_number(value) for value in values):
             raise InputError(f"The strengths {name!r} must be a list of numbers; got {values!r}.")
         if not all(0 < value <= most for value in values):
             form = "above 0 and at most 1" if name in shares else "above 0"
             raise InputError(f"The strengths {name!r} must be {form}; got {list(values)}.")
     return {name: tuple(sorted({*map(float, strengths.get(name, usual))})) for name, usual in STRENGTHS.items()}
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _require_sizes(

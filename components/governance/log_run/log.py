@@ -6,7 +6,6 @@ Validation needs has no MLflow beside it; and a gate must not fail, and lose its
 
 from __future__ import annotations
 
-import math
 import re
 import tempfile
 import time
@@ -14,11 +13,12 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kfp_hallmark import tracking
 from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.decision import Decision
+from kfp_hallmark.contracts.options import is_number
 from kfp_hallmark.contracts.verdict import Check, Verdict
 from kfp_hallmark.errors import HallmarkError, MissingInputError
 from kfp_hallmark.tracking import PARENT_TAG, RunTree
@@ -112,7 +112,7 @@ def _findings(
     findings = defaultdict[str, Finding](Finding)
     for name, artifact in metrics.items():
         if artifact is not None:
-            findings[name].metrics |= {key: value for key, value in artifact.metadata.items() if _is_number(value)}
+            findings[name].metrics |= {key: value for key, value in artifact.metadata.items() if is_number(value)}
     for name, artifact in reports.items():
         if artifact is not None:
             if not Path(artifact.path).is_file():
@@ -129,17 +129,13 @@ def _findings(
     return findings
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _observed(path: Path) -> dict[str, float]:
     """Return what a verdict observed, by check and scope; of one that cannot be read, nothing."""
     try:
         checks = Verdict.read(path).checks
     except HallmarkError:
         return {}
-    return {_metric(check): float(check.observed) for check in checks if _is_number(check.observed)}
+    return {_metric(check): float(check.observed) for check in checks if is_number(check.observed)}
 
 
 def _metric(check: Check) -> str:

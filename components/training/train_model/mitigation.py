@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.contracts.dataset import read_schema, read_table, require_column
+from kfp_hallmark.contracts.options import is_number
 from kfp_hallmark.contracts.predictions import BINARY
 from kfp_hallmark.errors import InputError, nearest
 
@@ -122,7 +123,7 @@ def read_mitigation(given: Mapping[str, Any]) -> Mitigation | None:
 
 def _share(key: str, given: Mapping[str, Any], default: float) -> float:
     value = given.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+    if not is_number(value) or not 0 < value < 1:
         raise InputError(f"mitigation's {key} must be above 0 and below 1; got {value!r}.")
     return float(value)
 
@@ -130,7 +131,7 @@ def _share(key: str, given: Mapping[str, Any], default: float) -> float:
 def _size(key: str, given: Mapping[str, Any]) -> int:
     value = given.get(key, SIZES[key])
     # Kubeflow hands every number of a struct over as a float.
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 2 <= value <= 1000 or value != int(value):
+    if not is_number(value) or not 2 <= value <= 1000 or value != int(value):
         raise InputError(f"mitigation's {key} must be a whole number from 2 to 1000; got {value!r}.")
     return int(value)
 
