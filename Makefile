@@ -19,7 +19,7 @@ ENVIRONMENTS := data ml release sources expectations serve
 
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup demo test lint ready test-pipelines test-containers test-examples test-sdk test-data test-ml test-release test-sources test-expectations test-serve images compile lock clean
+.PHONY: help setup demo test lint environments containers test-pipelines test-containers test-examples test-sdk test-data test-ml test-release test-sources test-expectations test-serve images compile lock clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 34
@@ -39,9 +39,8 @@ demo: $(SDK) ## Make the environments and run governed_training on the bundled d
 	@$(HALLMARK) env sync data ml release serve
 	@$(HALLMARK) run governed_training --params examples/acs_employment/released.yaml
 
-# With --jobs, what takes longest begins first.
-test: ready $(TOOLS)/.made ## Run every test; CI=true requires a Docker engine, Chromium and PostgreSQL
-	@$(MAKE) --no-print-directory READY= test-pipelines test-sdk test-containers test-ml test-examples test-release test-serve test-data test-sources test-expectations lint
+# With --jobs, what takes longest begins first, and images are built beside what needs none.
+test: test-pipelines test-ml test-sdk test-containers test-examples test-release test-serve test-data test-sources test-expectations lint ## Run every test; CI=true requires a Docker engine, Chromium and PostgreSQL
 
 lint: $(SDK) ## Check style, types and generated files
 	$(BIN)/ruff check
@@ -58,22 +57,22 @@ $(TOOLS)/.made: tests/requirements.lock $(SDK)
 test-data test-ml test-release test-sources test-expectations test-serve: test-%: $(TOOLS)/.made ## Run the tests of an environment, in it; some: ARGS=tests/...
 	$(HALLMARK) env run $* -- python tests/in_environment.py $(TOOLS) $(ARGS)
 
-READY := ready
-
-ready: $(SDK)
+environments: $(SDK)
 	@$(HALLMARK) env sync
+
+containers: $(SDK)
 	@if $(BIN)/python -c 'import docker; docker.from_env().ping()' 2>/dev/null; then $(MAKE) --no-print-directory images; fi
 
-test-pipelines: $(READY) ## Run whole pipelines in local environments
+test-pipelines: environments ## Run whole pipelines in local environments
 	$(PYTEST) tests/pipelines -m "not docker"
 
-test-containers: $(READY) ## Run whole pipelines in containers, where a Docker engine answers
+test-containers: environments containers ## Run whole pipelines in containers, where a Docker engine answers
 	$(PYTEST) tests/pipelines -m docker
 
-test-examples: $(READY) ## Run the examples
+test-examples: environments ## Run the examples
 	$(PYTEST) tests/examples
 
-test-sdk: $(READY) ## Run all other tests, in containers too where a Docker engine answers
+test-sdk: environments containers ## Run all other tests, in containers too where a Docker engine answers
 	$(PYTEST) --ignore=tests/pipelines --ignore=tests/examples
 
 # A base image of this name, such as .ci/run makes, serves where no registry can be reached.

@@ -226,24 +226,6 @@ class TestRepeated:
         assert run.document["model"]["digest"] == repeated.document["model"]["digest"]
 
 
-@pytest.mark.parametrize("platform", ["local"], indirect=True, scope="session")
-def test_a_model_that_is_not_robust_halts(platform, released, start, tmp_path):
-    run = start(
-        tmp_path / "run",
-        released.state,
-        *("--params", EXAMPLES / "released.yaml", "--set", "robustness_limits={max_flip_rate: 0.01}"),
-    )
-    assert (run.exit_code, run.document["status"]) == (3, "halted"), run.stdout + run.stderr
-    statuses = {entry["gate"]: entry["status"] for entry in run.document["verdicts"]}
-    assert statuses["robustness_gate"] == "fail"
-    assert all(reason.startswith("robustness_gate: fail: ") for reason in run.document["decision"]["reasons"])
-    decision = run.folder / run.document["decision"]["path"]
-    assert (decision / "evidence" / "robustness_gate.json").is_file()
-    assert run.step("register_model")["state"] == run.step("deploy_model")["state"] == "skipped"
-    card = (run.folder / run.step("write_model_card")["outputs"]["markdown"]["path"]).read_text()
-    assert "It was decided to halt it." in card
-
-
 def test_every_parameter_reaches_a_step():
     root = governed_training.pipeline_spec.root
     read = {

@@ -164,13 +164,17 @@ class TestRegression:
     def test_what_is_served_is_what_was_judged(self, number, serve, ask):
         assert_serves(number, "age", serve, ask)
 
-    def test_one_that_is_not_good_enough_halts_and_says_why(self, number, launch):
-        halted = launch("halted", NUMBER | {"performance_limits": {"max_mean_absolute_error": 5.0}})
+    def test_one_that_is_not_good_or_robust_enough_halts_and_says_why(self, number, launch):
+        limits = {"performance_limits": {"max_mean_absolute_error": 5.0}, "robustness_limits": {"max_missing_drop": 0}}
+        halted = launch("halted", NUMBER | limits)
         assert (halted.exit_code, halted.document["status"]) == (3, "halted"), halted.stdout + halted.stderr
-        (reason,) = halted.document["decision"]["reasons"]
-        assert reason.startswith("performance_gate: fail: ")
-        assert "The mean absolute error is " in reason
-        assert reason in halted.stdout.replace("\n", " ")
+        performance, robustness = halted.document["decision"]["reasons"]
+        assert performance.startswith("performance_gate: fail: ")
+        assert "The mean absolute error is " in performance
+        assert robustness.startswith("robustness_gate: fail: ")
+        assert performance in halted.stdout.replace("\n", " ")
+        decision = halted.folder / halted.document["decision"]["path"]
+        assert (decision / "evidence" / "robustness_gate.json").is_file()
         assert halted.step("register_model")["state"] == halted.step("deploy_model")["state"] == "skipped"
         assert "It was decided to halt it." in card(halted)
 

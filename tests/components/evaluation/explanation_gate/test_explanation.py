@@ -194,8 +194,8 @@ def test_the_importances_are_those_of_the_dataset_and_unchanged(judge, stated, r
     [
         ({}, {}, "limits must hold at least one limit; got none."),
         ({"max_forbiden_share": 0.1}, {}, "limits must hold known limits; got 'max_forbiden_share'."),
-        ({"max_single_feature_share": 1.1}, {}, "must be a share from 0 to 1; got 1.1."),
-        ({"max_single_feature_share": True}, {}, "must be a share from 0 to 1; got True."),
+        ({"max_single_feature_share": 1.1}, {}, "must be a number from 0 to 1; got 1.1."),
+        ({"max_single_feature_share": True}, {}, "must be a number from 0 to 1; got True."),
         (FORBIDDEN, {}, "max_forbidden_share must be given together with forbidden_features; got none."),
         (PROXY, {}, "max_proxy_share must be given together with forbidden_features; got none."),
         (CHAMPION, {}, "max_champion_distance must be given together with model_name; got no model_name."),
