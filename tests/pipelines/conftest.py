@@ -137,6 +137,8 @@ def halted(platform, state, released, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def repeated(platform, state, halted, tmp_path_factory):
-    """Return the released run, made again without reusing any step."""
+    """Return the released run, made again from the compiled file without reusing any step."""
     folder = tmp_path_factory.mktemp("repeated") / "run"
-    return start_run(folder, state, "--platform", platform, "--fresh", "--params", EXAMPLES / "released.yaml")
+    compiled = ROOT / "compiled" / "pipelines" / "governed_training.kubeflow.yaml"
+    arguments = ("--platform", platform, "--fresh", "--params", EXAMPLES / "released.yaml")
+    return start_run(folder, state, *arguments, pipeline=compiled)

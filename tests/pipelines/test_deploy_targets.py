@@ -16,6 +16,7 @@ from kfp_hallmark.contracts.digest import Manifest, short
 from kfp_hallmark.vertex import resource_id
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "acs_employment"
+REUSED = {"split_dataset", "train_model", "evaluate_model", "explain_model"}
 IMAGE = f"registry.example.com/hallmark/serve@sha256:{'5' * 64}"
 
 
@@ -143,8 +144,11 @@ def champion(state, name):
 
 
 def test_what_is_fair_is_deployed_and_of_what_is_not_the_service_never_hears(target, deploy, common_state):
+    trained = (common_state / "mlflow").exists()
     first = deploy("released")
     assert first.exit_code == 0, first.stdout + first.stderr
+    reused = {step["name"] for step in first.document["steps"] if step["state"] == "reused"}
+    assert reused == (REUSED if trained else set())
     released, share = target.serving()
     assert (released["digest"], share) == (first.document["model"]["digest"], 100)
     assert first.document["model"]["uri"] == f"models:/{target.name}/1"

@@ -200,6 +200,7 @@ def step(document, name):
 API = "/api/2.0/mlflow"
 
 
+@pytest.mark.parametrize("releases", ["local"], indirect=True)
 def test_a_server_that_stops_in_the_middle_of_a_registration(releases, relay):
     relay.at(f"POST {API}/model-versions/create", relay.server.stop)
     try:
@@ -228,6 +229,7 @@ def test_a_step_that_is_killed(releases, relay, component, request_):
     releases.completes(failed)
 
 
+@pytest.mark.parametrize("releases", ["local"], indirect=True)
 def test_a_model_that_is_changed_after_it_was_judged(releases, relay):
     weights = releases.model / "data" / "weights.txt"
     judged = weights.read_text()

@@ -196,6 +196,8 @@ class TestHalted:
 
 @pytest.mark.parametrize("platform", ["local"], indirect=True, scope="session")
 class TestRepeated:
+    """By the compiled file, with every step anew."""
+
     def test_gives_the_same_model_and_verdicts(self, released, repeated):
         assert repeated.exit_code == 0, repeated.stdout + repeated.stderr
         assert repeated.document["model"]["digest"] == released.document["model"]["digest"]
@@ -212,18 +214,6 @@ class TestRepeated:
     def test_makes_no_second_version(self, released, repeated):
         assert repeated.document["model"]["version"] == released.document["model"]["version"]
         assert len(versions(repeated.state)[0]) == 1
-
-    def test_the_compiled_file_runs_and_reuses_what_has_not_changed(self, repeated, start, tmp_path):
-        compiled = ROOT / "compiled" / "pipelines" / "governed_training.kubeflow.yaml"
-        run = start(tmp_path / "run", repeated.state, "--params", EXAMPLES / "released.yaml", pipeline=compiled)
-        assert run.exit_code == 0, run.stdout + run.stderr
-        assert {step["name"] for step in run.document["steps"] if step["state"] == "reused"} == {
-            "split_dataset",
-            "train_model",
-            "evaluate_model",
-            "explain_model",
-        }
-        assert run.document["model"]["digest"] == repeated.document["model"]["digest"]
 
 
 def test_every_parameter_reaches_a_step():
