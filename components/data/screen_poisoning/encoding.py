@@ -70,7 +70,7 @@ def encode(names: Sequence[str], sides: Sequence[tuple[str, ndarray]]) -> Column
         codes, near = (_text_codes if text else _number_codes)([column for column, _ in read])
         for place in range(2):
             keys[place] += mix(near[place] ^ np.uint64(text_hash(f"column {name}")))
-        if any((each != codes[0][0]).any() for each in codes):
+        if len(np.unique(np.concatenate(codes))) > 1:
             kept.append(name)
             texts.append(text)
             found.append(codes)

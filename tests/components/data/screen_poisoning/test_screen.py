@@ -443,6 +443,15 @@ def test_one_class_with_enough_rows_is_not_enough(screen, people):
     assert "fewer than two classes have enough rows" in found.checks[NOISE].message
 
 
+def test_no_class_with_enough_rows_is_inconclusive(screen, people):
+    few = screen(people(80), min_class_rows=100)
+    assert few.status == "inconclusive"
+    assert few.checks["label_noise"].message == "Label noise: the dataset has 0 rows to judge by, fewer than 1,000."
+    other = people()
+    beside = screen(people(), None, other | {"label": other["label"] + 5})
+    assert [check.scope["class"] for check in beside.verdict.checks if check.name == "class_size"] == [*"0156"]
+
+
 def test_constant_features_are_inconclusive(screen):
     found = screen({"x": [1] * 2000, "label": [0, 1] * 1000})
     assert "every feature has the same value in all rows" in found.checks[NOISE].message
