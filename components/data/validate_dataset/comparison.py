@@ -240,8 +240,13 @@ def signs(found: Drift) -> list[str]:
     if abs(now - before) > TOLERANCE:
         told.append(f"missing in {now:.1%} of the rows, formerly in {before:.1%}")
     if found.unseen:
-        told.append(f"{found.unseen:,} rows hold categories that were not there")
+        told.append(f"{found.unseen:,} rows hold categories that {_formerly(found)}")
     return told
+
+
+def _formerly(found: Drift) -> str:
+    """Return what is known of the categories of `unseen`."""
+    return "were not there" if found.all_named else "were hardly there, or not at all,"
 
 
 def column_checks(comparison: Comparison) -> list[Check]:
@@ -278,7 +283,7 @@ def category_checks(comparison: Comparison, known: Collection[str | None]) -> li
     for found in (move.drift for move in comparison.moves if move.drift.feature not in known):
         text = comparison.before.columns[found.feature].type == "text"
         if text and (found.unseen or 0) > TOLERANCE * rows:
-            reason = f"holds categories that were not there in {found.unseen:,} of {rows:,} rows"
+            reason = f"holds categories that {_formerly(found)} in {found.unseen:,} of {rows:,} rows"
             checks.append(_column_check(comparison, found.feature, reason))
     return checks
 

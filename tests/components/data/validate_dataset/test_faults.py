@@ -246,6 +246,26 @@ def test_a_new_code_is_named_by_a_baseline(acs, stored, judge):
     assert failed == "Against the baseline, MAR holds categories that were not there in 90 of 4,000 rows."
 
 
+@pytest.mark.parametrize("reference", ["baseline", "baseline_profile", "previous"])
+@pytest.mark.parametrize(
+    ("town", "share", "message"),
+    [
+        ("new", 0.03, "c holds categories that were hardly there, or not at all, in 90 of 3,000 rows"),
+        ("town 7", 0.13, "c has moved"),
+    ],
+)
+def test_a_new_or_grown_category_among_many_rare_ones_is_named(stored, kept, judge, reference, town, share, message):
+    generator = numpy.random.default_rng(4)
+    towns = numpy.array([f"town {number}" for number in range(300)])
+    before, now = (generator.choice(towns, 3000) for _ in range(2))
+    now[: round(share * 3000)] = town
+    given = (
+        stored({"c": before}, "before") if reference == "baseline" else kept(pyarrow.table({"c": before}), reference)
+    )
+    verdict, _ = judge(stored({"c": now}), **{reference: given})
+    assert any(message in each for each in told(verdict)), told(verdict)
+
+
 def test_a_changed_relation_moves_no_feature_and_names_both(acs, stored, judge):
     now, before = acs
     sides = {"baseline": stored(before, "baseline"), "serving": stored(joint(now), "serving")}
