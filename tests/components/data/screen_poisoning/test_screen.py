@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kfp import dsl
 from scipy import stats
 
+from kfp_hallmark.components.data.screen_poisoning import encoding as encoding_module
 from kfp_hallmark.components.data.screen_poisoning import labels as labels_module
 from kfp_hallmark.components.data.screen_poisoning.checks import _increase_of
 from kfp_hallmark.components.data.screen_poisoning.duplicates import find_conflicts
@@ -387,6 +388,16 @@ def test_of_more_rows_a_sample_is_screened(screen, people, monkeypatch):
     assert found.checks[TRIGGER].samples == 3000
     assert found.rows[TRIGGER] < set(rows.tolist())
     assert "4,000 rows, of which 3,000 were screened" in found.report
+
+
+@pytest.mark.parametrize("at_once", [1, 8000, 12000])
+def test_codes_are_the_same_however_many_columns_are_read_at_once(people, stored, monkeypatch, at_once):
+    path, names = stored(people()).path, ["joined", "age", "city", "member", "pay"]
+    expected = encode(names, [(path, np.arange(3999))])
+    monkeypatch.setattr(encoding_module, "READ_AT_ONCE", at_once)
+    found = encode(names, [(path, np.arange(3999))])
+    assert (found.names, found.texts) == (names, [False, False, True, False, False])
+    assert (found.codes == expected.codes).all() and (found.keys == expected.keys).all()
 
 
 def test_codes_keep_the_order_of_numbers_and_tell_missing_and_rare_apart(tmp_path):
