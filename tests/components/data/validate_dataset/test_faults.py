@@ -12,6 +12,7 @@ from kfp_hallmark.components.data.validate_dataset.comparison import Comparing, 
 from kfp_hallmark.components.data.validate_dataset.repeats import repeated_rows
 from kfp_hallmark.components.data.validate_dataset.validate import validate
 from kfp_hallmark.contracts.verdict import Status, Verdict
+from kfp_hallmark.datacontract.inference import infer_contract
 from kfp_hallmark.errors import InputError, IntegrityError
 from kfp_hallmark.profiles.profile import Profile, profile
 from kfp_hallmark.profiles.scan import scan
@@ -79,7 +80,8 @@ def told(verdict, status=None):
 
 
 def changed(table, name, values):
-    return table.set_column(table.schema.get_field_index(name), name, pyarrow.array(values))
+    column = values if isinstance(values, pyarrow.ChunkedArray) else pyarrow.array(values)
+    return table.set_column(table.schema.get_field_index(name), name, column)
 
 
 def renamed(table):
@@ -301,6 +303,19 @@ def test_a_gap_of_time_is_named(acs, stored, judge, days, found):
     messages = told(judge(stored(table))[0])
     expected = [f"day has a gap of {days + 1} days; 99 % of the others are 24 hours at most."]
     assert messages == (expected if found else [])
+
+
+@pytest.mark.parametrize("kind", ["int64", "bool"])
+def test_times_that_became_numbers_are_named(acs, stored, judge, tmp_path, kind):
+    """TFDV takes times for integers."""
+    now, before = acs
+    retimed = changed(now, "day", now["day"].cast("int32").cast(kind))
+    contract, _ = infer_contract(stored(before, "before").path, "before")
+    contract.write(tmp_path / "contract.yaml")
+    message = "day does not fit the schema: no dates or times."
+    for given in ({"baseline": stored(before, "before")}, {"contract_uri": str(tmp_path / "contract.yaml")}):
+        assert message in told(judge(stored(retimed), **given)[0], Status.FAIL)
+        assert message not in told(judge(stored(now), **given)[0])
 
 
 @pytest.mark.parametrize(
