@@ -340,6 +340,16 @@ def _by_chance(counts: tuple[int, int], rows: tuple[int, int]) -> float:
     return float(stats.chi2_contingency([counts, others], correction=False).pvalue) if sum(others) else 1.0
 
 
+def same_checks(comparison: Comparison) -> list[Check]:
+    """Return a warning if every column holds what it held in the previous span, be the rows in another order."""
+    before, now = comparison.before, comparison.now
+    telling = any(isinstance(held.distribution, Binned) for held in now.columns.values())
+    if comparison.role != "previous" or not telling or (now.rows, now.columns) != (before.rows, before.columns):
+        return []
+    message = f"Every column holds exactly what it held in the {WORDS['previous']}: the same batch again?"
+    return [Check("repeated_batch", Status.WARN, now.rows, samples=now.rows, scope=comparison.scope, message=message)]
+
+
 def comparable_checks(comparison: Comparison) -> list[Check]:
     """Return an inconclusive check if no column can be compared."""
     if comparison.moves:

@@ -17,6 +17,7 @@ from kfp_hallmark.components.data.validate_dataset.comparison import (
     missing_checks,
     optional_checks,
     renaming_checks,
+    same_checks,
     tail_checks,
 )
 from kfp_hallmark.components.data.validate_dataset.contract import contract_checks
@@ -195,7 +196,7 @@ def _comparison_checks(
     else:
         told = {anomaly.feature for anomaly in anomalies}
         checks += optional_checks(comparison, {each.name for each in settings.contract.schema.feature} - told)
-    checks += [*renaming_checks(comparison), *comparable_checks(comparison)]
+    checks += [*renaming_checks(comparison), *comparable_checks(comparison), *same_checks(comparison)]
     if comparison.role in compared.enough:
         checks += [*drift_checks(comparison, settings.limits), *tail_checks(comparison)]
         if _rows_of(comparison.role, inputs) is not None and not _learnable(comparison.role, compared):

@@ -345,6 +345,23 @@ def test_a_batch_that_is_there_twice_is_named(acs, stored, judge, rows, found):
     assert f"{rows} of {6000 + rows:,} rows equal an earlier one" in check.message
 
 
+@pytest.mark.parametrize("reference", ["previous", "baseline_profile"])
+@pytest.mark.parametrize(("change", "found"), [(0.0, True), (0.001, False)])
+def test_the_batch_of_the_span_before_is_named(acs, stored, kept, judge, change, found, reference):
+    """Its rows may come in another order; one value of 4,000 may not be another. A baseline may be the dataset itself."""
+    incomes = acs[0]["income"].to_numpy().copy()
+    incomes[0] += change
+    now = changed(acs[0], "income", incomes).take(pyarrow.array(range(3999, -1, -1)))
+    verdict, _ = judge(stored(now), **{reference: kept(acs[0], reference)})
+    message = "Every column holds exactly what it held in the previous span: the same batch again?"
+    assert told(verdict) == ([message] if found and reference == "previous" else [])
+
+
+def test_batches_of_few_values_may_be_equal_by_chance(stored, kept, judge):
+    table = pyarrow.table({"n": [1, 2, 3, 4] * 500, "t": ["a", "b"] * 1000})
+    assert judge(stored(table), previous=kept(table, "before"))[0].status is Status.PASS
+
+
 @pytest.mark.parametrize(("times", "found"), [(2, True), (3, True), (6, True), (20, True), (21, False)])
 def test_a_batch_that_is_there_more_than_twice_is_named(stored, times, found):
     rows = numpy.tile(numpy.random.default_rng(0).random(400), times)
