@@ -44,7 +44,8 @@ def governed_dataset(
         statement_uri: YAML file of what a person must say in the datasheet. Default: all is missing there.
         data_digest: SHA-256 that the source must have.
         max_data_age_hours: Greatest age of the source in hours.
-        allowed_keys: Public keys of which one must have signed the source, as load_dataset takes them.
+        allowed_keys: Public keys of which one must have signed the data, and one the baseline, as load_dataset takes
+            them.
         min_rows: Fewest rows, of the data and the baseline, by which drift is judged.
         min_group_size: Fewest rows by which a group is judged.
         seed: Seed of everything random.
@@ -61,7 +62,7 @@ def governed_dataset(
             required_columns=sensitive_features,
             allowed_keys=allowed_keys,
         )
-        baseline = components.load_dataset(uri=baseline_uri).set_display_name("load-baseline")
+        baseline = components.load_dataset(uri=baseline_uri, allowed_keys=allowed_keys).set_display_name("load-baseline")
         validate = components.validate_dataset(
             dataset=load.outputs["dataset"],
             baseline=baseline.outputs["dataset"],

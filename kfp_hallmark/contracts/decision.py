@@ -292,6 +292,11 @@ def _objections(
             yield "The verdict must be about data that the model was not made from; it is about its training data."
     elif verdict.subjects.get("dataset") not in data:
         yield "The verdict must be about data that the model was made from or judged on; it is about other data."
+    yield from age_objections(verdict, policy, moment)
+
+
+def age_objections(verdict: Verdict, policy: Policy, moment: datetime) -> Iterator[str]:
+    """Yield why a verdict's time keeps it from counting at a moment: it is stale, or from the future."""
     age = (moment - parse_time(verdict.created)).total_seconds() / 3600
     if age > policy.max_age_hours:
         yield f"The verdict must be at most {policy.max_age_hours:g} hours old; it is of {verdict.created}."

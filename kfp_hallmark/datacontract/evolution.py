@@ -17,7 +17,7 @@ A compatible change may still ask more of the producer: data that fit the old co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 NAMED = 5
 """How many values of a domain a message names."""
+DRIFT_DEFAULTS = {"max_stable_psi": 0.10, "max_psi": 0.25}
+"""The limits of drift that hold where a contract says none: validate_dataset's own."""
 TYPES = {
     "BYTES": "text",
     "INT": "whole numbers",
@@ -110,6 +112,7 @@ def evolution(before: DataContract, after: DataContract) -> Evolution:
         raise InputError("A contract must have a version to be compared; a bare schema has none.")
     schemas = contract_schema(before), contract_schema(after)
     changes = [*_schema_changes(*schemas), *_contract_changes(before, after), *_gap_changes(before, after, *schemas)]
+    changes += _drift_changes(before, after, set.intersection(*map(_names, schemas)))
     changes.sort(key=lambda change: (-change.level, not change.tightens))
     return Evolution(before.version, after.version, tuple(changes))
 
@@ -152,7 +155,6 @@ def _contract_changes(before: DataContract, after: DataContract) -> Iterator[Cha
     yield from _limit("max_age_hours", "limit", before.max_age_hours, after.max_age_hours, _smaller)
     yield from _limit("min_rows", "limit", before.min_rows, after.min_rows, _greater)
     yield from _key_changes(before, after)
-    yield from _drift_changes(before, after)
     for column in _without(before.sensitive, after.sensitive):
         yield Change("sensitive", f"{column} is no longer sensitive", Level.COMPATIBLE)
     for column in _without(after.sensitive, before.sensitive):
@@ -214,17 +216,26 @@ def _whole(schema: schema_pb2.Schema) -> set[str]:
     return {feature.name for feature in schema.feature if feature.presence.min_fraction >= 1}
 
 
-def _drift_changes(before: DataContract, after: DataContract) -> Iterator[Change]:
+def _drift_changes(before: DataContract, after: DataContract, kept: Set[str]) -> Iterator[Change]:
+    """Yield what changes of the limits of drift that hold, and of those of single features that both contracts have."""
+    old, new = (_drift_limits(contract.drift, DRIFT_DEFAULTS) for contract in (before, after))
     for name in DRIFT_LIMITS:
-        yield from _limit("drift", name, before.drift.get(name), after.drift.get(name), _smaller)
-    for feature in sorted({*before.feature_drift, *after.feature_drift}):
+        yield from _limit("drift", name, old[name], new[name], _smaller)
+    for feature in sorted({*before.feature_drift, *after.feature_drift} & kept):
+        own = _drift_limits(before.feature_drift.get(feature, {}), old)
+        others = _drift_limits(after.feature_drift.get(feature, {}), new)
         for name in DRIFT_LIMITS:
-            old, new = (_drift_limit(contract, feature, name) for contract in (before, after))
-            yield from _limit(feature, f"drift: {name}", old, new, _smaller)
+            yield from _limit(feature, f"drift: {name}", own[name], others[name], _smaller)
 
 
-def _drift_limit(contract: DataContract, feature: str, name: str) -> float | None:
-    return contract.feature_drift.get(feature, {}).get(name, contract.drift.get(name))
+def _drift_limits(said: Mapping[str, float], others: Mapping[str, float]) -> dict[str, float]:
+    """Return the limits of drift that hold, by those that are said and the ones in place of what is not."""
+    limits = {**others, **said}
+    return limits | {"max_stable_psi": min(limits["max_stable_psi"], limits["max_psi"])}
+
+
+def _names(schema: schema_pb2.Schema) -> set[str]:
+    return {feature.name for feature in schema.feature}
 
 
 def _rule_changes(before: tuple[Limited, ...], after: tuple[Limited, ...]) -> Iterator[Change]:

@@ -9,7 +9,7 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from kfp_hallmark.contracts.data_contract import DataContract, Version
 from kfp_hallmark.contracts.dataset import read_batches, read_schema
 from kfp_hallmark.datacontract.keys import HELD_ROWS, KeyTally
 from kfp_hallmark.datacontract.schema import schema_text
+from kfp_hallmark.profiles.profile import type_name
 from kfp_hallmark.profiles.scan import COLUMNS_AT_ONCE
 from kfp_hallmark.profiles.statistics import compute_statistics
 
@@ -55,20 +56,28 @@ def import_tfdv() -> Any:
     return tensorflow_data_validation
 
 
-def infer_schema(statistics: Any, booleans: Sequence[str]) -> Any:
+def infer_schema(statistics: Any, types: Mapping[str, str]) -> Any:
     """Return a TFDV schema that the data of some statistics fits.
 
-    It allows for `TOLERANCE`; it knows only columns of booleans as such, not integers that happen to be 0 and 1; and it
-    lists the values of no column where most are distinct.
+    It allows for `TOLERANCE`; it knows only columns of booleans as such, not integers that happen to be 0 and 1, and
+    tells times from integers; and it lists the values of no column where most are distinct.
+
+    Args:
+        statistics: A DatasetFeatureStatisticsList.
+        types: What `type_name` calls the type of each column.
     """
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
     tfdv = import_tfdv()
     schema = tfdv.infer_schema(statistics, infer_feature_shape=False, max_string_domain_size=MAX_DOMAIN)
     features = {feature.path.step[0]: feature for feature in statistics.datasets[0].features}
     for feature in schema.feature:
         if feature.presence.min_fraction == 1:
             feature.presence.min_fraction = 1 - TOLERANCE
-        if feature.HasField("bool_domain") and feature.name not in booleans:
+        if feature.HasField("bool_domain") and types[feature.name] != "boolean":
             feature.ClearField("bool_domain")
+        if types[feature.name] == "time":
+            feature.time_domain.integer_format = schema_pb2.TimeDomain.UNIX_MICROSECONDS
         if feature.HasField("domain"):
             texts = features[feature.name].string_stats
             if texts.unique > texts.common_stats.num_non_missing / 2:
@@ -93,12 +102,10 @@ def infer_contract(path: str | Path, name: str) -> tuple[DataContract, dict[str,
         MissingInputError: If there is no dataset.
         InputError: If it cannot be read.
     """
-    import pyarrow
-
     statistics = compute_statistics(path)
     types = {field.name: field.type for field in read_schema(path)}
     rows = statistics.datasets[0].num_examples
-    schema = infer_schema(statistics, [name for name, kind in types.items() if pyarrow.types.is_boolean(kind)])
+    schema = infer_schema(statistics, {name: type_name(kind) for name, kind in types.items()})
     _add_limits(schema, statistics, types)
     keys = _keys(path, statistics, types)
     sensitive = tuple(column for column in types if _sounds_sensitive(column))

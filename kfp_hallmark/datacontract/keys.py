@@ -3,7 +3,7 @@
 Rows are compared by a hash of 64 bits of what they hold (`kfp_hallmark.hashing`), which is put by its first bits into
 files, 8 bytes a row, unless the rows are few; one file at a time is then sorted. Of n rows that all differ, two have
 the same hash with a probability of about n^2 / 2^65: 1 in 37 million for a million rows, 1 in 15,000 for 50 million.
-For a single column of numbers it is 0: their hash is one to one.
+For a single column of whole numbers it is 0: their hash is one to one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kfp_hallmark.hashing import row_hashes
+from kfp_hallmark.hashing import row_hashes, seeded
 
 if TYPE_CHECKING:
     import numpy
@@ -119,11 +119,17 @@ class ReferenceTally:
 
 
 def _single(batch: pyarrow.RecordBatch, column: str) -> numpy.ndarray:
-    """Return the hashes of a column's values, whatever its name is."""
+    """Return the hashes of a column's values, whatever its name is; numbers that differ have others, signed or not."""
     import pyarrow
 
     whole, _ = _present(batch, [column])
-    return row_hashes(pyarrow.RecordBatch.from_arrays(whole.columns, names=["value"]))
+    (values,) = whole.columns
+    hashes = row_hashes(pyarrow.RecordBatch.from_arrays([values], names=["value"]))
+    if values.type == pyarrow.uint64():
+        # Those of 64 bits are hashed like the negative numbers of the same bits.
+        beyond = values.to_numpy() >= 1 << 63
+        hashes[beyond] = seeded(hashes[beyond], 0)
+    return hashes
 
 
 def _present(batch: pyarrow.RecordBatch, columns: Sequence[str]) -> tuple[pyarrow.RecordBatch, int]:

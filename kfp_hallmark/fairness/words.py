@@ -1,12 +1,14 @@
-"""How the gates that compare groups say what came out."""
+"""How the gates that compare groups say what came out, and what they do not tell of groups of few rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
 from kfp_hallmark.contracts.verdict import Check, Status
+from kfp_hallmark.fairness.quantities import Ends
+from kfp_hallmark.fairness.tally import Tally
 from kfp_hallmark.measures import Interval
-from kfp_hallmark.reports import number
+from kfp_hallmark.reports import Markup, number
 
 
 def outcome(status: Status, limit: float, interval: Interval, *, at_least: bool, unclear: str) -> str:
@@ -37,3 +39,27 @@ def by_status(checks: Iterable[Check], phrases: Mapping[Status, str]) -> list[st
         worst[feature] = Status.worst([check.status, worst.get(feature, Status.PASS)])
     found = {status: [name for name, state in worst.items() if state is status] for status in phrases}
     return [f"{phrases[status]} {', '.join(names)}." for status, names in found.items() if names]
+
+
+def value_cell(tally: Tally, name: str, place: int, ends: Ends, min_size: int) -> Markup:
+    """Return what a table tells of a quantity of a group; of too few rows, which are single persons, only how many.
+
+    Of a group of too few rows that is the number of all its rows: how many of them are positive would tell of each.
+
+    Args:
+        tally: What is known of the groups.
+        name: The quantity.
+        place: The group's position.
+        ends: The lower and upper ends of the quantity's intervals, each of shape (groups,).
+        min_size: Fewest rows by which a group is judged.
+    """
+    quantity, size = tally.quantities[name], int(tally.sizes[place])
+    trials = int(quantity.trials[place])
+    if trials < tally.enough(name, min_size):
+        return Markup(f'<span class="note">of only {number(size if size < min_size else trials)}</span>')
+    value, low, high = (_decimal(float(values[place])) for values in (quantity.values, *ends))
+    return Markup(f'{value} <span class="note">{low} to {high}, of {number(trials)}</span>')
+
+
+def _decimal(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 10 else number(value)

@@ -325,7 +325,7 @@ def _failing(uri: str) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # every runner has errors of its own, and what a worker raised is text in them
         said = re.findall(r"kfp_hallmark\.errors\.InputError: (.+?)(?: \[while running|\\n|\n|$)", str(error))
         if isinstance(error, HallmarkError):
             said = [error.message.partition(" [while running")[0]]

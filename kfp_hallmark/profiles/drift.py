@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from kfp_hallmark.profiles.profile import PERCENT, Binned, Categories, Column, column_values
+from kfp_hallmark.profiles.profile import MAX_CATEGORIES, PERCENT, Binned, Categories, Column, column_values
 from kfp_hallmark.profiles.tally import Numbers, Texts
 
 if TYPE_CHECKING:
@@ -17,9 +17,9 @@ BINS = 10
 EMPTY_SHARE = 0.0001
 """What stands for the share of a bin that is empty on one side, whose logarithm would be infinite."""
 CATEGORIES = 20
-"""So many of the most frequent categories are bins of their own, and so is any other that is not rare."""
+"""So many of the most frequent categories are bins of their own, and so is any other that is not rare on both sides."""
 FREQUENT_SHARE, FREQUENT_ROWS = 0.01, 5
-"""What share of the baseline, and how many of its rows, a category must have not to be rare."""
+"""What share of the rows, and how many rows of the baseline, a category must have not to be rare."""
 LEAST_EXPECTED = 5
 """Bins in which chance would put fewer rows are taken together for the chi-squared test (Cochran 1954)."""
 SCALE, ALIKE = 2.0, 1.25
@@ -46,8 +46,9 @@ class Drift:
         wasserstein: The mean distance between the 1st to 99th percentiles of both sides, in standard deviations of the
             baseline; None for categories, and without a spread or values.
         factor: By what all values look multiplied, as by another unit; None if they do not, and for text and booleans.
-        unseen: How many rows hold a category that the baseline does not have; None for numbers, and where the baseline
-            has values that its profile does not name.
+        unseen: How many rows hold a category that the baseline does not have; None for numbers in bins. Where its
+            profile does not name all, only those texts count that it does not name and that are rare no more.
+        all_named: Whether the profile names all categories of the baseline.
     """
 
     feature: str
@@ -63,6 +64,7 @@ class Drift:
     wasserstein: float | None = None
     factor: float | None = None
     unseen: int | None = None
+    all_named: bool = True
 
 
 def drift(feature: str, baseline: Column, counted: Numbers | Texts) -> Drift | None:
@@ -126,9 +128,12 @@ def _categories(feature: str, baseline: Column, categories: Categories, counted:
     missing = (baseline.missing, counted.missing)
     chi_squared, p_value = _chi_squared(_with_missing(_surely_named(counts, categories), missing))
     rare = counts[0] < max(FREQUENT_ROWS, FREQUENT_SHARE * counts[0].sum())
-    rare[:CATEGORIES], rare[-1] = False, True
+    rare[:CATEGORIES] = False
+    rare &= ~_risen(counts[0], counts[1], counts.sum(axis=1))
+    rare[-1] = True
     grouped = bool(rare[:-1].any() or categories.other_values)
-    counts = numpy.column_stack([counts[:, ~rare], counts[:, rare].sum(axis=1)])
+    new = _new_rows(categories, counted, counts.sum(axis=1)) if isinstance(counted, Texts) else 0
+    counts = numpy.column_stack([counts[:, ~rare], counts[:, rare].sum(axis=1) - [0, new], [0, new]])
     return _drift(
         feature,
         counts[:, counts.any(axis=0)],
@@ -139,8 +144,41 @@ def _categories(feature: str, baseline: Column, categories: Categories, counted:
         factor=_factor_of_few(categories, held, counted)
         if isinstance(counted, Numbers) and baseline.type in ("number", "integer")
         else None,
-        unseen=None if categories.other_values else other,
+        unseen=new if categories.other_values else other,
+        all_named=not categories.other_values,
     )
+
+
+def _risen(before: numpy.ndarray, now: numpy.ndarray, rows: numpy.ndarray) -> numpy.ndarray:
+    """Return which categories are frequent now, and by more than chance were not so before, shape (categories,).
+
+    Their shares must differ by four standard deviations, on the scale of square roots (Anscombe 1948).
+
+    Args:
+        before: How many rows of the baseline hold each.
+        now: How many do now.
+        rows: How many rows of each side hold a value, shape (2,).
+    """
+    import numpy
+
+    former, latter = before / max(rows[0], 1), now / max(rows[1], 1)
+    reach = 2 * (1 / numpy.maximum(rows, 1)).sum() ** 0.5
+    return (latter >= FREQUENT_SHARE) & (numpy.sqrt(latter) - numpy.sqrt(former) > reach)
+
+
+def _new_rows(categories: Categories, texts: Texts, rows: numpy.ndarray) -> int:
+    """Return how many rows now hold categories that the baseline's profile does not name and that are rare no more.
+
+    Of one that is not named at most so many rows of the baseline hold as hold the rarest that is.
+    """
+    import numpy
+
+    full = len(categories.counts) >= MAX_CATEGORIES
+    most = min(categories.counts.values()) if full else FREQUENT_ROWS
+    least = FREQUENT_SHARE * rows[1]
+    found = [count for name, count in texts.counts.items() if count >= least and name not in categories.counts]
+    now = numpy.array(found, dtype="int64")
+    return int(now[_risen(numpy.full(len(now), most), now, rows)].sum())
 
 
 def _surely_named(counts: numpy.ndarray, categories: Categories) -> numpy.ndarray:

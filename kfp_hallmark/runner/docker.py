@@ -12,12 +12,13 @@ from typing import Any
 from kfp.local import config
 
 from kfp_hallmark.contracts.audit import PATH_VARIABLE as AUDIT_VARIABLE
+from kfp_hallmark.contracts.data_contract import SUFFIXES, read_contract
 from kfp_hallmark.contracts.dataset_signature import SUFFIX
 from kfp_hallmark.contracts.experiment import code_version
 from kfp_hallmark.contracts.release import SERVING_VARIABLE
 from kfp_hallmark.environments import environment_of
 from kfp_hallmark.environments.images import CODE_LABEL
-from kfp_hallmark.errors import EnvironmentFailure, MissingInputError
+from kfp_hallmark.errors import EnvironmentFailure, InputError, MissingInputError
 from kfp_hallmark.runner.parameters import paths_of
 from kfp_hallmark.runner.platforms import Folders, Job, containers, make_folder
 
@@ -133,7 +134,7 @@ class DockerPlatform:
             elif name.endswith("_log"):
                 logs += paths
             else:
-                read += [found for path in paths for found in with_signature(path)]
+                read += [found for path in paths for found in (*with_signature(path), *referred(path))]
         written += [log.parent for log in logs]
         for folder in written:
             make_folder(folder)
@@ -147,6 +148,19 @@ def with_signature(path: Path) -> list[Path]:
     """Return a file or folder, what it tracks if it is a `.dvc` file, and their signature, as far as they are there."""
     data = path.with_suffix("") if path.suffix == ".dvc" else path
     return [each for each in dict.fromkeys((path, data, Path(f"{data}{SUFFIX}"))) if each.exists()]
+
+
+def referred(path: Path) -> list[Path]:
+    """Return the datasets that a file refers to if it is a data contract, as far as they are there."""
+    if path.suffix.lower() not in SUFFIXES:
+        return []
+    try:
+        contract = read_contract(path)
+    except (InputError, OSError):
+        # Another YAML file, or a contract that is not in order, of which the step tells.
+        return []
+    found = [Path(os.path.normpath(path.parent / reference.dataset)) for reference in contract.references]
+    return [each for each in found if each.exists()]
 
 
 class _Container:

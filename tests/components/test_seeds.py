@@ -11,6 +11,7 @@ from kfp_hallmark.errors import InputError
 ENVIRONMENT = "ml"
 
 STEPS = [
+    "data.audit_dataset_bias.audit:audit_bias",
     "data.split_dataset.split:split",
     "evaluation.evaluate_model.evaluate:evaluate",
     "evaluation.explain_model.explain:explain",

@@ -1,9 +1,14 @@
 """The pipeline that judges data before a model learns from them: accepted in containers, refused locally."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from kfp_hallmark.contracts.dataset_signature import sign_file
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "acs_employment" / "dataset.yaml"
 GATES = {"validate_dataset", "audit_dataset_bias", "screen_poisoning"}
@@ -54,3 +59,17 @@ def test_the_evidence_of_refused_data_is_kept(refused):
     assert refused.step("write_datasheet")["state"] == "succeeded"
     (line,) = (refused.state / "audit.jsonl").read_text().splitlines()
     assert json.loads(line)["record"]["state"] == "FAILED"
+
+
+def test_an_unsigned_baseline_vouches_for_nothing_where_keys_are_named(start, tmp_path):
+    key = Ed25519PrivateKey.generate()
+    (tmp_path / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public = tmp_path / "key.pub.pem"
+    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    data = shutil.copy(EXAMPLE.with_name("2016.parquet"), tmp_path)
+    sign_file(data, str(tmp_path / "key.pem"))
+    run = judge(start, tmp_path, "--set", f"data_uri={data}", "--set", f"allowed_keys=[{public}]")
+    assert run.exit_code == 1
+    assert run.step("load_dataset")["state"] == "succeeded"
+    assert "'2015.parquet.sig.json' beside it" in run.step("load_dataset_2")["reason"]
+    assert run.document["status"] == "failed"

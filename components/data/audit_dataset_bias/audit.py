@@ -12,6 +12,7 @@ from kfp_hallmark.components.data.audit_dataset_bias.page import bias_page
 from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.dataset import read_schema, read_table, require_column
 from kfp_hallmark.contracts.digest import artifact_digest
+from kfp_hallmark.contracts.seed import require_seed
 from kfp_hallmark.contracts.verdict import Verdict
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.fairness.groups import Groups, group_by, intersect
@@ -46,6 +47,7 @@ def audit_bias(
     """
     import numpy as np
 
+    require_seed(seed)
     wanted = read_limits(limits, population)
     require_resampling(bootstrap_samples, confidence)
     if min_group_size < 1:

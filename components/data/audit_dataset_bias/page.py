@@ -12,7 +12,7 @@ from kfp_hallmark.components.data.audit_dataset_bias.limits import MEASURES, PRO
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
 from kfp_hallmark.fairness.proxies import Association
 from kfp_hallmark.fairness.tally import Tally
-from kfp_hallmark.fairness.words import by_status
+from kfp_hallmark.fairness.words import by_status, value_cell
 from kfp_hallmark.reports import (
     Markup,
     badge,
@@ -126,11 +126,15 @@ def _group_table(feature: Feature, confidence: float, least: int) -> Markup:
         *(["In population", "Ratio"] if names else []),
         *map(_label_column, feature.labels),
     ]
-    ends = [quantity.ends(confidence) for tally in feature.labels for quantity in tally.quantities.values()]
+    told = [
+        (tally, name, quantity.ends(confidence))
+        for tally in feature.labels
+        for name, quantity in tally.quantities.items()
+    ]
     rows = []
     for place, name in enumerate(feature.groups.names):
         share = Markup(f'{shares.values[place]:.1%} <span class="note">{low[place]:.1%} to {high[place]:.1%}</span>')
-        cells = [_label_cell(tally, place, least, *each) for tally, each in zip(feature.labels, ends, strict=True)]
+        cells = [value_cell(tally, quantity, place, ends, least) for tally, quantity, ends in told]
         beside = list(compared.get(name, (None, None))) if names else []
         rows.append([code(name), int(feature.sizes[place]), share, *beside, *cells])
     rows += [
@@ -144,22 +148,6 @@ def _group_table(feature: Feature, confidence: float, least: int) -> Markup:
 def _label_column(tally: Tally) -> str:
     (name,) = tally.quantities
     return _capital(name) if tally.of_class is None else f"{_capital(name)} of {tally.of_class}"
-
-
-def _label_cell(tally: Tally, place: int, least: int, low: Sequence[float], high: Sequence[float]) -> Markup | None:
-    ((name, quantity),) = tally.quantities.items()
-    trials = int(quantity.trials[place])
-    if not trials:
-        return None
-    if trials < tally.enough(name, least):
-        return Markup(f'<span class="note">of only {number(trials)}</span>')
-    value = _decimal(float(quantity.values[place]))
-    between = f"{_decimal(float(low[place]))} to {_decimal(float(high[place]))}"
-    return Markup(f'{value} <span class="note">{between}, of {number(trials)}</span>')
-
-
-def _decimal(value: float) -> str:
-    return f"{value:.3f}" if abs(value) < 10 else number(value)
 
 
 def _absent(features: Sequence[Feature]) -> int:

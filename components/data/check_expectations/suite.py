@@ -121,7 +121,7 @@ def _expectation(entry: Any, what: str, place: int) -> dict[str, Any]:
 def _built(entry: dict[str, Any], what: str) -> Any:
     """Return an expectation as GX's object."""
     from great_expectations.compatibility.pydantic import ValidationError
-    from great_expectations.exceptions import ExpectationNotFoundError
+    from great_expectations.exceptions import ExpectationNotFoundError, GreatExpectationsError
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
     from great_expectations.expectations.registry import list_registered_expectation_implementations
 
@@ -137,7 +137,7 @@ def _built(entry: dict[str, Any], what: str) -> Any:
         raise InputError(
             f"{what} of the suite, {entry['type']}, must have arguments that suit it; {wrong(error)}."
         ) from error
-    except Exception as error:
+    except (GreatExpectationsError, RecursionError) as error:
         raise InputError(f"{what} of the suite, {entry['type']}, must be whole; {error}.") from error
 
 

@@ -26,7 +26,7 @@ def load_dataset(
         expected_digest: SHA-256 that the source must have, `sha256:<hex>`: of the file's bytes, as sha256sum prints it,
             or of a folder's manifest. Anything else is refused.
         max_age_hours: Greatest age of the source in hours, by its time of last change, or by that of its signature, if
-            one is wanted and it is earlier. An older source is refused.
+            one is wanted and it is earlier. An older source is refused, and one from the future.
         required_columns: Columns that the source must have, so that a later step which needs them is not begun in vain.
         allowed_keys: Ed25519 public keys, in PEM or as paths or URIs of such files. One of them must have signed the
             source's files, as `hallmark dataset sign` does, in a file beside it; anything else is refused. The source

@@ -17,6 +17,7 @@ from kfp_hallmark.components.data.load_dataset.dvc import check_tracked, read_tr
 from kfp_hallmark.contracts.artifacts import Artifact
 from kfp_hallmark.contracts.dataset import decimals_as_floats, parquet_files, plain_batch, plain_schema, require_names
 from kfp_hallmark.contracts.dataset_signature import SUFFIX, read_key, verify
+from kfp_hallmark.contracts.decision import CLOCK_SKEW_HOURS
 from kfp_hallmark.contracts.digest import artifact_digest, file_digest, is_digest
 from kfp_hallmark.contracts.origin import Origin, require_columns, write_dataset
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
@@ -243,12 +244,18 @@ def last_change(system: AbstractFileSystem, location: str) -> datetime | None:
 
 
 def check_age(source: Source, max_age_hours: float | None) -> None:
-    """Raise `InputError` if a source is older than it may be, or its age is unknown."""
+    """Raise `InputError` if a source is older than it may be or from the future, or its age is unknown."""
     if max_age_hours is None:
         return
     if source.changed is None:
         raise InputError(f"max_age_hours must be unset for {source.name!r}, whose file system tells no time of change.")
     age = datetime.now(UTC) - source.changed
+    if age < -timedelta(hours=CLOCK_SKEW_HOURS):
+        raise InputError(
+            f"The source {source.name!r} must not be from the future when max_age_hours is set; "
+            f"it changed {-age / timedelta(hours=1):.1f} hours from now.",
+            "A clock is wrong: that of whoever wrote or signed the source, or this one.",
+        )
     if age > timedelta(hours=max_age_hours):
         raise InputError(
             f"The source {source.name!r} must have changed within {max_age_hours:g} hours; "

@@ -59,7 +59,7 @@ def answer(url: URL, question: Question, name: str) -> Iterator[Answer]:
 def _open(url: URL, name: str, spilled: str) -> DuckDBPyConnection:
     import duckdb
 
-    if url.host or not url.database or not Path(url.database).is_file():
+    if url.host or not url.database or not _is_file(url.database):
         raise MissingInputError(
             f"database_url must name a DuckDB file that is there; got {name!r}.",
             "duckdb:///folder/file.duckdb is relative to where the step runs, duckdb:////folder/file.duckdb is not.",
@@ -73,6 +73,13 @@ def _open(url: URL, name: str, spilled: str) -> DuckDBPyConnection:
         ) from None
     connection.execute(SETTINGS)
     return connection
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except OSError:  # As where its name is too long.
+        return False
 
 
 def _require_select(connection: DuckDBPyConnection, statement: str) -> None:

@@ -81,6 +81,8 @@ def _connected(url: URL, name: str) -> Iterator[Connection]:
         connection = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool).connect()
     except sqlalchemy.exc.ArgumentError:
         raise InputError("Ports in database_url must be whole numbers, of as many hosts; they are not.") from None
+    except UnicodeError:
+        raise InputError("Hosts must be names that a server can have, the password UTF-8; one is not.") from None
     except sqlalchemy.exc.DBAPIError as error:
         raise ServiceError(
             f"The database {name!r} must be reached; got {str(error.orig).splitlines()[0]!r}.",

@@ -9,7 +9,7 @@ from datetime import date
 from decimal import Decimal
 from itertools import chain
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from kfp_hallmark.contracts.dataset import decimals_as_floats, plain_batch
 from kfp_hallmark.errors import InputError, ServiceError, nearest
@@ -90,6 +90,12 @@ class Reader(Protocol):
         """
 
 
+def require_text(what: str, text: str) -> None:
+    """Raise `InputError` if text holds what not every database takes: zero characters, or halves of surrogate pairs."""
+    if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text):
+        raise InputError(f"{what} must be Unicode text without zero characters; it is not.")
+
+
 def read_url(database_url: str) -> URL:
     """Return a database's address.
 
@@ -100,6 +106,7 @@ def read_url(database_url: str) -> URL:
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 
+    require_text("database_url", unquote(database_url))
     try:
         url = make_url(database_url)
     except (ArgumentError, ValueError):

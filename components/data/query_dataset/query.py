@@ -8,7 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kfp_hallmark.components.data.query_dataset.database import Answer, Question, Value, read_url, reader, shown
+from kfp_hallmark.components.data.query_dataset.database import (
+    Answer,
+    Question,
+    Value,
+    read_url,
+    reader,
+    require_text,
+    shown,
+)
+from kfp_hallmark.components.data.query_dataset.quoted import quoted_parameters
 from kfp_hallmark.contracts.artifacts import Artifact
 from kfp_hallmark.contracts.dataset import rows_digest
 from kfp_hallmark.contracts.digest import is_digest
@@ -18,6 +27,11 @@ from kfp_hallmark.errors import InputError, IntegrityError, nearest
 
 if TYPE_CHECKING:
     import pyarrow
+
+COLONS = (
+    r"A parameter stands as :name, without quotes around it and without :: behind it; a colon that begins none is "
+    r"written as \:."
+)
 
 
 def ask(
@@ -55,8 +69,8 @@ def ask(
         raise InputError(f"expected_digest must be 'sha256:' and 64 hexadecimal digits; got {expected_digest!r}.")
     if max_rows is not None and max_rows < 1:
         raise InputError(f"max_rows must be at least 1; got {max_rows}.")
-    question = read_question(query, parameters or {})
     url = read_url(database_url)
+    question = read_question(query, parameters or {}, url.drivername)
     name = shown(url)
     asked = now()
     with tempfile.TemporaryDirectory(prefix="hallmark-") as folder:
@@ -79,17 +93,25 @@ def ask(
         return write_dataset(dataset, answer.schema, _kept(file), Origin(name, digest, asked, bound))
 
 
-def read_question(query: str, parameters: Mapping[str, Any]) -> Question:
+def read_question(query: str, parameters: Mapping[str, Any], database: str) -> Question:
     """Return a query with its parameters; a whole number may be written as 2.0, as KFP hands on numbers inside a dict.
 
+    Args:
+        query: The query.
+        parameters: The values by name.
+        database: The kind of database, as its address names it.
+
     Raises:
-        InputError: If the query is empty, it and the parameters name different ones, or a value cannot be bound.
+        InputError: If the query is empty or names a parameter within quotes or a comment, it and the parameters name
+            different ones, or a value cannot be bound.
     """
     from sqlalchemy import text
 
     if not query.strip():
         raise InputError("query must be one SELECT; got none.")
-    _require_text("query", query)
+    require_text("query", query)
+    for name in quoted_parameters(query, database):
+        raise InputError(f"A parameter in query must not stand within quotes or a comment; ':{name}' does.", COLONS)
     named = text(query).compile().params
     for name in [*named, *parameters]:
         if name not in named or name not in parameters:
@@ -97,9 +119,7 @@ def read_question(query: str, parameters: Mapping[str, Any]) -> Question:
             known = [*named] if name in parameters else [*parameters]
             raise InputError(
                 f"parameters must be those that query names; {name!r} is none that the {where}.",
-                nearest(name, known)
-                or r"A parameter stands as :name, without :: behind it; a colon that begins none "
-                r"is written as \:.",
+                " ".join(filter(None, [nearest(name, known), COLONS])),
             )
     return Question(query, {name: _value(name, parameters[name]) for name in sorted(named)})
 
@@ -110,16 +130,10 @@ def _value(name: str, value: Any) -> Value:
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"parameters[{name!r}] must be finite; got {value}.", "Pass text, and CAST it in the query.")
     if isinstance(value, str):
-        _require_text(f"parameters[{name!r}]", value)
+        require_text(f"parameters[{name!r}]", value)
     if value is None or isinstance(value, str | int | float):
         return value
     raise InputError(f"parameters[{name!r}] must be text, a number, true, false or null; got {type(value).__name__}.")
-
-
-def _require_text(what: str, text: str) -> None:
-    """Raise `InputError` if text holds what not every database takes: zero characters, or halves of surrogate pairs."""
-    if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text):
-        raise InputError(f"{what} must be Unicode text without zero characters; it is not.")
 
 
 def _keep(answer: Answer, file: Path, name: str, max_rows: int | None) -> None:

@@ -46,8 +46,9 @@ def feature_types(view: View) -> dict[str, pyarrow.DataType]:
         try:
             kind = from_feast_to_pyarrow_type(from_value_type(ValueType(number)))
         except ValueError:
+            declared = {kind.value: kind.name for kind in ValueType}.get(number, number)
             raise InputError(
-                f"The feature {name!r} must hold numbers, text, booleans or times; it is declared as another type."
+                f"The feature {name!r} must hold numbers, text, booleans or times; it is declared as {declared}."
             ) from None
         types[name] = plain_type(kind, name)
     return types
@@ -179,7 +180,8 @@ def join(
         except Exception as error:  # Feast and its engine raise errors of many kinds, which may show values.
             raise InputError(
                 f"The features of {view.name!r} must be such that Feast can retrieve them; it cannot "
-                f"({type(error).__name__})."
+                f"({type(error).__name__}).",
+                "Ask Feast itself, by `get_historical_features`: what it says may hold records, and is not told here.",
             ) from None
     table = table.sort_by(ROW)
     if not numpy.array_equal(table[ROW].to_numpy(), numpy.arange(len(entities))):

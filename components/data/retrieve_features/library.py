@@ -33,7 +33,7 @@ def load() -> None:
     def unchecked(target: Any = None, **_: Any) -> Any:
         return target or _as_is
 
-    typeguard.typechecked = unchecked  # type: ignore[assignment]
+    typeguard.typechecked = unchecked  # type: ignore[assignment]  # its overloads are not needed
     try:
         with calm():
             importlib.import_module("feast")

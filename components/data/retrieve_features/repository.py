@@ -28,6 +28,7 @@ REGISTRIES = ("file", "sql")
 NO_ENTITY = "__dummy"
 """What Feast calls the entity of a view that has none."""
 APPLY = "Run `feast apply` in the repository."
+FILES = "Features are read from Parquet files: export them, or ask a warehouse by query_dataset."
 NO_CODE = "What holds Python code is not run: materialize it, and retrieve it from a plain feature view."
 
 
@@ -138,19 +139,30 @@ class Repository:
                 ) from None
         try:
             config = yaml.safe_load(os.path.expandvars(text))
-        except yaml.YAMLError:
-            raise InputError(f"The {FILE} of {self.name!r} must be YAML; it cannot be parsed.") from None
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f" (line {mark.line + 1})" if mark else ""
+            raise InputError(f"The {FILE} of {self.name!r} must be YAML; it cannot be parsed{where}.") from None
         if not isinstance(config, dict) or not isinstance(config.get("project"), str):
-            raise InputError(f"The {FILE} of {self.name!r} must name a project; it names none.")
+            raise InputError(
+                f"The {FILE} of {self.name!r} must name a project, as text; it names none.",
+                "Feast writes it as in `project: shop`.",
+            )
         if not isinstance(config.get("registry"), str | dict):
-            raise InputError(f"The {FILE} of {self.name!r} must name a registry; it names none.")
-        self._require_known("offline_store", _type(config.get("offline_store", "dask"), "type"), OFFLINE_STORES)
+            raise InputError(
+                f"The {FILE} of {self.name!r} must name a registry; it names none.",
+                "Feast writes it as in `registry: data/registry.db`.",
+            )
+        kind = _type(config.get("offline_store", "dask"), "type")
+        self._require_known("offline_store", kind, OFFLINE_STORES, FILES)
         return config
 
-    def _require_known(self, what: str, kind: object, known: Sequence[str]) -> None:
+    def _require_known(self, what: str, kind: object, known: Sequence[str], hint: str | None = None) -> None:
         if kind not in known:
             raise InputError(
-                f"The {what} of {self.name!r} must be of the type {', '.join(known[:-1])} or {known[-1]}; got {kind!r}."
+                f"The {what} of {self.name!r} must be of the type {', '.join(known[:-1])} or {known[-1]}; "
+                f"got {kind!r}.",
+                hint,
             )
 
     def _read_registry(self, config: str | dict[str, Any]) -> Any:
@@ -159,14 +171,18 @@ class Repository:
         self._require_known("registry", kind, REGISTRIES)
         path = config if isinstance(config, str) else config.get("path")
         if not isinstance(path, str) or not path:
-            raise InputError(f"The registry of {self.name!r} must have a path; it has none.")
+            raise InputError(
+                f"The registry of {self.name!r} must have a path; it has none.",
+                "Feast writes it as in `registry: {registry_type: file, path: data/registry.db}`.",
+            )
         load()
         registry = self._of_tables(path) if kind == "sql" else self._of_file(path)
-        if not any(view.spec.project == self.project for view in registry.feature_views):
+        projects = {view.spec.project for view in registry.feature_views}
+        if self.project not in projects:
             raise MissingInputError(
                 f"The registry of {self.name!r} must hold feature views of the project {self.project!r}; "
                 "it holds none.",
-                APPLY,
+                " ".join(filter(None, [nearest(self.project, [*projects]), APPLY])),
             )
         return registry
 
@@ -179,7 +195,9 @@ class Repository:
         try:
             registry.ParseFromString(content)
         except DecodeError:
-            raise InputError(f"The registry of {self.name!r} must be one that Feast wrote; it is none.") from None
+            raise InputError(
+                f"The registry of {self.name!r} must be one that Feast wrote; it is none.", APPLY
+            ) from None
         return registry
 
     def _content(self, what: str, path: str) -> bytes:
@@ -224,7 +242,7 @@ class Repository:
                 raise InputError(
                     f"The registry of {self.name!r} must be a database that Feast was applied to; "
                     f"it cannot be read ({type(error).__name__}).",
-                    APPLY,
+                    "Check its path, that the step may read it there, and that `feast apply` was run.",
                 ) from None
         return registry
 
@@ -236,7 +254,10 @@ class Repository:
         try:
             url = make_url(path)
         except (ArgumentError, ValueError):  # They may show a part of a password.
-            raise InputError(f"The registry of {self.name!r} must be at a database's URL; it is not.") from None
+            raise InputError(
+                f"The registry of {self.name!r} must be at a database's URL; it is not.",
+                "Such is postgresql://USER:${PASSWORD}@HOST/DATABASE.",
+            ) from None
         if url.get_backend_name() == "postgresql":
             return url.set(drivername="postgresql+psycopg")
         if url.get_backend_name() != "sqlite" or not url.database:
@@ -307,13 +328,16 @@ class Repository:
         if spec.HasField("feature_transformation") or spec.source_views:
             raise InputError(f"A feature must be of a plain feature view; {name!r} transforms others.", NO_CODE)
         if spec.disabled:
-            raise InputError(f"A feature must be of an enabled feature view; {name!r} is disabled.")
+            raise InputError(
+                f"A feature must be of an enabled feature view; {name!r} is disabled.",
+                f"Set `enabled=True` in its definition. {APPLY}",
+            )
         source = spec.batch_source
         form = source.file_options.file_format.WhichOneof("format")
         if source.type != DataSource.BATCH_FILE or form not in (None, "parquet_format"):
-            raise InputError(
-                f"The source of the feature view {name!r} must be of Parquet files; it is of another kind."
-            )
+            kinds = {number: kind for kind, number in DataSource.SourceType.items()}
+            got = kinds.get(source.type, source.type) if source.type != DataSource.BATCH_FILE else form
+            raise InputError(f"The source of the feature view {name!r} must be of Parquet files; got {got}.", FILES)
         return spec
 
 
@@ -333,6 +357,7 @@ def _file_system(uri: str, name: str) -> tuple[AbstractFileSystem, str]:
         system, location = fsspec.core.url_to_fs(uri)
     except (ImportError, ValueError):
         raise InputError(
-            f"repository_uri and what it names must be paths or URIs that fsspec can open; got {name!r}."
+            f"repository_uri and what it names must be paths or URIs that fsspec can open; got {name!r}.",
+            "Such are gs://BUCKET/FOLDER and s3://BUCKET/FOLDER.",
         ) from None
     return system, location

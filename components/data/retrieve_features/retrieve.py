@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kfp_hallmark.components.data.retrieve_features.repository import Repository, View
+from kfp_hallmark.components.data.retrieve_features.repository import APPLY, Repository, View
 from kfp_hallmark.contracts.artifacts import Artifact, verified
 from kfp_hallmark.contracts.dataset import dataset_lineage, read_table, repeated_names, require_column, write_table
 from kfp_hallmark.contracts.documents import now, value_digest
@@ -65,7 +65,7 @@ def retrieve(
             require_column(column, table.column_names, f"The join key of the feature view {view.name!r}")
     columns, sources = _features(repository, views, table, times, filter_by_created_timestamp)
     found = dict(zip(names, columns, strict=True))
-    shares = {name: column.null_count / table.num_rows for name, column in found.items()}
+    shares = {name: missing_share(column) for name, column in found.items()}
     require_found(shares, max_missing_share)
     for name, column in found.items():
         table = table.append_column(name, column)
@@ -120,7 +120,10 @@ def event_times(table: pyarrow.Table, timestamp_column: str) -> pyarrow.ChunkedA
     require_column(timestamp_column, table.column_names, "timestamp_column")
     times = table[timestamp_column]
     if not (pyarrow.types.is_timestamp(times.type) or pyarrow.types.is_date(times.type)):
-        raise InputError(f"timestamp_column must be a column of times or dates; {timestamp_column!r} is {times.type}.")
+        raise InputError(
+            f"timestamp_column must be a column of times or dates; {timestamp_column!r} is {times.type}.",
+            "Text and numbers say no zone and no unit: make times of them first.",
+        )
     if table.num_rows == 0:
         raise InputError("The entity dataset must hold at least one row; it holds none.")
     if times.null_count:
@@ -130,7 +133,12 @@ def event_times(table: pyarrow.Table, timestamp_column: str) -> pyarrow.ChunkedA
         )
     if pyarrow.types.is_timestamp(times.type):
         times = pyarrow.compute.floor_temporal(times, unit="microsecond")
-    return times.cast(pyarrow.timestamp("us")).cast(pyarrow.timestamp("us", "UTC"))
+    try:
+        return times.cast(pyarrow.timestamp("us")).cast(pyarrow.timestamp("us", "UTC"))
+    except pyarrow.ArrowInvalid:
+        raise InputError(
+            f"The times in {timestamp_column!r} must fit into microseconds since 1970 in 64 bits; one does not."
+        ) from None
 
 
 def column_names(views: Sequence[View], taken: Sequence[str], full_feature_names: bool) -> list[str]:
@@ -147,6 +155,14 @@ def column_names(views: Sequence[View], taken: Sequence[str], full_feature_names
             None if full_feature_names else "With full_feature_names they are called view__feature.",
         )
     return names
+
+
+def missing_share(column: pyarrow.ChunkedArray) -> float:
+    """Return the share of rows without a value, 0 to 1: null or NaN, which pandas writes for null."""
+    import pyarrow.compute
+
+    missing: int = pyarrow.compute.sum(column.is_null(nan_is_null=True)).as_py()
+    return missing / len(column)
 
 
 def require_found(shares: Mapping[str, float], max_missing_share: float | None) -> None:
@@ -246,5 +262,6 @@ def typed(column: pyarrow.ChunkedArray, kind: pyarrow.DataType, name: str, view:
     except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
         pass
     raise InputError(
-        f"The feature {name!r} of {view.name!r} must hold {kind} as it is declared; its source holds {column.type}."
+        f"The feature {name!r} of {view.name!r} must hold {kind} as it is declared; its source holds {column.type}.",
+        f"Declare what the source holds, or change the source. {APPLY}",
     )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 SUFFIXES = (".parquet", ".pq")
+AGAIN = "Run the step again when nothing writes to it."
 
 
 class Source:
@@ -41,8 +42,8 @@ class Source:
         self._name = f"The source {shown(view.uri)!r} of the feature view {view.name!r}"
         folder.mkdir()
         names = [self._brought(*found, folder) for found in enumerate(self._files(repository))]
-        self._paths = [folder / f"{place:06}.parquet" for place in range(len(names))]
-        self.pattern = str(self._paths[0] if len(names) == 1 else folder / "*.parquet")
+        self._paths = {folder / f"{place:06}.parquet": name for place, name in enumerate(names)}
+        self.pattern = str(next(iter(self._paths)) if len(names) == 1 else folder / "*.parquet")
         self._state = self._read_state()
         digests = [file_digest(path) for path in self._paths]
         self.digest = digests[0] if len(names) == 1 else Manifest(dict(zip(names, digests, strict=True))).digest
@@ -64,7 +65,8 @@ class Source:
             files = sorted(file for file in found if file.lower().endswith(SUFFIXES))
         if not files:
             raise MissingInputError(
-                f"{self._name} must be a Parquet file or a folder of them; there is none.", advice(self.view.uri)
+                f"{self._name} must be a Parquet file or a folder of them; there is none.",
+                advice(self.view.uri) or "A path that is not absolute is below repository_uri.",
             )
         base = location.partition("*")[0].rpartition("/")[0] if "*" in location else location
         return [(system, file, str(PurePosixPath(file).relative_to(base))) for file in files]
@@ -88,23 +90,31 @@ class Source:
         import pyarrow.parquet
 
         first: dict[str, pyarrow.DataType] = {}
-        for path in self._paths:
+        for path, name in self._paths.items():
+            told = "it" if name == "." else repr(name)
             try:
                 schema = pyarrow.parquet.read_schema(path)
             except (pyarrow.ArrowInvalid, OSError):
-                raise InputError(f"{self._name} must be whole Parquet; it is not.") from None
+                raise InputError(f"{self._name} must be whole Parquet; {told} is not.") from None
             self.columns = self.columns or schema.names
             for column in self.view.wanted:
                 if column not in schema.names:
                     raise InputError(
-                        f"{self._name} must have the column {column!r}; it has none.", nearest(column, schema.names)
+                        f"{self._name} must have the column {column!r}; {told} has none.", nearest(column, schema.names)
                     )
             types = {column: plain_type(schema.field(column).type, column) for column in self.view.wanted}
-            if types != (first := first or types):
-                raise InputError(f"{self._name} must have the same columns and types in every file; it has others.")
+            first = first or types
+            if other := next((column for column in types if types[column] != first[column]), None):
+                raise InputError(
+                    f"{self._name} must have the same types in every file; {told} holds {types[other]} in {other!r}, "
+                    f"those before it {first[other]}."
+                )
         for column in (self.view.timestamp, self.view.created):
             if column and not (pyarrow.types.is_timestamp(first[column]) or pyarrow.types.is_date(first[column])):
-                raise InputError(f"{self._name} must hold times in {column!r}; it holds {first[column]}.")
+                raise InputError(
+                    f"{self._name} must hold times in {column!r}; it holds {first[column]}.",
+                    "Text and numbers say no zone and no unit: write times.",
+                )
         return first
 
     def _require_one_value(self) -> None:
@@ -125,7 +135,7 @@ class Source:
                 GROUP BY {identity} HAVING count(*) > 1)
         """
         try:
-            with duckdb.connect(config={"temp_directory": str(self._paths[0].parent / "checks")}) as connection:
+            with duckdb.connect(config={"temp_directory": str(Path(self.pattern).parent / "checks")}) as connection:
                 connection.execute("SET TimeZone = 'UTC'")
                 row = connection.execute(query, {"files": [str(path) for path in self._paths]}).fetchone()
         except duckdb.Error as error:
@@ -143,7 +153,7 @@ class Source:
     def require_unchanged(self) -> None:
         """Raise `IntegrityError` if a file was changed since its digest was taken."""
         if self._read_state() != self._state:
-            raise IntegrityError(f"{self._name} must not change while it is read; it did.")
+            raise IntegrityError(f"{self._name} must not change while it is read; it did.", AGAIN)
 
     def _read_state(self) -> list[tuple[int, int, int]]:
         """Return what differs once a file is written to or replaced; nothing of files that are gone."""
@@ -164,7 +174,8 @@ def require_joinable(view: View, source: Source, given: Mapping[str, pyarrow.Dat
         theirs = source.types[view.column(key)]
         if _kind(given[column]) != _kind(theirs):
             raise InputError(
-                f"The join key {column!r} must be {theirs} as in the feature view {view.name!r}; got {given[column]}."
+                f"The join key {column!r} must be {theirs} as in the feature view {view.name!r}; got {given[column]}.",
+                "Keys are not converted, because 7 and 7.0 and '007' are not one: make them alike where they are made.",
             )
 
 

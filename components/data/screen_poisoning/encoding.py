@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kfp_hallmark.contracts.dataset import read_table
+from kfp_hallmark.contracts.dataset import count_rows, read_table
 from kfp_hallmark.errors import InputError
 from kfp_hallmark.hashing import mix, number_bits, text_hash
 from kfp_hallmark.profiles.scan import as_integers
 
 if TYPE_CHECKING:
+    import pyarrow
     from numpy import ndarray
 
 MISSING, OTHER = 0, 1
@@ -25,6 +26,8 @@ NEAR = 8
 """So many neighbouring codes of numbers are near each other, where a column has more numbers than codes."""
 LEARNT = 100_000
 """From so many rows of each side the codes are learnt at the most."""
+READ_AT_ONCE = 2_000_000
+"""So many values of each side are read at once at the most, but whole columns."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Columns:
 
 
 def encode(names: Sequence[str], sides: Sequence[tuple[str, ndarray]]) -> Columns:
-    """Return some columns in codes; they are read one at a time.
+    """Return some columns in codes.
 
     Args:
         names: The features.
@@ -62,15 +65,14 @@ def encode(names: Sequence[str], sides: Sequence[tuple[str, ndarray]]) -> Column
     rows = [len(places) for _, places in sides]
     keys = np.zeros((2, rows[0]), dtype=np.uint64)
     kept, texts, found = [], [], []
-    for name in names:
-        read = [_read(path, name, places) for path, places in sides]
+    for name, read in _columns(names, sides):
         if len({text for _, text in read}) > 1:
             raise InputError(f"The column {name!r} must hold text in both the dataset and the baseline, or in neither.")
         text = read[0][1]
         codes, near = (_text_codes if text else _number_codes)([column for column, _ in read])
         for place in range(2):
             keys[place] += mix(near[place] ^ np.uint64(text_hash(f"column {name}")))
-        if any((each != codes[0][0]).any() for each in codes):
+        if len(np.unique(np.concatenate(codes))) > 1:
             kept.append(name)
             texts.append(text)
             found.append(codes)
@@ -82,12 +84,23 @@ def encode(names: Sequence[str], sides: Sequence[tuple[str, ndarray]]) -> Column
     return Columns(kept, texts, stacked[0], baseline, keys)
 
 
-def _read(path: str, name: str, places: ndarray) -> tuple[ndarray, bool]:
+def _columns(
+    names: Sequence[str], sides: Sequence[tuple[str, ndarray]]
+) -> Iterator[tuple[str, list[tuple[ndarray, bool]]]]:
+    """Give each column of every side, as `_values` returns it; some are read at once, as opening a file takes time."""
+    at_once = max(1, READ_AT_ONCE // max(1, *(count_rows(path) for path, _ in sides)))
+    for start in range(0, len(names), at_once):
+        some = list(names[start : start + at_once])
+        tables = [(read_table(path, some), places) for path, places in sides]
+        for name in some:
+            yield name, [_values(table[name], name, places) for table, places in tables]
+
+
+def _values(column: pyarrow.ChunkedArray, name: str, places: ndarray) -> tuple[ndarray, bool]:
     """Return some rows of a column, text as objects and all else as floats in which NaN is missing, and which it is."""
     import numpy as np
     import pyarrow
 
-    column = read_table(path, [name])[name]
     text = pyarrow.types.is_string(column.type)
     if pyarrow.types.is_boolean(column.type):
         column = column.cast("int8")

@@ -114,7 +114,8 @@ def _features(paths: Sequence[str], target: str, excluded: Sequence[str]) -> lis
     if not features:
         raise InputError("The dataset must hold a feature beside the target and excluded_columns; got none.")
     for path in paths[1:]:
-        absent = [name for name in [target, *features] if name not in read_schema(path).names]
+        known = set(read_schema(path).names)
+        absent = [name for name in [target, *features] if name not in known]
         if absent:
             more = f" and {number(len(absent) - 1)} more" if len(absent) > 1 else ""
             raise InputError(f"The baseline must hold the columns of the dataset; it lacks {absent[0]!r}{more}.")

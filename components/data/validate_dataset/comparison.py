@@ -240,8 +240,13 @@ def signs(found: Drift) -> list[str]:
     if abs(now - before) > TOLERANCE:
         told.append(f"missing in {now:.1%} of the rows, formerly in {before:.1%}")
     if found.unseen:
-        told.append(f"{found.unseen:,} rows hold categories that were not there")
+        told.append(f"{found.unseen:,} rows hold categories that {_formerly(found)}")
     return told
+
+
+def _formerly(found: Drift) -> str:
+    """Return what is known of the categories of `unseen`."""
+    return "were not there" if found.all_named else "were hardly there, or not at all,"
 
 
 def column_checks(comparison: Comparison) -> list[Check]:
@@ -278,7 +283,7 @@ def category_checks(comparison: Comparison, known: Collection[str | None]) -> li
     for found in (move.drift for move in comparison.moves if move.drift.feature not in known):
         text = comparison.before.columns[found.feature].type == "text"
         if text and (found.unseen or 0) > TOLERANCE * rows:
-            reason = f"holds categories that were not there in {found.unseen:,} of {rows:,} rows"
+            reason = f"holds categories that {_formerly(found)} in {found.unseen:,} of {rows:,} rows"
             checks.append(_column_check(comparison, found.feature, reason))
     return checks
 
@@ -333,6 +338,16 @@ def _by_chance(counts: tuple[int, int], rows: tuple[int, int]) -> float:
 
     others = [total - count for count, total in zip(counts, rows, strict=True)]
     return float(stats.chi2_contingency([counts, others], correction=False).pvalue) if sum(others) else 1.0
+
+
+def same_checks(comparison: Comparison) -> list[Check]:
+    """Return a warning if every column holds what it held in the previous span, be the rows in another order."""
+    before, now = comparison.before, comparison.now
+    telling = any(isinstance(held.distribution, Binned) for held in now.columns.values())
+    if comparison.role != "previous" or not telling or (now.rows, now.columns) != (before.rows, before.columns):
+        return []
+    message = f"Every column holds exactly what it held in the {WORDS['previous']}: the same batch again?"
+    return [Check("repeated_batch", Status.WARN, now.rows, samples=now.rows, scope=comparison.scope, message=message)]
 
 
 def comparable_checks(comparison: Comparison) -> list[Check]:

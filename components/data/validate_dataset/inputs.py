@@ -155,13 +155,11 @@ class Side:
         features: What each column holds.
         profile: The same as later datasets are compared with it.
         statistics: The same as TFDV keeps it, a DatasetFeatureStatisticsList.
-        booleans: Which columns hold booleans.
     """
 
     features: list[Feature]
     profile: Profile
     statistics: Any
-    booleans: list[str]
 
     @classmethod
     def read(
@@ -190,7 +188,6 @@ class Side:
             features,
             Profile(digest, features[0].rows, columns),
             statistics_list([dataset_statistics(statistics)]),
-            [name for name, held in columns.items() if held.type == "boolean"],
         )
 
 

@@ -208,7 +208,10 @@ def _scores(
             early_stopping=False,
             random_state=seed,
         )
-        scores[unknown] = model.fit(values[known], current_side[known]).decision_function(values[unknown])
+        learnt = values[known]
+        # The classifier cannot take a column without any value.
+        learnt[:, numpy.isnan(learnt).all(axis=0)] = 0
+        scores[unknown] = model.fit(learnt, current_side[known]).decision_function(values[unknown])
     return scores, model, unknown
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from kfp_hallmark.contracts.verdict import Status
 from kfp_hallmark.datacontract.inference import TOLERANCE, import_tfdv, infer_schema
+from kfp_hallmark.profiles.profile import Profile
 
-__all__ = ["TOLERANCE", "Anomaly", "find_anomalies", "infer_schema"]
+__all__ = ["TOLERANCE", "Anomaly", "find_anomalies", "find_lost_times", "infer_schema"]
 
 AT_ONCE = 250
 """How many columns TFDV is given at once: its time grows with the square of their number, and more."""
@@ -42,6 +43,20 @@ def find_anomalies(statistics: Any, schema: Any) -> list[Anomaly]:
     """Return how a dataset's statistics do not fit a schema."""
     found = [each for part in _parts(statistics, schema) for each in anomalies_at_once(*part)]
     return list(dict.fromkeys(found))
+
+
+def find_lost_times(profile: Profile, schema: Any) -> list[Anomaly]:
+    """Return the columns of other whole numbers that a schema says to hold times: TFDV takes the two for the same."""
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    times = schema_pb2.TimeDomain.UNIX_MICROSECONDS
+    wanted = [feature.name for feature in schema.feature if feature.time_domain.integer_format == times]
+    held = {name: column.type for name, column in profile.columns.items()}
+    return [
+        Anomaly(name, Status.FAIL, ("no dates or times",))
+        for name in wanted
+        if held.get(name) in ("integer", "boolean")
+    ]
 
 
 def _parts(statistics: Any, schema: Any) -> Iterator[tuple[Any, Any]]:

@@ -17,6 +17,7 @@ from kfp_hallmark.components.data.validate_dataset.comparison import (
     missing_checks,
     optional_checks,
     renaming_checks,
+    same_checks,
     tail_checks,
 )
 from kfp_hallmark.components.data.validate_dataset.contract import contract_checks
@@ -31,7 +32,7 @@ from kfp_hallmark.components.data.validate_dataset.joint import (
 )
 from kfp_hallmark.components.data.validate_dataset.page import Judged, render
 from kfp_hallmark.components.data.validate_dataset.repeats import repeat_check, repeated_rows
-from kfp_hallmark.components.data.validate_dataset.schema import Anomaly, find_anomalies, infer_schema
+from kfp_hallmark.components.data.validate_dataset.schema import Anomaly, find_anomalies, find_lost_times, infer_schema
 from kfp_hallmark.contracts.artifacts import Artifact
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.documents import writing
@@ -104,7 +105,8 @@ def judge(inputs: Inputs, settings: Settings) -> tuple[Judged, Side]:
     if inputs.delivered is not None:
         names = kept_columns(inputs.delivered, settings.excluded)
         whole = Side.read(inputs.delivered, subjects["delivered"], names)
-    anomalies = [each for each in find_anomalies(whole.statistics, applied) if each.feature not in settings.excluded]
+    anomalies = [*find_anomalies(whole.statistics, applied), *find_lost_times(whole.profile, applied)]
+    anomalies = [each for each in anomalies if each.feature not in settings.excluded]
     checks = row_checks(compared.sizes, settings.min_rows)
     checks += schema_checks(anomalies, list(whole.profile.columns), origin)
     checks += _own_checks(inputs, settings, compared.found, whole)
@@ -167,7 +169,7 @@ def _schema(compared: Compared, settings: Settings) -> tuple[Any, str]:
     side, origin = compared.former, "inferred from the baseline"
     if side is None:
         side, origin = compared.found, "inferred from the dataset itself"
-    return infer_schema(side.statistics, side.booleans), origin
+    return infer_schema(side.statistics, {name: held.type for name, held in side.profile.columns.items()}), origin
 
 
 def _own_checks(inputs: Inputs, settings: Settings, found: Side, whole: Side) -> list[Check]:
@@ -194,7 +196,7 @@ def _comparison_checks(
     else:
         told = {anomaly.feature for anomaly in anomalies}
         checks += optional_checks(comparison, {each.name for each in settings.contract.schema.feature} - told)
-    checks += [*renaming_checks(comparison), *comparable_checks(comparison)]
+    checks += [*renaming_checks(comparison), *comparable_checks(comparison), *same_checks(comparison)]
     if comparison.role in compared.enough:
         checks += [*drift_checks(comparison, settings.limits), *tail_checks(comparison)]
         if _rows_of(comparison.role, inputs) is not None and not _learnable(comparison.role, compared):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ class Sheet:
         digest: The dataset's digest.
         lineage: The digests of the data it was made from, nearest first.
         known: What its maker says of it, of `source`, `source_digest`, `source_signed_by`, `snapshot_time`,
-            `source_query` and `DVC`.
+            `source_query`, `source_parameters` and `DVC`.
         files: Its files.
         rows: Its number of rows.
         repeated_rows: How many of them equal an earlier one.
@@ -136,7 +137,10 @@ def _verdict(verdict: Artifact, role: str, digest: str) -> Verdict:
 
 def _known(said: Mapping[str, Any]) -> dict[str, str]:
     names = ("source", "source_digest", "source_signed_by", "snapshot_time", "source_query", *DVC)
-    return {name: str(said[name]) for name in names if said.get(name) is not None}
+    known = {name: str(said[name]) for name in names if said.get(name) is not None}
+    if parameters := said.get("source_parameters"):
+        known["source_parameters"] = json.dumps(parameters, ensure_ascii=False, sort_keys=True)
+    return known
 
 
 def _files(path: str) -> list[File]:

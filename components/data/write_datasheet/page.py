@@ -177,6 +177,7 @@ def _source(sheet: Sheet) -> list[Part]:
     }
     some = {
         "source_query": "Query",
+        "source_parameters": "Its parameters",
         "source_dvc_md5": "MD5 that DVC recorded",
         "source_dvc_repository": "Imported by DVC from",
         "source_dvc_revision": "Revision there",

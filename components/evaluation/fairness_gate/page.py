@@ -8,7 +8,6 @@ from dataclasses import replace
 from kfp_hallmark.components.evaluation.fairness_gate.tradeoff import TradeOff
 from kfp_hallmark.contracts.predictions import BINARY, MULTICLASS, Predictions
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
-from kfp_hallmark.fairness.quantities import Ends, Estimate
 from kfp_hallmark.fairness.registry import (
     DIFFERENCE,
     DISPARITIES,
@@ -19,7 +18,7 @@ from kfp_hallmark.fairness.registry import (
     Disparity,
 )
 from kfp_hallmark.fairness.tally import Tally
-from kfp_hallmark.fairness.words import by_status
+from kfp_hallmark.fairness.words import by_status, value_cell
 from kfp_hallmark.reports import (
     Markup,
     badge,
@@ -90,7 +89,7 @@ def fairness_page(
     small = [check for check in verdict.checks if check.name == SIZE_CHECK]
     about = Markup(
         f"{number(len(predictions.label))} rows; {_positive(predictions)}"
-        f"A group with fewer than {number(least)} rows is not judged."
+        f"A group with fewer than {number(least)} rows is not judged, and what the model makes of it is not told."
     )
     return page(
         "Fairness gate",
@@ -206,30 +205,15 @@ def _limit(check: Check) -> float:
 
 
 def _group_table(each: Tally, confidence: float, least: int) -> Markup:
-    """Return a row for each group, what is compared with its intervals; what is too small to judge is flagged."""
+    """Return a row for each group, what is compared with its intervals; what is of too few rows is not told."""
     ends = {name: quantity.ends(confidence) for name, quantity in each.quantities.items()}
     total = int(each.sizes.sum())
     rows = []
     for place, name in enumerate(each.groups.names):
         size = int(each.sizes[place])
-        cells = [_cell(each, compared, place, ends[compared], least) for compared in each.quantities]
+        cells = [value_cell(each, compared, place, ends[compared], least) for compared in each.quantities]
         rows.append([code(name), size, f"{size / total:.1%}", *cells])
     return table(["Group", "Rows", "Share", *(_capital(name) for name in each.quantities)], rows)
-
-
-def _cell(each: Tally, name: str, place: int, ends: Ends, least: int) -> Markup:
-    quantity = each.quantities[name]
-    trials, value = int(quantity.trials[place]), float(quantity.values[place])
-    few = trials < each.enough(name, least)
-    of = f"of {'only ' if few or each.sizes[place] < least else ''}{number(trials)}"
-    if not trials or (few and isinstance(quantity, Estimate)):
-        return Markup(f'– <span class="note">{of}</span>')
-    low, high = (_decimal(float(end[place])) for end in ends)
-    return Markup(f'{_decimal(value)} <span class="note">{low} to {high}, {of}</span>')
-
-
-def _decimal(value: float) -> str:
-    return f"{value:.3f}" if abs(value) < 10 else number(value)
 
 
 def _meaning(measure: Disparity) -> str:
@@ -264,8 +248,8 @@ def _reading(checks: Sequence[Check], confidence: float, predictions: Prediction
             f"A check fails when its value breaks the limit, warns when only its {confidence:.0%} interval does, and "
             "is inconclusive when too few groups are large enough. The interval of a disparity holds the differences "
             "of all pairs of groups at once; the intervals in the tables are each for itself, of shares Wilson's; "
-            "where one is of only so many rows, they are too few to be judged. The "
-            "more groups and the fewer rows, the further apart the extremes lie by chance alone.",
+            "what is of only so many rows is not told, as it would tell of single persons. "
+            "The more groups and the fewer rows, the further apart the extremes lie by chance alone.",
             note=True,
         ),
     ]

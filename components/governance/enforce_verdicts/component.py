@@ -14,10 +14,12 @@ def enforce_verdicts(
     expectations_verdict: Input[Artifact] = None,
     required_gates: List[str] = ["validate_dataset", "audit_dataset_bias", "screen_poisoning"],
     allow_warnings: bool = True,
+    max_age_hours: float = 24.0,
 ):
     """Fail the run, with every reason, unless every verdict on a dataset passed; after the evidence is stored.
 
-    Everything fails closed: a missing, unreadable or inconclusive verdict is no pass, and neither is one on other data.
+    Everything fails closed: a missing, unreadable, stale or inconclusive verdict is no pass, and neither is one on
+    other data.
 
     Args:
         dataset: The dataset that was judged.
@@ -27,10 +29,11 @@ def enforce_verdicts(
         expectations_verdict: Verdict of check_expectations.
         required_gates: Gates whose pass is wanted; a verdict given beyond them must pass too.
         allow_warnings: Whether a verdict of warn counts as passed.
+        max_age_hours: Age of a verdict, in hours, above which it is stale.
 
     Raises:
         ReleaseRefused: If a verdict is no pass.
-        InputError: If no gate is required, or one has no name of a gate.
+        InputError: If no gate is required, one has no name of a gate, or max_age_hours is not above 0.
         IntegrityError: If the dataset or a verdict was changed since it was written.
     """
     from kfp_hallmark.components.governance.enforce_verdicts.enforce import enforce
@@ -45,4 +48,5 @@ def enforce_verdicts(
         },
         required_gates,
         allow_warnings,
+        max_age_hours,
     )

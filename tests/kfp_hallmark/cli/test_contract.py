@@ -10,8 +10,9 @@ import pytest
 
 from kfp_hallmark.cli import contract
 from kfp_hallmark.cli.main import main
-from kfp_hallmark.contracts.data_contract import read_contract
+from kfp_hallmark.contracts.data_contract import DRIFT_LIMITS, read_contract
 from kfp_hallmark.contracts.verdict import Check, Status, Verdict
+from kfp_hallmark.datacontract.evolution import DRIFT_DEFAULTS
 
 CONTRACT = """\
 hallmark: contract/v1
@@ -93,6 +94,11 @@ def test_what_breaks_consumers_needs_a_major_version(hallmark_contract, tmp_path
         ["min_rows", "limit tightened: 10 to 20", "compatible", "may not fit"],
         ["2 changes, 1 breaking. The version must be 2.0.0 or above; it goes from 1.0.0 to 1.1.0."],
     ]
+
+
+def test_what_holds_where_a_contract_says_nothing_is_what_the_gate_holds():
+    defaults = contract._defaults()
+    assert {name: defaults[name] for name in DRIFT_LIMITS} == DRIFT_DEFAULTS
 
 
 @pytest.mark.parametrize(

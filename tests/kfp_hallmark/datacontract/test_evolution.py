@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
+from kfp_hallmark.components.data.validate_dataset.inputs import Settings
 from kfp_hallmark.contracts.data_contract import DataContract, Limited, Reference, Version
-from kfp_hallmark.datacontract.evolution import Level, evolution
+from kfp_hallmark.datacontract.evolution import DRIFT_DEFAULTS, Level, evolution
 from kfp_hallmark.datacontract.rules import parse_rule
 from kfp_hallmark.datacontract.schema import contract_schema, parse_schema, schema_text
 from kfp_hallmark.errors import InputError
@@ -40,7 +41,10 @@ TIGHTENED = [
     ({}, {"keys": (("age",),)}, "keys", "age is a key now"),
     ({"keys": (("town", "age"), ("town",))}, {"keys": (("age",), ("town",))}, "keys", "age is a key now"),
     ({"keys": (("age",),)}, {"keys": (("age",), ("age", "town"))}, "keys", "town must have a value in every row now"),
-    ({}, {"drift": {"max_psi": 0.2}}, "drift", "max_psi tightened: none to 0.2"),
+    ({}, {"drift": {"max_psi": 0.2}}, "drift", "max_psi tightened: 0.25 to 0.2"),
+    ({"drift": {"max_psi": 0.5}}, {}, "drift", "max_psi tightened: 0.5 to 0.25"),
+    ({"drift": {"max_stable_psi": 0.2}}, {}, "drift", "max_stable_psi tightened: 0.2 to 0.1"),
+    ({"feature_drift": {"age": {"max_psi": 0.3}}}, {}, "age", "drift: max_psi tightened: 0.3 to 0.25"),
     (
         {"drift": {"max_psi": 0.2}},
         {"drift": {"max_psi": 0.2}, "feature_drift": {"age": {"max_psi": 0.1}}},
@@ -89,6 +93,63 @@ def test_what_promises_more_is_compatible_and_the_other_way_round_breaking(befor
     (change,) = back.changes
     assert (change.level, change.tightens) == (Level.BREAKING, False)
     assert back.needed == Version(2, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"drift": {"max_psi": 0.25}},
+        {"drift": {"max_stable_psi": 0.1, "max_psi": 0.25}},
+        {"feature_drift": {"age": {"max_psi": 0.25}, "town": {"max_stable_psi": 0.1}}},
+    ],
+)
+def test_a_limit_of_drift_that_holds_anyway_is_no_change_when_it_is_said(said):
+    first, second = CONTRACT, replace(CONTRACT, **said)
+    assert evolution(first, second).changes == evolution(second, first).changes == ()
+
+
+def test_a_limit_below_that_of_stable_features_lowers_it_too():
+    found = evolution(CONTRACT, replace(CONTRACT, drift={"max_psi": 0.05}))
+    assert [change.message for change in found.changes] == [
+        "max_stable_psi tightened: 0.1 to 0.05",
+        "max_psi tightened: 0.25 to 0.05",
+    ]
+
+
+def test_the_drift_of_a_feature_that_comes_or_goes_is_no_change_of_its_own():
+    with_limit = {"schema": SCHEMA + 'feature { name: "x" }', "feature_drift": {"x": {"max_psi": 0.5}}}
+    first, second = CONTRACT, replace(CONTRACT, **with_limit)
+    assert [change.message for change in evolution(first, second).changes] == ["optional feature added"]
+    assert [change.message for change in evolution(second, first).changes] == ["optional feature removed"]
+
+
+LIMIT = st.sampled_from([0.0, 0.05, 0.1, 0.2, 0.25, 0.5])
+LIMITS = st.dictionaries(st.sampled_from(["max_stable_psi", "max_psi"]), LIMIT)
+
+
+@settings(max_examples=60, deadline=None)
+@given(LIMITS, LIMITS, LIMITS, LIMITS)
+def test_limits_of_drift_break_users_exactly_when_the_gate_lets_a_feature_move_further(
+    tmp_path_factory, old, own, new, others
+):
+    file = tmp_path_factory.mktemp("contracts") / "contract.yaml"
+
+    def held(contract):
+        contract.write(file)
+        try:
+            judged_by = Settings.read(
+                str(file), **DRIFT_DEFAULTS, excluded=[], max_domain_auc=0.5, min_rows=1, seed=0
+            ).limits
+        except InputError:
+            reject()
+        return [*judged_by.of("town"), *judged_by.of("age")]
+
+    first = replace(CONTRACT, drift=old, feature_drift={"age": own})
+    second = replace(CONTRACT, drift=new, feature_drift={"age": others})
+    pairs = list(zip(held(first), held(second), strict=True))
+    changes = evolution(first, second).changes
+    assert any(change.level is Level.BREAKING for change in changes) == any(now > before for before, now in pairs)
+    assert any(change.tightens for change in changes) == any(now < before for before, now in pairs)
 
 
 OTHER = [

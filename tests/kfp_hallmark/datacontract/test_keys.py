@@ -81,6 +81,28 @@ def test_numbers_refer_to_equal_numbers_of_another_type(tmp_path):
     assert tally.unknown() == 1
 
 
+KINDS = [("int64", -(2**63), 2**63 - 1), ("uint64", 0, 2**64 - 1)]
+NUMBERS = st.lists(st.sampled_from([-(2**63), -2, -1, 0, 1, 2**63 - 1, 2**63, 2**64 - 2, 2**64 - 1]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(NUMBERS, NUMBERS, st.sampled_from(KINDS), st.sampled_from(KINDS))
+def test_a_number_refers_to_its_equal_alone_whatever_is_signed(tmp_path_factory, values, known, kind, other):
+    values = [value for value in values if kind[1] <= value <= kind[2]]
+    known = [value for value in known if other[1] <= value <= other[2]]
+    tally = ReferenceTally("id", tmp_path_factory.mktemp("references") / "ids")
+    tally.add(batch(id=pyarrow.array(values, kind[0])))
+    tally.add_known(batch(key=pyarrow.array(known, other[0])), "key")
+    assert tally.unknown() == sum(value not in known for value in values)
+
+
+def test_the_greatest_number_is_not_minus_one(tmp_path):
+    tally = ReferenceTally("id", tmp_path / "ids")
+    tally.add(batch(id=pyarrow.array([-1, 7], "int64")))
+    tally.add_known(batch(key=pyarrow.array([2**64 - 1, 7], "uint64")), "key")
+    assert tally.unknown() == 1
+
+
 @pytest.mark.parametrize("pieces", [2, 3, 7])
 def test_what_is_in_files_and_in_memory_counts_together(tmp_path, pieces):
     """Pieces of 50,000 rows: the third is the first that goes into files, the seventh stays in memory."""

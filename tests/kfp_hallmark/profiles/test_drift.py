@@ -233,6 +233,43 @@ def test_a_category_is_frequent_from_a_hundredth_and_five_rows_on(rows, rare, bi
     assert moved(values, values).bins == bins
 
 
+def texts(counts):
+    """Return so many rows of each of some categories."""
+    return chunked([f"c{index:03}" for index, count in enumerate(counts) for _ in range(count)])
+
+
+def test_a_rare_category_that_is_frequent_now_is_a_bin_of_its_own():
+    """Of 300 categories the first 20 are bins, all others one, but for the one that has risen."""
+    found = between(texts([10] * 299 + [8]), texts([10] * 299 + [450]))
+    e, a = (numpy.array([10] * 20 + [count, 2790]) / (2990 + count) for count in (8, 450))
+    assert found.psi == pytest.approx(numpy.sum((a - e) * numpy.log(a / e)), rel=1e-12)
+    assert found.psi > 0.25
+    assert (found.bins, found.unseen, found.all_named) == (22, 0, True)
+
+
+@pytest.mark.parametrize(("now", "bins"), [(299, 21), (300, 22)])
+def test_a_risen_category_has_a_hundredth_of_the_rows(now, bins):
+    found = between(texts([20, *[100] * 298, 180]), texts([now, *[100] * 296, 400 - now, 0]))
+    assert found.bins == bins
+
+
+@pytest.mark.parametrize(("now", "risen"), [(25, False), (26, True)])
+@pytest.mark.parametrize("before", [5, 4])
+def test_a_risen_category_has_more_rows_than_chance_gives(before, now, risen):
+    """Of 1,000 rows: sqrt(0.026) - sqrt(0.005) is above 2 sqrt(2 / 1,000). Of 4 rows a profile names no category."""
+    found = between(texts([before, 45 - before, *[40] * 19, *[5] * 39]), texts([now, *[40] * 19, 45 - now, *[5] * 39]))
+    assert found.bins == 21 + risen
+    assert (found.unseen, found.all_named) == ((0, True) if before == 5 else (now * risen, False))
+
+
+def test_a_new_category_of_many_is_drift():
+    before, now = texts([3, *[10] * 300]), texts([0, *[10] * 300, 120])
+    found = between(before, now)
+    assert (found.unseen, found.all_named) == (120, False)
+    share = 120 / 3120
+    assert found.psi == pytest.approx((share - 0.0001) * math.log(share / 0.0001), abs=0.01)
+
+
 def test_text_is_not_compared_with_numbers():
     assert between(chunked(["1", "2"]), chunked([1, 2])) is None
 

@@ -86,25 +86,31 @@ def test_pure_steps_are_reused_but_not_across_platforms(run, run_in_containers, 
 def test_local_inputs_are_seen_and_cannot_be_written(run_in_containers, tmp_path):
     (tmp_path / "in:puts").mkdir()
     (tmp_path / "in:puts" / "a.txt").write_text("content")
+    (tmp_path / "towns.parquet").write_text("towns")
+    (tmp_path / "contracts").mkdir()
+    reference = "{column: town, dataset: ../towns.parquet, key: name}"
+    contract = f"hallmark: contract/v1\nversion: 1.0.0\nreferences: [{reference}]\nschema: feature {{}}\n"
+    (tmp_path / "contracts" / "a.yaml").write_text(contract)
 
     @component(environment="release")
-    def read(folder_uri: str) -> str:
+    def read(folder_uri: str, contract_uri: str) -> str:
         import pathlib
 
         folder = pathlib.Path(folder_uri)
+        towns = pathlib.Path(contract_uri).parent / "../towns.parquet"
         try:
             (folder / "b.txt").write_text("written")
         except OSError:
-            return (folder / "a.txt").read_text()
+            return f"{(folder / 'a.txt').read_text()} {towns.read_text()}"
         return "written"
 
     @dsl.pipeline(name="reading")
-    def reading(folder_uri: str):
-        read(folder_uri=folder_uri)
+    def reading(folder_uri: str, contract_uri: str):
+        read(folder_uri=folder_uri, contract_uri=contract_uri)
 
-    result, screen = run_in_containers(reading, {"folder_uri": "in:puts"})
+    result, screen = run_in_containers(reading, {"folder_uri": "in:puts", "contract_uri": "contracts/a.yaml"})
     assert result.status == "succeeded", screen
-    assert result.steps[0].outputs["Output"] == "content"
+    assert result.steps[0].outputs["Output"] == "content towns"
 
 
 def test_a_step_knows_its_surroundings(run_in_containers, pipelines, tmp_path, monkeypatch):

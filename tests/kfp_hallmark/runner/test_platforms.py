@@ -1,10 +1,11 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from kfp_hallmark.contracts import experiment
 from kfp_hallmark.errors import InputError
-from kfp_hallmark.runner.docker import with_signature
+from kfp_hallmark.runner.docker import referred, with_signature
 from kfp_hallmark.runner.local import LocalPlatform
 from kfp_hallmark.runner.platforms import Folders
 
@@ -53,3 +54,44 @@ def test_a_container_sees_what_dvc_tracks(tmp_path):
     for name in names:
         (tmp_path / name).touch()
     assert with_signature(tmp_path / "loans.csv.dvc") == [tmp_path / name for name in names]
+
+
+def contract_file(path, *datasets):
+    references = [{"column": "town", "dataset": str(dataset), "key": "name"} for dataset in datasets]
+    path.parent.mkdir(exist_ok=True)
+    contract = {"hallmark": "contract/v1", "version": "1.0.0", "references": references, "schema": "feature {}"}
+    path.write_text(yaml.safe_dump(contract))
+    return path
+
+
+def test_a_container_sees_the_datasets_that_a_contract_refers_to(tmp_path):
+    there = [tmp_path / "contracts" / "towns.parquet", tmp_path / "regions", tmp_path / "streets.parquet"]
+    contract = contract_file(tmp_path / "contracts" / "a.yaml", "towns.parquet", "../regions", there[2])
+    assert referred(contract) == []
+    there[0].touch()
+    there[1].mkdir()
+    there[2].touch()
+    assert referred(contract) == there
+
+
+def test_a_dataset_that_is_named_in_two_ways_is_mounted_once(tmp_path):
+    (tmp_path / "towns.parquet").touch()
+    contract = contract_file(tmp_path / "contracts" / "a.YML", "../towns.parquet", tmp_path / "towns.parquet")
+    assert {*referred(contract)} == {tmp_path / "towns.parquet"}
+
+
+def test_what_is_no_contract_refers_to_nothing(tmp_path):
+    (tmp_path / "towns.parquet").touch()
+    contract = contract_file(tmp_path / "a.yaml", "towns.parquet")
+    contract.with_suffix(".txt").write_bytes(contract.read_bytes())
+    assert referred(contract.with_suffix(".txt")) == []
+    contract.write_text("answers: [1]")
+    assert referred(contract) == []
+    contract.write_text("references: [")
+    assert referred(contract) == []
+    contract.write_bytes(b"\xff")
+    assert referred(contract) == []
+    contract.unlink()
+    assert referred(contract) == []
+    contract.mkdir()
+    assert referred(contract) == []

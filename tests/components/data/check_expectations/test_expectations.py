@@ -81,6 +81,13 @@ def plain(kind, **kwargs):
     return {"type": kind, "kwargs": kwargs, "meta": {}}
 
 
+def nested(depth):
+    condition = {"type": "comparison", "column": {"name": "age"}, "operator": ">", "parameter": 1}
+    for _ in range(depth):
+        condition = {"type": "and", "conditions": [condition]}
+    return condition
+
+
 def between(column="age", **kwargs):
     return gxe.ExpectColumnValuesToBeBetween(column=column, min_value=0, max_value=120, **kwargs)
 
@@ -375,6 +382,19 @@ def test_a_name_that_leaves_its_quotes_is_refused(saved, refused):
         (
             plain("expect_column_to_exist", column="age") | {"severity": "fatal"},
             "Expectation 1 of the suite, expect_column_to_exist, must be whole; Invalid severity 'fatal'",
+        ),
+        (
+            plain(
+                "expect_column_values_to_be_unique",
+                column="age",
+                row_condition="age",
+                condition_parser="great_expectations",
+            ),
+            "Expectation 1 of the suite, expect_column_values_to_be_unique, must be whole; unable to parse condition",
+        ),
+        (
+            plain("expect_column_values_to_be_unique", column="age", row_condition=nested(200)),
+            "Expectation 1 of the suite, expect_column_values_to_be_unique, must be whole; maximum recursion depth",
         ),
         ({"type": "expect_column_to_exist"}, "Expectation 1 of the suite must be an object with a type and kwargs"),
         (

@@ -292,6 +292,21 @@ def test_an_old_source_is_refused(tmp_path, dataset):
     assert load(path, dataset, None, 3.1)[1] == 1
 
 
+def test_a_source_from_the_future_is_refused_unless_clocks_explain_it(tmp_path, dataset):
+    path = write_csv(tmp_path, "a\n1\n")
+    hours_from_now(path, 2)
+    message = refused(InputError, dataset, path, None, 1)
+    assert "must not be from the future when max_age_hours is set; it changed 2.0 hours from now." in message
+    assert load(path, dataset)[1] == 1
+    hours_from_now(path, 0.05)
+    assert load(path, dataset, None, 1)[1] == 1
+
+
+def hours_from_now(path, hours):
+    changed = time.time() + hours * 3600
+    os.utime(path, (changed, changed))
+
+
 @pytest.mark.parametrize("hours", [0, -1, float("nan"), float("inf")])
 def test_an_age_out_of_range_is_refused(tmp_path, dataset, hours):
     assert "max_age_hours must be above 0" in refused(InputError, dataset, str(ACS), None, hours)

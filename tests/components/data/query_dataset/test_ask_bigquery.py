@@ -91,6 +91,29 @@ def test_parameters_are_bound_by_their_places(service, dataset):
     assert asked["location"] == "EU"
 
 
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        r"'it\'s {}'",
+        r'"it\"s {}"',
+        "'''it's {}'''",
+        '"""a "\n{}" """',
+        r"r'\' {}'",
+        "(SELECT 1 AS `it's {}`)",
+        "1 # it's {}\n",
+        "1 -- it's {}\n",
+        "1 /* it's\n{} */",
+    ],
+)
+def test_a_parameter_within_quotes_is_refused_and_a_colon_is_not(service, refused, dataset, quoted):
+    query = f"SELECT {quoted}, :n, 'x'"
+    message = refused(InputError, URL, query.format(":n"), parameters={"n": 5})
+    assert message.startswith("A parameter in query must not stand within quotes or a comment; ':n' does.\nHint: ")
+    assert not service.requests
+    service.answers[f"SELECT {quoted}, ?, 'x'".format(":n")] = Answer([("x", "INTEGER")], [["1"]])
+    ask(URL, query.format(r"\:n"), dataset, {"n": 5})
+
+
 @pytest.mark.parametrize("kind", ["DELETE", "SCRIPT", "CREATE_TABLE_AS_SELECT"])
 def test_what_is_no_select_is_never_run(service, refused, kind):
     service.answers["SELECT 1"] = Answer([], kind=kind)

@@ -3,10 +3,9 @@
 import os
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from kfp_hallmark.errors import InputError, MissingInputError, ServiceError
@@ -14,41 +13,8 @@ from kfp_hallmark.errors import InputError, MissingInputError, ServiceError
 ALL = "SELECT * FROM loans ORDER BY id"
 
 
-def test_every_plain_type_comes_through(duckdb_url, answered):
-    table = answered(duckdb_url, ALL)
-    assert {field.name: str(field.type) for field in table.schema} == {
-        "id": "int32",
-        "amount": "double",
-        "opened": "date32[day]",
-        "seen": "timestamp[us]",
-        "zoned": "timestamp[us, tz=UTC]",
-        "open": "bool",
-        "town": "string",
-        "note": "string",
-    }
-    assert table.to_pylist() == [
-        {
-            "id": 1,
-            "amount": 1200.5,
-            "opened": date(2024, 2, 29),
-            "seen": datetime(2024, 2, 29, 10),
-            "zoned": datetime(2024, 2, 29, 10, tzinfo=UTC),
-            "open": True,
-            "town": "Zürich",
-            "note": None,
-        },
-        {"id": 2} | dict.fromkeys(("amount", "opened", "seen", "zoned", "open", "town", "note")),
-        {
-            "id": 3,
-            "amount": -3.25,
-            "opened": date(1969, 12, 31),
-            "seen": datetime(1969, 12, 31, 23, 59, 59, 500000),
-            "zoned": datetime(1970, 1, 1, tzinfo=UTC),
-            "open": False,
-            "town": "Bern; or '' else",
-            "note": None,
-        },
-    ]
+def test_every_plain_type_comes_through(duckdb_url, answered, holds_the_loans):
+    holds_the_loans(answered(duckdb_url, ALL))
 
 
 @pytest.mark.parametrize(
@@ -123,6 +89,15 @@ def test_a_great_decimal_is_not_merged_with_its_neighbour(duckdb_url, refused, n
     assert number not in message
 
 
+def test_a_parameter_within_quotes_is_refused_and_a_colon_is_not(duckdb_url, refused, answered, quoted):
+    query = f"SELECT {quoted} AS x, :n AS n"
+    message = refused(InputError, duckdb_url, query.format(":n"), parameters={"n": 5})
+    assert message.startswith("A parameter in query must not stand within quotes or a comment; ':n' does.\nHint: ")
+    assert message.endswith(r"a colon that begins none is written as \:.")
+    found = answered(duckdb_url, query.format(r"\:n"), parameters={"n": 5}).to_pylist()[0]
+    assert found["n"] == 5 and (found["x"] == 1 or found["x"].strip().endswith(":n"))
+
+
 @pytest.mark.parametrize(
     ("query", "got"),
     [
@@ -153,15 +128,13 @@ def test_a_part_that_writes_is_refused(duckdb_url, refused, answered, change):
     assert answered(duckdb_url, "SELECT sum(id) AS n FROM loans")["n"].to_pylist() == [6]
 
 
-def test_the_folder_beside_the_file_is_not_reached(tmp_path, refused):
+def test_the_folder_beside_the_file_is_not_reached(tmp_path, duckdb_holding, refused):
     """DuckDB would spill rows into it, and lets queries read and write where it spills."""
-    with duckdb.connect(tmp_path / "t.duckdb") as connection:
-        connection.execute("create table t as select 1 as n")
+    url = duckdb_holding("create table t as select 1 as n")
     folder = tmp_path / "t.duckdb.tmp"
     folder.mkdir()
     (folder / "a.csv").write_text("n\n1\n")
     wanted = "alone; it reads or writes elsewhere."
-    url = f"duckdb:///{tmp_path}/t.duckdb"
     assert wanted in refused(InputError, url, f"SELECT * FROM read_csv('{folder}/a.csv')")
     assert wanted in refused(InputError, url, f"WITH w AS (COPY t TO '{folder}/b.csv') SELECT * FROM w")
     assert [file.name for file in folder.iterdir()] == ["a.csv"]
@@ -187,13 +160,10 @@ def test_a_query_that_fails_on_a_record_does_not_show_it(duckdb_url, refused):
     assert "Zürich" not in message
 
 
-def test_rows_that_fail_late_leave_nothing(tmp_path, refused):
-    file = tmp_path / "late.duckdb"
-    with duckdb.connect(file) as connection:
-        connection.execute(
-            "create table t as select case i when 499999 then 'bad' else i::text end as n from range(500000) r(i)"
-        )
-    assert "bad" not in refused(ServiceError, f"duckdb:///{file}", "SELECT n::integer AS n FROM t")
+def test_rows_that_fail_late_leave_nothing(duckdb_holding, refused):
+    rows = "select case i when 499999 then 'bad' else i::text end as n from range(500000) r(i)"
+    url = duckdb_holding(f"create table t as {rows}")
+    assert "bad" not in refused(ServiceError, url, "SELECT n::integer AS n FROM t")
 
 
 def test_the_machines_time_zone_is_nothing_to_a_query(duckdb_url, tmp_path):
@@ -215,7 +185,7 @@ print(*read_table(sys.argv[2]).to_pylist()[0].values())
 
 
 def test_the_file_must_be_there(tmp_path, refused):
-    for url in (f"duckdb:///{tmp_path}/none.duckdb", "duckdb:///:memory:", "duckdb://"):
+    for url in (f"duckdb:///{tmp_path}/none.duckdb", f"duckdb:///{'a' * 300}", "duckdb:///:memory:", "duckdb://"):
         assert "database_url must name a DuckDB file that is there" in refused(MissingInputError, url, "SELECT 1")
 
 

@@ -1,40 +1,15 @@
 """query_dataset on PostgreSQL: a real server, on a socket."""
 
-import threading
-from datetime import UTC, date, datetime
-
-import psycopg
 import pytest
 from fakes.postgresql import PASSWORD, USER
 
-from kfp_hallmark.components.data.query_dataset import ask_postgresql
 from kfp_hallmark.errors import InputError, ServiceError
 
 pytestmark = pytest.mark.postgresql
 
 
-def test_every_plain_type_comes_through(postgresql_url, answered):
-    table = answered(postgresql_url, "SELECT * FROM loans ORDER BY id")
-    assert {field.name: str(field.type) for field in table.schema} == {
-        "id": "int32",
-        "amount": "double",
-        "opened": "date32[day]",
-        "seen": "timestamp[us]",
-        "zoned": "timestamp[us, tz=UTC]",
-        "open": "bool",
-        "town": "string",
-        "note": "string",
-    }
-    assert table.to_pydict() == {
-        "id": [1, 2, 3],
-        "amount": [1200.5, None, -3.25],
-        "opened": [date(2024, 2, 29), None, date(1969, 12, 31)],
-        "seen": [datetime(2024, 2, 29, 10), None, datetime(1969, 12, 31, 23, 59, 59, 500000)],
-        "zoned": [datetime(2024, 2, 29, 10, tzinfo=UTC), None, datetime(1970, 1, 1, tzinfo=UTC)],
-        "open": [True, None, False],
-        "town": ["Zürich", None, "Bern; or '' else"],
-        "note": [None, None, None],
-    }
+def test_every_plain_type_comes_through(postgresql_url, answered, holds_the_loans):
+    holds_the_loans(answered(postgresql_url, "SELECT * FROM loans ORDER BY id"))
 
 
 @pytest.mark.parametrize(
@@ -97,17 +72,17 @@ def test_a_great_decimal_is_not_merged_with_its_neighbour(postgresql_url, refuse
     assert number not in message
 
 
-def test_types_hold_over_pieces_whose_first_is_all_null(postgresql_url, answered, monkeypatch):
-    monkeypatch.setattr(ask_postgresql, "VALUES", 300)
+def test_types_hold_over_pieces_whose_first_is_all_null(postgresql_url, answered):
+    """A piece is of 200,000 values."""
     query = """
-        SELECT i, CASE WHEN i >= 1000 THEN i * 0.5 END AS half, CASE WHEN i > 1000 THEN 'x' || i END AS text,
-            CASE WHEN i > 1001 THEN now() END AS moment
-        FROM generate_series(1, 1003) AS i ORDER BY i"""
+        SELECT i, CASE WHEN i >= 60000 THEN i * 0.5 END AS half, CASE WHEN i > 60000 THEN 'x' || i END AS text,
+            CASE WHEN i > 60001 THEN now() END AS moment
+        FROM generate_series(1, 60003) AS i ORDER BY i"""
     table = answered(postgresql_url, query)
     assert [str(field.type) for field in table.schema] == ["int32", "double", "string", "timestamp[us, tz=UTC]"]
-    assert table["i"].to_pylist() == list(range(1, 1004))
-    assert table["half"].to_pylist()[998:] == [None, 500.0, 500.5, 501.0, 501.5]
-    assert table["text"].null_count == 1000
+    assert table["i"].to_pylist() == list(range(1, 60004))
+    assert table["half"].to_pylist()[59998:] == [None, 30000.0, 30000.5, 30001.0, 30001.5]
+    assert table["text"].null_count == 60000
 
 
 def test_parameters_are_bound(postgresql_url, answered):
@@ -118,6 +93,20 @@ def test_parameters_are_bound(postgresql_url, answered):
     assert answered(postgresql_url, query, parameters=values).to_pylist() == [
         {"town": values["town"], "asked": values["town"], "literal": "100 % :sure", "flag": True, "nothing": None}
     ]
+
+
+def test_a_parameter_within_quotes_is_refused_and_a_colon_is_not(postgresql_url, refused, answered, quoted):
+    query = f"SELECT {quoted} AS x, :n AS n"
+    message = refused(InputError, postgresql_url, query.format(":n"), parameters={"n": 5})
+    assert message.startswith("A parameter in query must not stand within quotes or a comment; ':n' does.\nHint: ")
+    found = answered(postgresql_url, query.format(r"\:n"), parameters={"n": 5}).to_pylist()[0]
+    assert found["n"] == 5 and (found["x"] == 1 or found["x"].strip().endswith(":n"))
+
+
+@pytest.mark.parametrize("host", ["h" * 64, "a..b"])
+def test_a_host_that_is_none_is_told(refused, host):
+    message = refused(InputError, f"postgresql://{USER}@{host}/postgres", "SELECT 1 AS one")
+    assert message == "Hosts must be names that a server can have, the password UTF-8; one is not."
 
 
 @pytest.mark.parametrize(
@@ -142,12 +131,11 @@ def test_what_is_no_single_select_is_refused(postgresql_url, refused, answered, 
 
 
 @pytest.mark.parametrize("call", ["drain()", "setval('numbers', 5)", "nextval('numbers')"])
-def test_a_function_that_writes_is_refused(postgresql_folder, postgresql_url, refused, call):
-    with psycopg.connect(host=postgresql_folder, user=USER, password=PASSWORD, dbname="postgres") as connection:
-        connection.execute(
-            "create or replace function drain() returns int as 'delete from loans; select 1' language sql"
-        )
-        connection.execute("create sequence if not exists numbers")
+def test_a_function_that_writes_is_refused(postgresql_holding, postgresql_url, refused, call):
+    postgresql_holding(
+        "create or replace function drain() returns int as 'delete from loans; select 1' language sql",
+        "create sequence if not exists numbers",
+    )
     message = refused(InputError, postgresql_url, f"SELECT {call} AS n")
     assert "query must only read from " in message
 
@@ -222,32 +210,27 @@ def test_a_port_that_is_none_is_not_shown(postgresql_url, refused):
     assert message == "Ports in database_url must be whole numbers, of as many hosts; they are not."
 
 
-@pytest.mark.parametrize("rows", [1, 1000])
-def test_a_connection_that_is_lost_is_told(postgresql_url, refused, monkeypatch, rows):
-    monkeypatch.setattr(ask_postgresql, "VALUES", 10)
-    ended = f"CASE WHEN i = {rows} THEN pg_terminate_backend(pg_backend_pid()) END"
-    message = refused(ServiceError, postgresql_url, f"SELECT {ended} AS x FROM generate_series(1, 1000) AS i")
+@pytest.mark.parametrize("row", [1, 250_000])
+def test_a_connection_that_is_lost_is_told(postgresql_url, refused, row):
+    """While the first piece is fetched, and the second."""
+    ended = f"CASE WHEN i = {row} THEN pg_terminate_backend(pg_backend_pid()) END"
+    message = refused(ServiceError, postgresql_url, f"SELECT {ended} AS x FROM generate_series(1, 300000) AS i")
     assert "it failed at it (AdminShutdown, SQLSTATE 57P01)." in message
 
 
-def test_one_answer_is_of_one_moment(postgresql_folder, postgresql_url, answered, monkeypatch):
-    """Rows that are written while the answer is read are not in it."""
-    monkeypatch.setattr(ask_postgresql, "VALUES", 10)
-
-    def write():
-        with psycopg.connect(host=postgresql_folder, user=USER, password=PASSWORD, dbname="postgres") as connection:
-            connection.execute("create table if not exists moment (n int)")
-            connection.execute("insert into moment select generate_series(1, 100)")
-
-    write()
-    array, started = ask_postgresql._array, []
-
-    def late(values, field):
-        if not started:
-            started.append(thread := threading.Thread(target=write))
-            thread.start()
-            thread.join()
-        return array(values, field)
-
-    monkeypatch.setattr(ask_postgresql, "_array", late)
-    assert answered(postgresql_url, "SELECT n FROM moment").num_rows == 100
+def test_one_answer_is_of_one_moment(postgresql_holding, postgresql_url, answered):
+    """Rows that another connection writes while the first of two pieces is read are not in it."""
+    server = f"user={USER} password={PASSWORD} dbname=postgres host="
+    postgresql_holding(
+        "create extension dblink",
+        "create table moment as select generate_series(1, 150000) as n",
+        f"""
+        create function write() returns text language sql as $$
+            select dblink_exec('{server}' || current_setting('unix_socket_directories'),
+                'insert into moment select generate_series(1, 100)')
+        $$""",
+    )
+    table = answered(postgresql_url, "SELECT n, CASE WHEN n = 1 THEN write() END AS written FROM moment")
+    assert table["written"].drop_null().to_pylist() == ["INSERT 0 100"]
+    assert table.num_rows == 150_000
+    assert answered(postgresql_url, "SELECT count(*) AS n FROM moment")["n"].to_pylist() == [150_100]

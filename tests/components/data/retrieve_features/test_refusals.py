@@ -1,5 +1,6 @@
 """retrieve_features: what is refused, in words that tell what to do, before anything is written."""
 
+import math
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,7 +60,10 @@ def copy(repository, tmp_path):
             "A feature must be of a plain feature view; 'doubled' is an on-demand feature view.\n"
             "Hint: What holds Python code is not run",
         ),
-        (["off:vip"], "A feature must be of an enabled feature view; 'off' is disabled."),
+        (
+            ["off:vip"],
+            "A feature must be of an enabled feature view; 'off' is disabled.\nHint: Set `enabled=True`",
+        ),
         (["vectors:vector"], "The column 'vector' must hold numbers, text, booleans, dates or times; got list"),
         (
             ["twice:amount"],
@@ -138,6 +142,11 @@ def test_a_share_is_from_0_to_1(refused, share):
             "moment",
             "Every row must have a time; 1 rows have none in 'moment'.",
         ),
+        (
+            {**ROW, "moment": pyarrow.array([0, 2**31 - 1], pyarrow.date32())},
+            "moment",
+            "The times in 'moment' must fit into microseconds since 1970 in 64 bits; one does not.",
+        ),
         (pyarrow.table(ROW).slice(0, 0), "moment", "The entity dataset must hold at least one row; it holds none."),
         (
             {"moment": ROW["moment"]},
@@ -152,7 +161,8 @@ def test_a_share_is_from_0_to_1(refused, share):
         (
             {**ROW, "customer": [1.0, 2.0]},
             "moment",
-            "The join key 'customer' must be int32 as in the feature view 'spending'; got double.",
+            "The join key 'customer' must be int32 as in the feature view 'spending'; got double.\n"
+            "Hint: Keys are not converted",
         ),
         (
             {**ROW, "visits": [0, 0]},
@@ -183,6 +193,18 @@ def test_too_many_rows_without_a_feature(refused, got):
     assert got(columns, features, max_missing_share=0.5).num_rows == 4
 
 
+def test_a_number_that_is_none_is_missing(refused, got, copy):
+    """NaN is kept as it is, and counted."""
+    spoil(copy, amount_raw=lambda values: pyarrow.array([math.nan, 21.0, math.nan, 99.0, 7.25, None]))
+    columns = {"customer": [1], "moment": [datetime(2024, 3, 2)]}
+    assert "must be below 1; got 1." in refused(columns=columns, features=["spending:amount"], uri=str(copy))
+    columns = {"customer": [1, 2, 1, 2], "moment": [datetime(2024, 3, day) for day in (2, 2, 3, 3)]}
+    message = refused(columns=columns, features=["spending:amount"], uri=str(copy), max_missing_share=0.74)
+    assert "The share of rows without the feature 'amount' must be at most 0.74; got 0.75." in message
+    table = got(columns, ["spending:amount"], uri=str(copy), max_missing_share=0.75)
+    assert list(map(str, table["amount"].to_pylist())) == ["nan", "7.25", "nan", "None"]
+
+
 def test_a_feature_that_no_row_has(refused, got):
     columns = {"customer": [7, 8], "moment": [datetime(2024, 3, 2)] * 2}
     assert "The share of rows without the feature 'visits' must be below 1; got 1." in refused(columns=columns)
@@ -195,25 +217,27 @@ def test_a_feature_that_no_row_has(refused, got):
     ("text", "error", "message"),
     [
         (None, MissingInputError, "repository_uri must be a folder with feature_store.yaml; got "),
-        ("project: [", InputError, " must be YAML; it cannot be parsed."),
-        ("registry: data/registry.db", InputError, " must name a project; it names none."),
-        ("project: shop", InputError, " must name a registry; it names none."),
-        ("project: shop\nregistry: {cache_ttl_seconds: 5}", InputError, " must have a path; it has none."),
+        ("project: shop\nregistry: ]", InputError, " must be YAML; it cannot be parsed (line 2)."),
+        ("\a", InputError, " must be YAML; it cannot be parsed."),
+        ("registry: data/registry.db", InputError, " must name a project, as text; it names none.\nHint: Feast writes"),
+        ("project: 5\nregistry: data/registry.db", InputError, " must name a project, as text; it names none."),
+        ("project: shop", InputError, " must name a registry; it names none.\nHint: Feast writes it as in `registry: "),
+        ("project: shop\nregistry: {cache_ttl_seconds: 5}", InputError, " must have a path; it has none.\nHint: Feast"),
         (
             "project: shop\nregistry: data/other.db",
             MissingInputError,
             " must be there; it is not.\nHint: Run `feast apply` in the repository.",
         ),
-        ("project: shop\nregistry: definitions.py", InputError, " must be one that Feast wrote; it is none."),
+        ("project: shop\nregistry: definitions.py", InputError, " that Feast wrote; it is none.\nHint: Run `feast"),
         (
             "project: other\nregistry: data/registry.db",
             MissingInputError,
-            " must hold feature views of the project 'other'; it holds none.\nHint: Run `feast apply`",
+            " must hold feature views of the project 'other'; it holds none.\nHint: Known: shop. Run `feast apply`",
         ),
         (
             "project: shop\nregistry: secret://x:key@data/registry.db",
             InputError,
-            "must be paths or URIs that fsspec can open; got 'secret://data/registry.db'.",
+            "must be paths or URIs that fsspec can open; got 'secret://data/registry.db'.\nHint: Such are gs://BUCKET",
         ),
         (
             "project: shop\nregistry: {registry_type: remote, path: 'key@host'}",
@@ -228,7 +252,7 @@ def test_a_feature_that_no_row_has(refused, got):
         (
             "project: shop\nregistry: {registry_type: sql, path: 'postgresql://me:key@127.0.0.1:1/x'}",
             InputError,
-            " must be a database that Feast was applied to; it cannot be read (OperationalError).",
+            " must be a database that Feast was applied to; it cannot be read (OperationalError).\nHint: Check",
         ),
         (
             "project: shop\nregistry: {registry_type: sql, path: 'postgresql://me@host:key/x'}",
@@ -243,7 +267,7 @@ def test_a_feature_that_no_row_has(refused, got):
         (
             "project: shop\nregistry: {registry_type: sql, path: key}",
             InputError,
-            " must be at a database's URL; it is not.",
+            " must be at a database's URL; it is not.\nHint: Such is postgresql://USER:${PASSWORD}@HOST/DATABASE.",
         ),
         (
             "project: shop\nregistry: {registry_type: sql, path: 'none://me:key@127.0.0.1/x'}",
@@ -258,7 +282,7 @@ def test_a_feature_that_no_row_has(refused, got):
         (
             "project: shop\nregistry: data/registry.db\noffline_store: {type: bigquery, dataset: key}",
             InputError,
-            " must be of the type dask, duckdb or file; got 'bigquery'.",
+            " must be of the type dask, duckdb or file; got 'bigquery'.\nHint: Features are read from Parquet files",
         ),
         (
             "project: shop\nregistry: data/registry.db\noffline_store: my.key.OfflineStore",
@@ -298,11 +322,15 @@ def spoil(copy, **columns):
         ({"visits": None}, "must have the column 'visits'; it has none."),
         ({"customer": None}, "must have the column 'customer'; it has none."),
         ({"at": None}, "must have the column 'at'; it has none."),
-        ({"at": lambda values: values.cast("int64")}, "must hold times in 'at'; it holds int64."),
+        (
+            {"at": lambda values: values.cast("int64")},
+            "must hold times in 'at'; it holds int64.\nHint: Text and numbers",
+        ),
         ({"written": lambda values: values.cast("string")}, "must hold times in 'written'; it holds string."),
         (
             {"visits": lambda values: pyarrow.array([0.5] * len(values))},
-            "The feature 'visits' of 'spending' must hold int64 as it is declared; its source holds double.",
+            "The feature 'visits' of 'spending' must hold int64 as it is declared; its source holds double.\n"
+            "Hint: Declare what the source holds, or change the source. Run `feast apply` in the repository.",
         ),
         (
             {"visits": lambda values: pyarrow.array([datetime(2024, 3, 1)] * len(values))},
@@ -324,9 +352,10 @@ def test_numbers_are_no_times(refused, got, altered):
         fields["visits"].value_type = fields["amount"].value_type = ValueType.UNIX_TIMESTAMP.value
 
     uri = altered(change)
-    assert refused(uri=uri) == (
+    told = (
         "The feature 'visits' of 'spending' must hold timestamp[us, tz=UTC] as it is declared; its source holds int64."
     )
+    assert told in refused(uri=uri)
     spoil(
         Path(uri),
         visits=lambda values: pyarrow.array([datetime(2024, 3, 1)] * len(values)),
@@ -341,6 +370,7 @@ def test_sources_that_are_not_there(refused, copy):
     (copy / "data" / "spending.parquet").unlink()
     told = refused(MissingInputError, uri=str(copy))
     assert "The source 'data/spending.parquet' of the feature view 'spending' must be a Parquet file" in told
+    assert told.endswith("Hint: A path that is not absolute is below repository_uri.")
 
 
 def test_sources_that_are_no_parquet(refused, copy):
@@ -372,16 +402,21 @@ def test_sources_that_change_once_their_digest_is_taken(refused, copy, monkeypat
 
     monkeypatch.setattr(FeatureStore, moment, late)
     told = refused(IntegrityError, uri=str(copy))
-    assert told.endswith("of the feature view 'spending' must not change while it is read; it did.")
+    assert "of the feature view 'spending' must not change while it is read; it did.\nHint: Run the step again" in told
 
 
 def test_files_of_a_source_that_differ(refused, copy):
     table = pyarrow.parquet.read_table(copy / "data" / "stores" / "b.parquet")
     other = table.set_column(3, "area", [table["area"].cast("string")])
     pyarrow.parquet.write_table(other, copy / "data" / "stores" / "b.parquet")
-    assert "must have the same columns and types in every file; it has others." in refused(
-        features=["stores:area"], uri=str(copy)
+    message = refused(features=["stores:area"], uri=str(copy))
+    assert (
+        "must have the same types in every file; 'b.parquet' holds string in 'area', those before it double." in message
     )
+    pyarrow.parquet.write_table(table.drop_columns(["area"]), copy / "data" / "stores" / "b.parquet")
+    assert "must have the column 'area'; 'b.parquet' has none." in refused(features=["stores:area"], uri=str(copy))
+    (copy / "data" / "stores" / "b.parquet").write_bytes(b"PAR1")
+    assert "must be whole Parquet; 'b.parquet' is not." in refused(features=["stores:area"], uri=str(copy))
 
 
 def test_rows_that_are_there_twice_but_alike_are_no_matter(got, copy):
@@ -416,11 +451,19 @@ def source_of(registry):
             lambda registry: registry.feature_views[
                 3
             ].spec.batch_source.file_options.file_format.delta_format.SetInParent(),
-            "The source of the feature view 'pairs' must be of Parquet files; it is of another kind.",
+            "The source of the feature view 'pairs' must be of Parquet files; got delta_format.\nHint: Features",
         ),
         (
             lambda registry: setattr(source_of(registry), "type", 2),
-            "The source of the feature view 'pairs' must be of Parquet files; it is of another kind.",
+            "The source of the feature view 'pairs' must be of Parquet files; got BATCH_BIGQUERY.",
+        ),
+        (
+            lambda registry: setattr(source_of(registry), "type", 99),
+            "The source of the feature view 'pairs' must be of Parquet files; got 99.",
+        ),
+        (
+            lambda registry: setattr(registry.feature_views[3].spec.features[0], "value_type", 0),
+            "The feature 'price' must hold numbers, text, booleans or times; it is declared as UNKNOWN.",
         ),
     ],
 )
@@ -457,4 +500,4 @@ def test_what_feast_says_is_not_repeated(refused, monkeypatch):
     monkeypatch.setattr(FeatureStore, "get_historical_features", fail)
     told = refused()
     assert told.startswith("The features of 'spending' must be such that Feast can retrieve them; it cannot")
-    assert told.endswith(" (RuntimeError).")
+    assert " (RuntimeError).\nHint: Ask Feast itself" in told

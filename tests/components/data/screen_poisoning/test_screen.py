@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kfp import dsl
 from scipy import stats
 
+from kfp_hallmark.components.data.screen_poisoning import encoding as encoding_module
 from kfp_hallmark.components.data.screen_poisoning import labels as labels_module
 from kfp_hallmark.components.data.screen_poisoning.checks import _increase_of
 from kfp_hallmark.components.data.screen_poisoning.duplicates import find_conflicts
@@ -389,6 +390,16 @@ def test_of_more_rows_a_sample_is_screened(screen, people, monkeypatch):
     assert "4,000 rows, of which 3,000 were screened" in found.report
 
 
+@pytest.mark.parametrize("at_once", [1, 8000, 12000])
+def test_codes_are_the_same_however_many_columns_are_read_at_once(people, stored, monkeypatch, at_once):
+    path, names = stored(people()).path, ["joined", "age", "city", "member", "pay"]
+    expected = encode(names, [(path, np.arange(3999))])
+    monkeypatch.setattr(encoding_module, "READ_AT_ONCE", at_once)
+    found = encode(names, [(path, np.arange(3999))])
+    assert (found.names, found.texts) == (names, [False, False, True, False, False])
+    assert (found.codes == expected.codes).all() and (found.keys == expected.keys).all()
+
+
 def test_codes_keep_the_order_of_numbers_and_tell_missing_and_rare_apart(tmp_path):
     texts = [f"t{place}" for place in range(400)] + ["often"] * 50 + [None]
     numbers = [float(place) for place in range(400)] + [7.5] * 50 + [math.nan]
@@ -441,6 +452,15 @@ def test_one_class_with_enough_rows_is_not_enough(screen, people):
     found = screen(columns)
     assert found.status == "inconclusive"
     assert "fewer than two classes have enough rows" in found.checks[NOISE].message
+
+
+def test_no_class_with_enough_rows_is_inconclusive(screen, people):
+    few = screen(people(80), min_class_rows=100)
+    assert few.status == "inconclusive"
+    assert few.checks["label_noise"].message == "Label noise: the dataset has 0 rows to judge by, fewer than 1,000."
+    other = people()
+    beside = screen(people(), None, other | {"label": other["label"] + 5})
+    assert [check.scope["class"] for check in beside.verdict.checks if check.name == "class_size"] == [*"0156"]
 
 
 def test_constant_features_are_inconclusive(screen):

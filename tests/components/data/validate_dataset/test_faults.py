@@ -12,6 +12,7 @@ from kfp_hallmark.components.data.validate_dataset.comparison import Comparing, 
 from kfp_hallmark.components.data.validate_dataset.repeats import repeated_rows
 from kfp_hallmark.components.data.validate_dataset.validate import validate
 from kfp_hallmark.contracts.verdict import Status, Verdict
+from kfp_hallmark.datacontract.inference import infer_contract
 from kfp_hallmark.errors import InputError, IntegrityError
 from kfp_hallmark.profiles.profile import Profile, profile
 from kfp_hallmark.profiles.scan import scan
@@ -79,7 +80,8 @@ def told(verdict, status=None):
 
 
 def changed(table, name, values):
-    return table.set_column(table.schema.get_field_index(name), name, pyarrow.array(values))
+    column = values if isinstance(values, pyarrow.ChunkedArray) else pyarrow.array(values)
+    return table.set_column(table.schema.get_field_index(name), name, column)
 
 
 def renamed(table):
@@ -246,6 +248,26 @@ def test_a_new_code_is_named_by_a_baseline(acs, stored, judge):
     assert failed == "Against the baseline, MAR holds categories that were not there in 90 of 4,000 rows."
 
 
+@pytest.mark.parametrize("reference", ["baseline", "baseline_profile", "previous"])
+@pytest.mark.parametrize(
+    ("town", "share", "message"),
+    [
+        ("new", 0.03, "c holds categories that were hardly there, or not at all, in 90 of 3,000 rows"),
+        ("town 7", 0.13, "c has moved"),
+    ],
+)
+def test_a_new_or_grown_category_among_many_rare_ones_is_named(stored, kept, judge, reference, town, share, message):
+    generator = numpy.random.default_rng(4)
+    towns = numpy.array([f"town {number}" for number in range(300)])
+    before, now = (generator.choice(towns, 3000) for _ in range(2))
+    now[: round(share * 3000)] = town
+    given = (
+        stored({"c": before}, "before") if reference == "baseline" else kept(pyarrow.table({"c": before}), reference)
+    )
+    verdict, _ = judge(stored({"c": now}), **{reference: given})
+    assert any(message in each for each in told(verdict)), told(verdict)
+
+
 def test_a_changed_relation_moves_no_feature_and_names_both(acs, stored, judge):
     now, before = acs
     sides = {"baseline": stored(before, "baseline"), "serving": stored(joint(now), "serving")}
@@ -283,6 +305,19 @@ def test_a_gap_of_time_is_named(acs, stored, judge, days, found):
     assert messages == (expected if found else [])
 
 
+@pytest.mark.parametrize("kind", ["int64", "bool"])
+def test_times_that_became_numbers_are_named(acs, stored, judge, tmp_path, kind):
+    """TFDV takes times for integers."""
+    now, before = acs
+    retimed = changed(now, "day", now["day"].cast("int32").cast(kind))
+    contract, _ = infer_contract(stored(before, "before").path, "before")
+    contract.write(tmp_path / "contract.yaml")
+    message = "day does not fit the schema: no dates or times."
+    for given in ({"baseline": stored(before, "before")}, {"contract_uri": str(tmp_path / "contract.yaml")}):
+        assert message in told(judge(stored(retimed), **given)[0], Status.FAIL)
+        assert message not in told(judge(stored(now), **given)[0])
+
+
 @pytest.mark.parametrize(
     ("presence", "status", "message"),
     [
@@ -308,6 +343,23 @@ def test_a_batch_that_is_there_twice_is_named(acs, stored, judge, rows, found):
     assert check.status is (Status.WARN if found else Status.PASS)
     assert check.observed == (rows if found else 0)
     assert f"{rows} of {6000 + rows:,} rows equal an earlier one" in check.message
+
+
+@pytest.mark.parametrize("reference", ["previous", "baseline_profile"])
+@pytest.mark.parametrize(("change", "found"), [(0.0, True), (0.001, False)])
+def test_the_batch_of_the_span_before_is_named(acs, stored, kept, judge, change, found, reference):
+    """Its rows may come in another order; one value of 4,000 may not be another. A baseline may be the dataset itself."""
+    incomes = acs[0]["income"].to_numpy().copy()
+    incomes[0] += change
+    now = changed(acs[0], "income", incomes).take(pyarrow.array(range(3999, -1, -1)))
+    verdict, _ = judge(stored(now), **{reference: kept(acs[0], reference)})
+    message = "Every column holds exactly what it held in the previous span: the same batch again?"
+    assert told(verdict) == ([message] if found and reference == "previous" else [])
+
+
+def test_batches_of_few_values_may_be_equal_by_chance(stored, kept, judge):
+    table = pyarrow.table({"n": [1, 2, 3, 4] * 500, "t": ["a", "b"] * 1000})
+    assert judge(stored(table), previous=kept(table, "before"))[0].status is Status.PASS
 
 
 @pytest.mark.parametrize(("times", "found"), [(2, True), (3, True), (6, True), (20, True), (21, False)])

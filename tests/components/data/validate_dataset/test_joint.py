@@ -74,6 +74,16 @@ def test_infinities_are_taken_as_missing(stored):
     assert parted(stored, now).interval[0] > 0.55
 
 
+@pytest.mark.parametrize("values", [0, 1])
+@pytest.mark.parametrize(("kind", "value"), [("float64", 0.5), ("string", "a")])
+def test_columns_with_hardly_a_value_tell_nothing(stored, kind, value, values):
+    """One value alone is in a single fold, so that the classifier that scores it has learnt of none."""
+    empty, hardly = pyarrow.array([None] * 2000, kind), pyarrow.array([value] * values + [None] * (2000 - values), kind)
+    sides = [pair(2000, seed, True) | {"x": column} for seed, column in ((1, empty), (2, hardly))]
+    assert parted(stored, sides[1], sides[0]).interval[0] < 0.5
+    assert parted(stored, {"x": hardly}, {"x": empty}).area < 0.51
+
+
 def test_without_a_column_to_compare_nothing_is_said(stored):
     before, now = {"n": [1, 2] * 500}, {"n": ["1", "2"] * 500}
     assert parted(stored, now, before) is None

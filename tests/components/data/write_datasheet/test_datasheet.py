@@ -103,6 +103,9 @@ def test_what_was_asked_of_a_database_is_told(written):
     told = written(metadata=known).markdown
     assert "- **Source asked**: 2026-10-31T08:00:00Z\n- **Query**: SELECT a FROM t\n" in told
     assert "DVC" not in told
+    assert "parameters" not in written(metadata=known | {"source_parameters": {}}).markdown
+    told = written(metadata=known | {"source_parameters": {"until": "2025", "least": 2.0}}).markdown
+    assert '**: SELECT a FROM t\n- **Its parameters**: \\{"least": 2.0, "until": "2025"\\}\n' in told
 
 
 def test_what_dvc_recorded_is_told(written):

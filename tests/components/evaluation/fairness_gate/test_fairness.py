@@ -199,8 +199,48 @@ def test_the_report_says_what_was_judged_and_flags_what_is_small(fairness, rows)
     for text in ("Groups too small to judge", "2,005 rows", "fewer than 20 rows", "0.400", "0.370 to 0.431", "<svg"):
         assert text in found.report
     assert found.report.count('class="badge inconclusive"') == 1 + 1
-    assert len(re.findall("of only [0-9]</span>", found.report)) == 3
+    assert re.findall("(.)of only ([0-9])</span>", found.report) == [(">", "5")] * 3
     assert "http" not in re.sub(r"http://www.w3.org\S*", "", found.report)
+
+
+def cells_of(report, group):
+    row = report.partition(f"<td><code>{group}</code></td>")[2].partition("</tr>")[0]
+    return re.findall("<td[^>]*>(.*?)</td>", row)
+
+
+@pytest.mark.parametrize("person", [(1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)])
+def test_of_a_group_of_one_row_neither_label_nor_prediction_can_be_read(fairness, rows, person):
+    spread = ("equalized_odds", "selection_rate", "true_negative_rate", "false_negative_rate", "zero_one_loss")
+    least = ("precision_score", "accuracy_score", "balanced_accuracy_score", "f1_score")
+    limits = {f"max_{name}_difference": 1 for name in spread} | {f"min_{name}_group_min": 0 for name in least}
+    names, label, prediction = rows(("a", 300, 100, 100, 500), ("b", 200, 200, 100, 500), ("c", *person))
+    found = fairness({"g": names}, label, prediction, ["g"], limits, min_group_size=100)
+    size, share, *cells = cells_of(found.report, "c")
+    assert (size, share) == ("1", "0.0%")
+    assert len(cells) == 10
+    assert {*cells} == {'<span class="note">of only 1</span>'}
+    (named,) = of(found.verdict, "group_size")
+    assert named.message.startswith("The group g c has 1 rows, fewer than 100: its selection rate, true positive rate")
+    assert all("g c" not in check.message for check in found.verdict.checks if check is not named)
+
+
+def test_a_rate_of_few_rows_of_a_large_group_is_not_told(fairness, rows):
+    names, label, prediction = rows(("a", 300, 100, 100, 500), ("b", 1, 0, 50, 150))
+    found = fairness({"g": names}, label, prediction, ["g"], EVERY, min_group_size=100)
+    _, _, selected, true, false = cells_of(found.report, "b")
+    assert selected.startswith("0.254 <")
+    assert true == '<span class="note">of only 1</span>'
+    assert false.startswith("0.250 <")
+
+
+@pytest.mark.parametrize(("size", "told"), [(99, False), (100, True)])
+def test_a_rate_is_told_of_rows_enough_to_be_judged(fairness, rows, size, told):
+    names, label, prediction = rows(("a", 300, 100, 100, 500), ("c", 25, 0, size - 25, 0))
+    found = fairness({"g": names}, label, prediction, ["g"], {PARITY: 1}, min_group_size=100)
+    (cell,) = cells_of(found.report, "c")[2:]
+    assert cell == (
+        '1.000 <span class="note">0.963 to 1.000, of 100</span>' if told else '<span class="note">of only 99</span>'
+    )
 
 
 def test_the_verdict_is_bound_to_its_subjects_and_settings(fairness, rows):

@@ -1,4 +1,5 @@
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from kfp import dsl
@@ -22,8 +23,9 @@ def dataset(tmp_path):
 def judged(dataset, tmp_path, write_verdict):
     """Write a verdict of a gate on the dataset, and return it as an artifact."""
 
-    def write(gate, status="pass", about=dataset.metadata["digest"]):
-        path = write_verdict(tmp_path / f"{gate}.json", gate, {"dataset": about}, status)
+    def write(gate, status="pass", about=dataset.metadata["digest"], hours=0.0):
+        created = (datetime.now(UTC) - timedelta(hours=hours)).isoformat(timespec="seconds")
+        path = write_verdict(tmp_path / f"{gate}.json", gate, {"dataset": about}, status, created)
         return dsl.Artifact(uri=str(path), metadata={"digest": artifact_digest(path)})
 
     return write
@@ -36,7 +38,7 @@ def verdicts(judged):
 
 def refusal(*given):
     with pytest.raises(ReleaseRefused) as refused:
-        enforce(*given)
+        enforce(*given, 24.0)
     head, *reasons, hint = str(refused.value).splitlines()
     assert head == "The dataset must have passed every gate; it has not:"
     assert hint.startswith("Hint: The reports tell more.")
@@ -44,7 +46,7 @@ def refusal(*given):
 
 
 def test_goes_on_when_every_gate_passed(dataset, verdicts):
-    assert enforce(dataset, verdicts | {"poisoning_verdict": None}, GATES, True) is None
+    assert enforce(dataset, verdicts | {"poisoning_verdict": None}, GATES, True, 24.0) is None
 
 
 def test_a_warning_is_no_pass_when_none_is_allowed(dataset, verdicts):
@@ -69,6 +71,23 @@ def test_a_verdict_on_other_data_is_no_pass(dataset, verdicts, judged):
     assert refusal(dataset, verdicts, GATES, True) == [expected]
 
 
+@pytest.mark.parametrize(
+    ("hours", "reason"),
+    [
+        (23.9, None),
+        (24.1, "The verdict must be at most 24 hours old; it is of "),
+        (-0.05, None),
+        (-0.15, "The verdict must not be from the future; it is of "),
+    ],
+)
+def test_a_verdict_counts_for_so_long(dataset, verdicts, judged, hours, reason):
+    verdicts["bias_verdict"] = judged("audit_dataset_bias", hours=hours)
+    if reason is None:
+        assert enforce(dataset, verdicts, GATES, True, 24.0) is None
+    else:
+        assert refusal(dataset, verdicts, GATES, True)[0].startswith(f"- audit_dataset_bias: {reason}")
+
+
 def test_a_verdict_without_a_check_is_no_pass(dataset, verdicts, tmp_path):
     path = tmp_path / "empty.json"
     Verdict("audit_dataset_bias", {"dataset": dataset.metadata["digest"]}, []).write(path)
@@ -79,22 +98,28 @@ def test_a_verdict_without_a_check_is_no_pass(dataset, verdicts, tmp_path):
 def test_a_dataset_that_was_changed_raises(dataset, verdicts, tmp_path):
     (tmp_path / "dataset").write_bytes(b"other rows")
     with pytest.raises(IntegrityError, match="The dataset must have the digest"):
-        enforce(dataset, verdicts, GATES, True)
+        enforce(dataset, verdicts, GATES, True, 24.0)
 
 
 def test_a_verdict_that_was_changed_raises(dataset, verdicts, tmp_path):
     path = tmp_path / "validate_dataset.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"created": "2026-01-01T00:00:00Z"}))
     with pytest.raises(IntegrityError, match="The dataset_verdict must have the digest"):
-        enforce(dataset, verdicts, GATES, True)
+        enforce(dataset, verdicts, GATES, True, 24.0)
 
 
 def test_a_verdict_that_is_not_there_raises(dataset, tmp_path):
     with pytest.raises(MissingInputError):
-        enforce(dataset, {"dataset_verdict": dsl.Artifact(uri=str(tmp_path / "none.json"))}, GATES, True)
+        enforce(dataset, {"dataset_verdict": dsl.Artifact(uri=str(tmp_path / "none.json"))}, GATES, True, 24.0)
 
 
 @pytest.mark.parametrize("gates", [[], ["../validate"]])
 def test_gates_that_are_none_raise(dataset, verdicts, gates):
     with pytest.raises(InputError, match="required_gates must"):
-        enforce(dataset, verdicts, gates, True)
+        enforce(dataset, verdicts, gates, True, 24.0)
+
+
+@pytest.mark.parametrize("hours", [0.0, -1.0, float("nan"), float("inf")])
+def test_an_age_out_of_range_raises(dataset, verdicts, hours):
+    with pytest.raises(InputError, match="max_age_hours must be above 0 and finite"):
+        enforce(dataset, verdicts, GATES, True, hours)
