@@ -348,7 +348,7 @@ def test_a_batch_that_is_there_twice_is_named(acs, stored, judge, rows, found):
 @pytest.mark.parametrize("reference", ["previous", "baseline_profile"])
 @pytest.mark.parametrize(("change", "found"), [(0.0, True), (0.001, False)])
 def test_the_batch_of_the_span_before_is_named(acs, stored, kept, judge, change, found, reference):
-    """Its rows may come in another order; one value of 4,000 may not be another. A baseline may be the dataset itself."""
+    """Its rows may come in another order, but no value may be another. A baseline may be the dataset itself."""
     incomes = acs[0]["income"].to_numpy().copy()
     incomes[0] += change
     now = changed(acs[0], "income", incomes).take(pyarrow.array(range(3999, -1, -1)))
