@@ -42,6 +42,7 @@ def reading(what: str, uri: str) -> Iterator[None]:
     except (HallmarkError, FileNotFoundError):
         raise
     except Exception as error:
+        # What a client says may hold the whole URI, and it would be shown in the step's log.
         raise InputError(
             f"{what} must be a file that can be read; {shown(uri)!r} cannot ({type(error).__name__}).", advice(uri)
-        ) from error
+        ) from None

@@ -62,7 +62,9 @@ def governed_dataset(
             required_columns=sensitive_features,
             allowed_keys=allowed_keys,
         )
-        baseline = components.load_dataset(uri=baseline_uri, allowed_keys=allowed_keys).set_display_name("load-baseline")
+        baseline = components.load_dataset(uri=baseline_uri, allowed_keys=allowed_keys).set_display_name(
+            "load-baseline"
+        )
         validate = components.validate_dataset(
             dataset=load.outputs["dataset"],
             baseline=baseline.outputs["dataset"],

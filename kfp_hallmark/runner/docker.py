@@ -145,9 +145,12 @@ class DockerPlatform:
 
 
 def with_signature(path: Path) -> list[Path]:
-    """Return a file or folder, what it tracks if it is a `.dvc` file, and their signature, as far as they are there."""
+    """Return a file or folder and what belongs to it, as far as they are there.
+
+    That is what it tracks if it is a `.dvc` file, their signature, and what DuckDB wrote last to it if it is its file.
+    """
     data = path.with_suffix("") if path.suffix == ".dvc" else path
-    return [each for each in dict.fromkeys((path, data, Path(f"{data}{SUFFIX}"))) if each.exists()]
+    return [each for each in dict.fromkeys((path, data, Path(f"{data}{SUFFIX}"), Path(f"{data}.wal"))) if each.exists()]
 
 
 def referred(path: Path) -> list[Path]:

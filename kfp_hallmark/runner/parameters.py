@@ -26,6 +26,9 @@ PATH_ENDINGS = ("_uri", "_dir", "_log")
 LIST_ENDINGS = ("_uris", "allowed_keys")
 """How the name of a parameter ends that holds a list of paths; keys may also be there as they are."""
 
+_DATABASE = "duckdb:///"
+"""How the URL of a database that is a file begins; what follows is its path."""
+
 _MOST = 2**53
 """The largest whole number that has none beside it that KFP cannot tell from it."""
 
@@ -127,12 +130,15 @@ def resolve_paths(parameters: Mapping[str, Any], base: Path) -> dict[str, Any]:
     """Return parameters with relative paths made absolute, from a base folder.
 
     A path is a text without a scheme in a parameter whose name ends in `_uri`, `_dir` or `_log`, or one of several in
-    the list that a parameter holds whose name ends in `_uris` or `allowed_keys`.
+    the list that a parameter holds whose name ends in `_uris` or `allowed_keys`, or what follows `duckdb:///` in one
+    whose name ends in `_url`.
     """
 
     def resolved(value: Any) -> Any:
         if isinstance(value, list):
             return [resolved(entry) for entry in value]
+        if _is_local(file := _database_file(value)):
+            return f"{_DATABASE}{resolved(file)}"
         return str((base / value).resolve()) if _is_local(value) else value
 
     return {name: resolved(value) if paths_of(name, value) else value for name, value in parameters.items()}
@@ -142,7 +148,14 @@ def paths_of(name: str, value: Any) -> list[str]:
     """Return the paths on this machine that a parameter holds."""
     if isinstance(value, list):
         return [entry for entry in value if _is_local(entry)] if name.endswith(LIST_ENDINGS) else []
+    if name.endswith("_url"):
+        return [file for file in [_database_file(value)] if _is_local(file)]
     return [value] if name.endswith(PATH_ENDINGS) and _is_local(value) else []
+
+
+def _database_file(value: Any) -> str:
+    """Return the path in the URL of a database that is a file; "" for any other value."""
+    return value.removeprefix(_DATABASE) if isinstance(value, str) and value.startswith(_DATABASE) else ""
 
 
 def _is_local(value: Any) -> bool:

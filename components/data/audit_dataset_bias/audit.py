@@ -50,8 +50,7 @@ def audit_bias(
     require_seed(seed)
     wanted = read_limits(limits, population)
     require_resampling(bootstrap_samples, confidence)
-    if min_group_size < 1:
-        raise InputError(f"min_group_size must be at least 1; got {min_group_size}.")
+    require_settings(sensitive_features, target, min_group_size)
     path = verified(dataset, "dataset")
     names = read_schema(path).names
     _require_columns(names, target, sensitive_features, excluded_columns)
@@ -84,16 +83,22 @@ def audit_bias(
 
 def _require_columns(names: Sequence[str], target: str, sensitive: Sequence[str], excluded: Sequence[str]) -> None:
     require_column(target, names, "target")
-    if not sensitive:
-        raise InputError("sensitive_features must name at least one column; got none.")
-    if len(set(sensitive)) < len(sensitive):
-        raise InputError(f"sensitive_features must name each column once; got {list(sensitive)}.")
     for column in sensitive:
         require_column(column, names, "sensitive_features")
-        if column == target:
-            raise InputError(f"sensitive_features must not name the target; got {column!r}.")
     for column in excluded:
         require_column(column, names, "excluded_columns")
+
+
+def require_settings(sensitive: Sequence[str], target: str | None, min_group_size: int) -> None:
+    """Raise `InputError` for what suits no dataset; the target is None where it is not known."""
+    if not sensitive or not all(isinstance(column, str) for column in sensitive):
+        raise InputError(f"sensitive_features must name at least one column, by text; got {list(sensitive)}.")
+    if len(set(sensitive)) < len(sensitive):
+        raise InputError(f"sensitive_features must name each column once; got {list(sensitive)}.")
+    if target in sensitive:
+        raise InputError(f"sensitive_features must not name the target; got {target!r}.")
+    if min_group_size < 1:
+        raise InputError(f"min_group_size must be at least 1; got {min_group_size}.")
 
 
 def _groupings(path: str, features: Sequence[str], intersection: bool) -> list[tuple[Groups, Sequence[str]]]:

@@ -141,6 +141,22 @@ def _import(document: Mapping[str, Any], name: str) -> tuple[str | None, str | N
     return None, None
 
 
+def require_no_links(tracked: Tracked, path: Path) -> None:
+    """Raise `IntegrityError` if a folder holds symbolic links, whose targets no digest of a folder covers.
+
+    Args:
+        tracked: What is recorded.
+        path: The data, on this machine.
+    """
+    if link := next((file for file in sorted(path.rglob("*")) if file.is_symlink()), None):
+        name = str(link.relative_to(path))
+        raise IntegrityError(
+            f"The folder that {tracked.name!r} tracks must hold no symbolic links; {name!r} is one.",
+            "DVC links to its cache where cache.type says so; for copies: `dvc config cache.type copy`, then "
+            "`dvc checkout --relink`.",
+        )
+
+
 def check_tracked(tracked: Tracked, path: Path) -> None:
     """Raise `IntegrityError` unless a file or folder has the MD5 that is recorded.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kfp_hallmark.components.data.load_dataset.dvc import SUFFIX as TRACKED
-from kfp_hallmark.components.data.load_dataset.dvc import check_tracked, read_tracked
+from kfp_hallmark.components.data.load_dataset.dvc import check_tracked, read_tracked, require_no_links
 from kfp_hallmark.contracts.artifacts import Artifact
 from kfp_hallmark.contracts.dataset import decimals_as_floats, parquet_files, plain_batch, plain_schema, require_names
 from kfp_hallmark.contracts.dataset_signature import SUFFIX, read_key, verify
@@ -95,6 +95,8 @@ def load(
     uri = uri if tracked is None else tracked.uri
     with tempfile.TemporaryDirectory(prefix="hallmark-") as folder:
         source = fetch(uri, Path(folder), copied=keys is not None)
+        if tracked is not None:
+            require_no_links(tracked, source.path)
         state = _state(source.path)
         signed = None if keys is None else verify(read_signature(uri, source.name), source.path, keys, source.name)
         if signed is not None:
@@ -158,10 +160,10 @@ def _pem(entry: str, place: int) -> bytes:
     try:
         with fsspec.open(entry, "rb") as file:
             content: bytes = file.read()
-    except FileNotFoundError as error:
-        raise MissingInputError(f"An allowed key must be PEM or a file; number {place} is neither.") from error
-    except Exception as error:  # Each storage's client raises errors of its own; what was given is not repeated.
-        raise InputError(f"An allowed key must be PEM or a file; number {place} cannot be read.") from error
+    except FileNotFoundError:
+        raise MissingInputError(f"An allowed key must be PEM or a file; number {place} is neither.") from None
+    except Exception:  # Each storage's client raises errors of its own; what was given is not repeated.
+        raise InputError(f"An allowed key must be PEM or a file; number {place} cannot be read.") from None
     return content
 
 
@@ -201,7 +203,7 @@ def fetch(uri: str, folder: Path, copied: bool = False) -> Source:
     try:
         system, location = fsspec.core.url_to_fs(uri)
     except (ImportError, ValueError) as error:
-        raise InputError(f"uri must be a path or a URI that fsspec can open; got {name!r} ({error}).") from error
+        raise InputError(f"uri must be a path or a URI that fsspec can open; got {name!r} ({error}).") from None
     with reading("uri", uri):
         if not system.exists(location):
             raise MissingInputError(f"uri must be a file or folder that is there; got {name!r}.", advice(uri))

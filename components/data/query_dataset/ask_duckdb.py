@@ -62,7 +62,8 @@ def _open(url: URL, name: str, spilled: str) -> DuckDBPyConnection:
     if url.host or not url.database or not _is_file(url.database):
         raise MissingInputError(
             f"database_url must name a DuckDB file that is there; got {name!r}.",
-            "duckdb:///folder/file.duckdb is relative to where the step runs, duckdb:////folder/file.duckdb is not.",
+            "duckdb:////folder/file.duckdb is an absolute path; duckdb:///file.duckdb is one from the folder of the "
+            "run's parameters, in a parameter of the run whose name ends in _url, and else from where the step runs.",
         )
     try:
         connection = duckdb.connect(url.database, read_only=True, config={**CONFIGURATION, "temp_directory": spilled})

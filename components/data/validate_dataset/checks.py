@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from kfp_hallmark.components.data.validate_dataset.comparison import WORDS, fitting
-from kfp_hallmark.components.data.validate_dataset.features import Feature
+from kfp_hallmark.components.data.validate_dataset.features import Feature, Gap
 from kfp_hallmark.components.data.validate_dataset.page import duration
 from kfp_hallmark.components.data.validate_dataset.schema import Anomaly
 from kfp_hallmark.contracts.verdict import Check, Status
 
 LONG_GAP = 5
 """A gap is told when it is so many times as long as 99 % of the others: of times by chance, one in 10^10 is."""
+ODD_GAP, MOST_EXPECTED = 2, 0.01
+"""It is told when it is so many times as long, too, if chance would leave fewer such in times of one distance."""
 
 
 def row_checks(sizes: Mapping[str, int], min_rows: int) -> list[Check]:
@@ -62,8 +64,13 @@ def content_checks(features: Sequence[Feature]) -> list[Check]:
         elif feature.distinct == 1 and not feature.missing and feature.rows > 1:
             message = f"{feature.name} holds the same value in every row."
             checks.append(Check("distinct_values", Status.WARN, 1, message=message, **about))
-        if feature.gap is not None and feature.gap[0] > LONG_GAP * feature.gap[1]:
-            longest, usual = map(duration, feature.gap)
+        if feature.gap is not None and _is_odd(feature.gap):
+            longest, usual = duration(feature.gap.longest), duration(feature.gap.usual)
             message = f"{feature.name} has a gap of {longest}; 99 % of the others are {usual} at most."
-            checks.append(Check("time_gap", Status.WARN, feature.gap[0], message=message, **about))
+            checks.append(Check("time_gap", Status.WARN, feature.gap.longest, message=message, **about))
     return checks
+
+
+def _is_odd(gap: Gap) -> bool:
+    times = gap.longest / gap.usual
+    return times > LONG_GAP or (times >= ODD_GAP and gap.expected < MOST_EXPECTED)

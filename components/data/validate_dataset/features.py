@@ -19,6 +19,22 @@ LEAST_TIMES = 20
 
 
 @dataclass(frozen=True)
+class Gap:
+    """The longest stretch between two times that follow each other.
+
+    Attributes:
+        longest: How long it is, in seconds.
+        usual: The one that 99 % of all others do not exceed, in seconds.
+        expected: How many so long there would be by chance, in times that come at one distance, were each left out as
+            often as in the other stretches; infinite where times do not come so.
+    """
+
+    longest: float
+    usual: float
+    expected: float
+
+
+@dataclass(frozen=True)
 class Feature:
     """What a column holds.
 
@@ -31,8 +47,7 @@ class Feature:
         infinite: How many are plus or minus infinity.
         mean: Mean of the finite values of a number; None for other types, and of fewer than `FREQUENT_ROWS`: the mean
             of one value is that value.
-        gap: The longest stretch between two times that follow each other, and the one that 99 % of all others do not
-            exceed, in seconds; None for other types, and for few times.
+        gap: Of times, the longest stretch without any; None for other types, and for few times.
     """
 
     name: str
@@ -42,7 +57,7 @@ class Feature:
     distinct: int
     infinite: int
     mean: float | None
-    gap: tuple[float, float] | None = None
+    gap: Gap | None = None
 
 
 def describe(name: str, held: Column, counted: Numbers | Texts) -> Feature:
@@ -75,10 +90,22 @@ def _distinct(ascending: numpy.ndarray) -> numpy.ndarray:
     return ascending[numpy.concatenate([[True], ascending[1:] != ascending[:-1]])[: len(ascending)]]
 
 
-def _gap(times: numpy.ndarray) -> tuple[float, float] | None:
+def _gap(times: numpy.ndarray) -> Gap | None:
     import numpy
 
     if len(times) < LEAST_TIMES:
         return None
     gaps = numpy.sort(numpy.diff(times)) / SECOND
-    return float(gaps[-1]), float(numpy.quantile(gaps[:-1], 0.99))
+    return Gap(float(gaps[-1]), float(numpy.quantile(gaps[:-1], 0.99)), _expected(gaps))
+
+
+def _expected(gaps: numpy.ndarray) -> float:
+    """Return `Gap.expected` of stretches in ascending order."""
+    import numpy
+
+    distance = numpy.median(gaps)
+    if gaps[0] < distance / 2:
+        return math.inf
+    left_out = numpy.maximum((gaps / distance).round() - 1, 0)
+    places = len(gaps) + left_out.sum()
+    return float(places * ((left_out[:-1].sum() + 1) / places) ** left_out[-1])

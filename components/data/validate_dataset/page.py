@@ -234,7 +234,7 @@ def _method(judged: Judged) -> list[Markup]:
         texts.append(
             f"Of categories beyond the {CATEGORIES} most frequent, those that are rare in the reference (below "
             f"{FREQUENT_SHARE:.0%} of its rows), and all that fewer than {FREQUENT_ROWS} of its rows hold, are taken "
-            f"together: {some}."
+            f"together, unless they have risen to {FREQUENT_SHARE:.0%}: {some}."
         )
     return [paragraph(text, note=True) for text in texts]
 

@@ -7,7 +7,7 @@ from kfp import dsl
 
 from kfp_hallmark import components, runner
 from kfp_hallmark.errors import InputError
-from kfp_hallmark.pipelines import governed_training
+from kfp_hallmark.pipelines import governed_dataset, governed_training
 from kfp_hallmark.runner.early import check_early
 
 GIVEN = {
@@ -75,7 +75,11 @@ REFUSED = [
     ({"robustness_strengths": {"noise": 0.1}}, "robustness_gate", "The strengths 'noise' must be a list of numbers"),
     ({"categorical_features": [5]}, "robustness_gate", "categorical_features must name features, by text; got 5."),
     ({"categorical_features": ["MAR", "employed"]}, "robustness_gate", "name features, by text; got 'employed'."),
-    ({"explanation_limits": {"max_proxy_share": 2.0}}, "explanation_gate", "'max_proxy_share' must be a share"),
+    (
+        {"explanation_limits": {"max_proxy_share": 2.0}},
+        "explanation_gate",
+        "'max_proxy_share' must be a number from 0 to 1",
+    ),
     ({"privacy_limits": {"max_epsilon": 1.0}}, "privacy_gate", "missing: max_delta."),
     ({"deploy_target": "moon"}, "deploy_model", "target must be one that there is; got 'moon'."),
     ({"deployment": {"traffic": 10}}, "deploy_model", "deployment must hold options that there are; got 'traffic'."),
@@ -96,6 +100,37 @@ REFUSED = [
     ({"vertex_registry": {"project": "p"}}, "register_model", "vertex must hold every required option; missing: loc"),
     ({"statement_uri": "/none/statement.yaml"}, "write_model_card", "statement_uri must be a YAML file; got"),
 ]
+
+
+DELIVERED = {
+    "data_uri": "/data/none.parquet",
+    "baseline_uri": "/data/none.parquet",
+    "target": "employed",
+    "sensitive_features": ["SEX"],
+    "bias_limits": {"min_group_share": 0.1},
+}
+REFUSED_DATA = [
+    ({"bias_limits": {"min_group_shre": 0.1}}, "audit_dataset_bias", "limits must hold known limits; got 'min_group_s"),
+    ({"bias_limits": {"min_representation_ratio": 1}}, "audit_dataset_bias", "together with population; got none."),
+    ({"sensitive_features": []}, "audit_dataset_bias", "must name at least one column, by text; got []."),
+    ({"sensitive_features": ["SEX", "SEX"]}, "audit_dataset_bias", "sensitive_features must name each column once"),
+    ({"sensitive_features": ["employed"]}, "audit_dataset_bias", "must not name the target; got 'employed'."),
+    ({"min_group_size": 0}, "audit_dataset_bias", "min_group_size must be at least 1; got 0."),
+    ({"poisoning_limits": {}}, "screen_poisoning", "limits must hold at least one limit; got none."),
+    ({"poisoning_limits": {"max_label_noise": 2}}, "screen_poisoning", "a number from 0 to 1; got 2."),
+    ({"statement_uri": "/none/statement.yaml"}, "write_datasheet", "statement_uri must be a YAML file; got"),
+]
+
+
+@pytest.mark.parametrize(("parameters", "component", "message"), REFUSED_DATA)
+def test_what_no_delivery_could_make_right_is_refused(parameters, component, message):
+    with pytest.raises(InputError, match=rf"^{component} must be given what it can use\. .*{re.escape(message)}"):
+        check_early(governed_dataset.pipeline_spec, DELIVERED | parameters, here=True)
+
+
+def test_what_a_delivery_could_make_right_is_left_to_the_steps():
+    given = {"poisoning_limits": {"max_label_shift": 0.3}, "population": {"SEX": {"1": 0.5, "2": 0.5}}}
+    check_early(governed_dataset.pipeline_spec, DELIVERED | given, here=True)
 
 
 def check(parameters, here=True):

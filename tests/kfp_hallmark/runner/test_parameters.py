@@ -7,6 +7,7 @@ from kfp import compiler, dsl
 
 from kfp_hallmark import runner
 from kfp_hallmark.errors import InputError, MissingInputError
+from kfp_hallmark.runner.parameters import paths_of
 
 
 @dsl.component(base_image="python:3.11")
@@ -197,6 +198,13 @@ def test_relative_paths_start_from_the_base():
         "statement_uris": ["a.yaml"],
         "keys": ["household"],
         "some_uri": ["no path"],
+        "database_url": "duckdb:///data/a.duckdb",
+        "other_url": "duckdb:////data/a.duckdb",
+        "empty_url": "duckdb:///",
+        "server_url": "postgresql://ada@host/loans",
+        "path_url": "data/a.duckdb",
+        "number_url": 3,
+        "duckdb_uri": "duckdb:///data/a.duckdb",
     }
     assert runner.resolve_paths(given, Path("/base")) == given | {
         "data_uri": "/base/data/a.parquet",
@@ -204,7 +212,25 @@ def test_relative_paths_start_from_the_base():
         "audit_log": "/log.jsonl",
         "allowed_keys": ["/base/keys/a.pub.pem", *given["allowed_keys"][1:]],
         "statement_uris": ["/base/a.yaml"],
+        "database_url": "duckdb:////base/data/a.duckdb",
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "paths"),
+    [
+        ("data_uri", "/a.csv", ["/a.csv"]),
+        ("database_url", "duckdb:////data/a.duckdb", ["/data/a.duckdb"]),
+        ("database_url", "duckdb:///a.duckdb", ["a.duckdb"]),
+        ("database_url", "duckdb:///", []),
+        ("database_url", "duckdb://host/a.duckdb", []),
+        ("database_url", "postgresql://ada@host/loans", []),
+        ("database", "duckdb:////data/a.duckdb", []),
+    ],
+)
+def test_what_a_parameter_names_on_this_machine(name, value, paths):
+    """It is mounted in Docker, and refused where a pipeline is submitted if it is relative."""
+    assert paths_of(name, value) == paths
 
 
 def test_a_compiled_pipeline_has_the_same_parameters(tmp_path):

@@ -56,6 +56,14 @@ def test_a_container_sees_what_dvc_tracks(tmp_path):
     assert with_signature(tmp_path / "loans.csv.dvc") == [tmp_path / name for name in names]
 
 
+def test_a_container_sees_all_of_a_database(tmp_path):
+    """Without the log beside it, what was written last would not be in it."""
+    names = ["loans.duckdb", "loans.duckdb.wal"]
+    for name in names:
+        (tmp_path / name).touch()
+    assert with_signature(tmp_path / "loans.duckdb") == [tmp_path / name for name in names]
+
+
 def contract_file(path, *datasets):
     references = [{"column": "town", "dataset": str(dataset), "key": "name"} for dataset in datasets]
     path.parent.mkdir(exist_ok=True)

@@ -409,7 +409,7 @@ TWO = {"sex": ["f", "m"] * 50, "hired": [0, 0, 1, 1] * 25, "pay": list(range(100
         ({"target": "hird"}, "target must be a column of the dataset; got 'hird'."),
         ({"features": ["sx"]}, "sensitive_features must be a column of the dataset; got 'sx'."),
         ({"excluded_columns": ["nam"]}, "excluded_columns must be a column of the dataset; got 'nam'."),
-        ({"features": []}, "sensitive_features must name at least one column; got none."),
+        ({"features": []}, "sensitive_features must name at least one column, by text; got []."),
         ({"features": ["sex", "sex"]}, "sensitive_features must name each column once; got ['sex', 'sex']."),
         ({"features": ["sex", "hired"]}, "sensitive_features must not name the target; got 'hired'."),
         ({"features": ["pay"]}, "The sensitive feature 'pay' must have at most 20 values; got 100."),

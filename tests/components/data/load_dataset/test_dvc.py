@@ -132,6 +132,19 @@ def test_a_folder_is_what_its_manifest_records(tmp_path, dataset, scheme):
         load(str(file), dataset)
 
 
+def test_a_folder_of_links_to_the_cache_is_refused_with_what_to_do(tracked, dataset):
+    """As DVC lays it down where `cache.type` is `symlink`."""
+    file = tracked("dvc3/loans")
+    link = Path(file).with_suffix("") / "2024" / "ä é.csv"
+    link.rename(link.parents[2] / "cached")
+    link.symlink_to(link.parents[2] / "cached")
+    assert refused(IntegrityError, dataset, file) == (
+        f"The folder that {file!r} tracks must hold no symbolic links; '2024/ä é.csv' is one.\n"
+        "Hint: DVC links to its cache where cache.type says so; for copies: `dvc config cache.type copy`, then "
+        "`dvc checkout --relink`."
+    )
+
+
 def refused(error, dataset, uri):
     with pytest.raises(error) as caught:
         load(uri, dataset)

@@ -4,9 +4,13 @@ import gzip
 import hashlib
 import os
 import time
+import traceback
 from datetime import UTC, datetime
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from secrets import token_hex
+from threading import Thread
 
 import fsspec
 import pyarrow
@@ -14,10 +18,8 @@ import pyarrow.parquet
 import pytest
 from fakes.credentials import no_credentials  # noqa: F401
 
-from kfp_hallmark.components.data.load_dataset import load as module
 from kfp_hallmark.components.data.load_dataset.load import load
-from kfp_hallmark.contracts import origin
-from kfp_hallmark.contracts.dataset import dataset_lineage, dataset_metadata, read_table, write_batches, write_table
+from kfp_hallmark.contracts.dataset import dataset_lineage, dataset_metadata, read_table, write_table
 from kfp_hallmark.contracts.digest import artifact_digest, file_digest
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
 
@@ -124,9 +126,9 @@ def test_other_peoples_csv_comes_through(tmp_path, dataset):
         (["0001-01-01"], "date32[day]"),
     ],
 )
-def test_a_columns_type_holds_values_that_come_late(tmp_path, dataset, monkeypatch, values, kind):
-    monkeypatch.setattr(module, "CSV_BLOCK", 64)
-    rows = "".join(f"{value},a\n" * 20 for value in values)
+def test_a_columns_type_holds_values_that_come_late(tmp_path, dataset, values, kind):
+    """The file is parsed in blocks of 4 MiB."""
+    rows = "".join(f"{value},{'a' * 2**20}\n" * 5 for value in values)
     assert str(load_csv(tmp_path, dataset, "value,other\n" + rows).schema.field("value").type) == kind
 
 
@@ -351,6 +353,32 @@ def test_a_bucket_without_credentials_says_what_to_do(dataset):
     )
 
 
+@pytest.mark.usefixtures("no_credentials")
+def test_a_traceback_shows_no_secret_of_a_uri(dataset):
+    """What the client of a web server raises that tells of a file, and then refuses it, holds the whole URI."""
+    answers, secret = iter([200]), token_hex()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(next(answers, 403))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *arguments):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            with pytest.raises(InputError, match=r"cannot \(ClientResponseError\)") as caught:
+                load(f"http://127.0.0.1:{server.server_port}/loans.csv?token={secret}", dataset)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert secret not in "".join(traceback.format_exception(caught.value))
+
+
 def test_an_unknown_suffix_is_refused(tmp_path, dataset):
     (tmp_path / "source.xlsx").write_bytes(b"x")
     message = refused(InputError, dataset, str(tmp_path / "source.xlsx"))
@@ -478,31 +506,40 @@ def test_a_folder_is_as_old_as_its_latest_file(tmp_path, dataset):
     assert load(str(folder), dataset, None, 2)[1] == 2
 
 
-def test_a_source_that_changes_while_it_is_read_is_refused(tmp_path, dataset, monkeypatch):
-    path = write_csv(tmp_path, "a\n1\n")
+def test_a_source_that_changes_while_it_is_read_is_refused(tmp_path, dataset):
+    path = Path(write_csv(tmp_path, "a\n1\n"))
 
-    def write_late(target, schema, batches, metadata):
-        Path(path).write_text("a\n22\n")
-        return write_batches(target, schema, batches, metadata)
+    class Late:
+        """Once it is asked where to write, which is when the rows are to be read, the source changes."""
 
-    monkeypatch.setattr(origin, "write_batches", write_late)
-    assert "must not change while it is read; it did." in refused(IntegrityError, dataset, path)
+        @property
+        def path(self):
+            path.write_text("a\n22\n")
+            return dataset.path
+
+    with pytest.raises(IntegrityError, match=r"must not change while it is read; it did\."):
+        load(str(path), Late())
+    assert not Path(dataset.path).exists()
 
 
-def test_a_source_that_changes_after_its_digest_is_taken_is_refused(tmp_path, dataset, monkeypatch):
+def test_a_source_that_changes_after_its_digest_is_taken_is_refused(tmp_path, dataset):
     """Also by other bytes of the same length, and with the time put back."""
     path = Path(write_csv(tmp_path, "a\n1\n"))
     before = path.stat()
 
-    def digest_and_change(file):
-        digest = file_digest(file)
-        path.write_text("a\n2\n")
-        while path.stat().st_ctime_ns == before.st_ctime_ns or path.stat().st_mtime_ns != before.st_mtime_ns:
-            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-        return digest
+    class Expected(str):
+        """Once the source's digest is compared with it, the source changes."""
 
-    monkeypatch.setattr(module, "file_digest", digest_and_change)
-    assert "must not change while it is read; it did." in refused(IntegrityError, dataset, str(path))
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            path.write_text("a\n2\n")
+            while path.stat().st_ctime_ns == before.st_ctime_ns or path.stat().st_mtime_ns != before.st_mtime_ns:
+                os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+            return super().__eq__(other)
+
+    expected = Expected(file_digest(path))
+    assert "must not change while it is read; it did." in refused(IntegrityError, dataset, str(path), expected)
 
 
 def test_a_folder_with_a_link_to_nothing_is_refused(tmp_path, dataset):

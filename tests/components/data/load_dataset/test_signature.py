@@ -234,7 +234,7 @@ def test_a_statement_without_its_time(source, key, refused, predicate):
     assert "must state the files of a dataset; it does not." in refused(source, [public(key)])
 
 
-def test_keys_that_are_none(source, key, refused, tmp_path):
+def test_keys_that_are_none(source, key, refused, output, tmp_path):
     assert "allowed_keys must be at least one key; got none." in refused(source, [], InputError)
     other = public(generate_ec_key(SECP256R1()))
     assert "an Ed25519 public key in PEM; number 2 is none." in refused(source, [public(key), other], InputError)
@@ -242,19 +242,24 @@ def test_keys_that_are_none(source, key, refused, tmp_path):
     missing = refused(source, [str(tmp_path / "none.pem")], MissingInputError)
     assert "An allowed key must be PEM or a file; number 1 is neither." in missing
     assert "number 1 cannot be read." in refused(source, ["nothing://x"], InputError)
+    with pytest.raises(InputError) as caught:
+        load(str(source), output("dataset"), allowed_keys=["nothing://x"])
+    assert caught.value.__suppress_context__
     assert "in PEM; number 1 is none." in refused(source, [str(tmp_path / "key.pem")], InputError)
 
 
-def test_what_is_verified_is_what_is_read(source, key, output, monkeypatch):
+def test_what_is_verified_is_what_is_read(source, key, output):
     """A file that is exchanged after it was verified is not read."""
-    from kfp_hallmark.components.data.load_dataset import load as module
 
-    verify = module.verify
+    class Late:
+        """Once it is asked where to write, a file of the source is exchanged."""
 
-    def exchange(*arguments):
-        signer = verify(*arguments)
-        pyarrow.parquet.write_table(pyarrow.table({"a": [9] * 50}), source / "one.parquet")
-        return signer
+        def __init__(self):
+            self.metadata = {}
 
-    monkeypatch.setattr(module, "verify", exchange)
-    assert load(str(source), output("dataset"), allowed_keys=[public(key)])[1] == 4
+        @property
+        def path(self):
+            pyarrow.parquet.write_table(pyarrow.table({"a": [9] * 50}), source / "one.parquet")
+            return output("dataset").path
+
+    assert load(str(source), Late(), allowed_keys=[public(key)])[1] == 4

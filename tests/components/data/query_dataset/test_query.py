@@ -212,4 +212,6 @@ def test_a_files_folder_may_be_named_as_a_part(tmp_path, duckdb_holding, answere
 
 
 def test_a_path_is_no_address(refused):
-    assert "database_url must name a DuckDB file" in refused(MissingInputError, "duckdb:////none/at/all", "SELECT 1")
+    message = refused(MissingInputError, "duckdb:////none/at/all", "SELECT 1")
+    assert "database_url must name a DuckDB file" in message
+    assert "Hint: duckdb:////folder/file.duckdb is an absolute path; duckdb:///file.duckdb is one from" in message

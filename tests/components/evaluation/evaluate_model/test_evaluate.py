@@ -1,5 +1,6 @@
 import json
 import math
+import re
 from types import SimpleNamespace
 
 import numpy
@@ -104,6 +105,8 @@ def test_slices_are_shown_and_small_ones_marked(run, model_folder, customers):
     for name in ("Bonn", "Ulm", "Köln", "(rarer values: 1)"):
         assert f"<td>{name}</td>" in html
     assert "<td>Aue</td>" not in html
+    too_few = html.partition("<td>(rarer values: 1)</td>")[2].partition("</tr>")[0]
+    assert re.findall(r">([^<>]+)</td>", too_few) == ["9", *"––––"]
 
 
 def test_the_report_names_metrics_in_words(run, model_folder, customers):
