@@ -113,6 +113,9 @@ def check(
     from kfp_hallmark.environments.calling import LocalArtifact
 
     read_contract(contract)
+    for name, path in (("report", report), ("verdict", verdict)):
+        if path is not None and path.exists() and not path.is_file():
+            raise InputError(f"--{name} must be a file, or not there yet; got {str(path)!r}.")
     with tempfile.TemporaryDirectory(prefix="hallmark-") as folder, ExitStack() as sides:
         given = {"dataset": sides.enter_context(_loaded(data))}
         if baseline is not None:

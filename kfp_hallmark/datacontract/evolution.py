@@ -361,7 +361,19 @@ def _feature_changes(
     yield from _domain_changes(name, old_values, new_values)
     if old_values is not None and new_values is not None:
         yield from _limit(name, _MASS.name, _MASS.of(before), _MASS.of(after), _greater)
-    yield from _other_changes(name, _rest(before), _rest(after))
+    rests = [_rest(before), _rest(after)]
+    if before.HasField("time_domain") != after.HasField("time_domain"):
+        yield _time_change(name, after)
+        for rest in rests:
+            rest.ClearField("time_domain")
+    yield from _other_changes(name, *rests)
+
+
+def _time_change(name: str, after: schema_pb2.Feature) -> Change:
+    """Return the change of a feature that holds dates and times by one schema and not by the other."""
+    if after.HasField("time_domain"):
+        return Change(name, "must hold dates or times now", Level.COMPATIBLE, tightens=True)
+    return Change(name, "need not hold dates or times any more", Level.BREAKING)
 
 
 def _values(feature: schema_pb2.Feature, domains: Mapping[str, frozenset[str]]) -> frozenset[str] | None:

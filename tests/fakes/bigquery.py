@@ -145,7 +145,7 @@ def serving(service):
             self.end_headers()
             self.wfile.write(sent)
 
-        do_GET = do_POST = answer  # noqa: N815
+        do_GET = do_POST = answer  # noqa: N815  as http.server calls them
 
         def log_message(self, *arguments):
             pass

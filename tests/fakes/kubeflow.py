@@ -484,4 +484,4 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
-    do_GET = do_POST = do_DELETE = handle_request  # noqa: N815
+    do_GET = do_POST = do_DELETE = handle_request  # noqa: N815  as http.server calls them

@@ -99,7 +99,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = relay  # noqa: N815
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = relay  # noqa: N815  as http.server calls them
 
     def log_message(self, *_):
         pass

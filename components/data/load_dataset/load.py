@@ -200,11 +200,12 @@ def fetch(uri: str, folder: Path, copied: bool = False) -> Source:
     if not uri:
         raise InputError("uri must be a path or a URI; got ''.")
     name = shown(uri)
-    try:
-        system, location = fsspec.core.url_to_fs(uri)
-    except (ImportError, ValueError) as error:
-        raise InputError(f"uri must be a path or a URI that fsspec can open; got {name!r} ({error}).") from None
     with reading("uri", uri):
+        try:
+            system, location = fsspec.core.url_to_fs(uri)
+        except (ImportError, ValueError) as error:
+            hint = str(error) if isinstance(error, ImportError) else "Such are gs://BUCKET/FILE and s3://BUCKET/FILE."
+            raise InputError(f"uri must be a path or a URI that fsspec can open; got {name!r}.", hint) from None
         if not system.exists(location):
             raise MissingInputError(f"uri must be a file or folder that is there; got {name!r}.", advice(uri))
         whole_folder = system.isdir(location)

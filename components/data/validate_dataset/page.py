@@ -322,6 +322,8 @@ def _schema(judged: Judged) -> list[Markup]:
 def _domain(feature: Any, sizes: dict[str, int]) -> str | None:
     if feature.HasField("bool_domain"):
         return "true or false"
+    if feature.HasField("time_domain"):
+        return "dates or times"
     if feature.HasField("domain"):
         return f"{sizes.get(feature.domain, 0)} categories"
     return None

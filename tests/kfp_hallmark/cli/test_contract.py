@@ -141,6 +141,18 @@ def test_a_schema_that_cannot_be_read_is_told_with_its_file(hallmark_contract, t
     assert "The schema of 'new.yaml' must be TFDV's Schema in text format; it cannot be read (1:" in done.err
 
 
+@pytest.mark.parametrize("option", ["--report", "--verdict"])
+def test_a_folder_is_not_replaced_by_a_file(hallmark_contract, tmp_path, option):
+    write(tmp_path / "a.csv", 10)
+    write_contract(tmp_path / "contract.yaml")
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/work").touch()
+    done = hallmark_contract("check", "a.csv", option, "kept")
+    assert done.code == 2
+    assert f"{option} must be a file, or not there yet; got 'kept'." in done.err
+    assert (tmp_path / "kept/work").exists()
+
+
 def test_data_that_are_not_there_are_told(hallmark_contract, tmp_path):
     write_contract(tmp_path / "contract.yaml")
     done = hallmark_contract("check", "none.csv")

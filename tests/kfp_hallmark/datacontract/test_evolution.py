@@ -198,6 +198,23 @@ def test_other_changes(after, part, message, level, tightens):
     assert (change.part, change.message, change.level, change.tightens) == (part, message, level, tightens)
 
 
+def test_times_are_told_from_numbers():
+    time, date = (f"time_domain {{ integer_format: {unit} }}" for unit in ("UNIX_MICROSECONDS", "UNIX_DAYS"))
+    plain, timed, dated = (
+        replace(CONTRACT, schema=f'{SCHEMA} feature {{ name: "day" type: INT {what} }}') for what in ("", time, date)
+    )
+    (change,) = evolution(plain, timed).changes
+    assert (change.message, change.level, change.tightens) == ("must hold dates or times now", Level.COMPATIBLE, True)
+    (change,) = evolution(timed, plain).changes
+    assert (change.message, change.level, change.tightens) == (
+        "need not hold dates or times any more",
+        Level.BREAKING,
+        False,
+    )
+    (change,) = evolution(timed, dated).changes
+    assert change.message == "time_domain changed, which this comparison cannot judge"
+
+
 def test_sensitive_no_more_is_compatible():
     (change,) = evolution(replace(CONTRACT, sensitive=("age",)), CONTRACT).changes
     assert (change.level, change.tightens) == (Level.COMPATIBLE, False)

@@ -379,6 +379,23 @@ def test_a_traceback_shows_no_secret_of_a_uri(dataset):
     assert secret not in "".join(traceback.format_exception(caught.value))
 
 
+@pytest.mark.parametrize(
+    ("uri", "wanted"),
+    [
+        (
+            "ftp://ada:s3cret@ho\u2100st/a.csv",
+            "that fsspec can open; got 'ftp://ho\u2100st/a.csv'.\nHint: Such are gs://",
+        ),
+        ("ftp://ada:s3cret@127.0.0.1:1/a.csv", "'ftp://127.0.0.1:1/a.csv' cannot (ConnectionRefusedError)."),
+    ],
+)
+def test_a_server_that_is_none_or_does_not_answer_is_told(dataset, uri, wanted):
+    with pytest.raises(InputError) as caught:
+        load(uri, dataset)
+    assert wanted in str(caught.value)
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+
+
 def test_an_unknown_suffix_is_refused(tmp_path, dataset):
     (tmp_path / "source.xlsx").write_bytes(b"x")
     message = refused(InputError, dataset, str(tmp_path / "source.xlsx"))

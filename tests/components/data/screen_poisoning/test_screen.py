@@ -254,6 +254,24 @@ def test_a_value_that_tells_the_label_by_nature_is_no_trigger(screen, people):
     assert "by nature" not in beside.checks[TRIGGER].message
 
 
+def test_a_cluster_of_outliers_with_one_label_takes_a_baseline_to_tell(screen):
+    def measured(seed):
+        random = np.random.default_rng(seed)
+        x, z, w, noise = random.normal(size=(4, 10_000))
+        return {"x": x, "z": z, "w": w, "label": (x + z + noise > 0).astype(int)}
+
+    columns, rows = measured(1), np.random.default_rng(3).choice(10_000, 100, replace=False)
+    for name, place in (("x", 6), ("z", 6), ("w", -7)):
+        columns[name][rows] = place + np.random.default_rng(place + 9).normal(0, 0.05, 100)
+    columns["label"][rows] = 0
+    beside = screen(columns, {"max_trigger_strength": 0.4}, baseline=measured(9))
+    assert beside.status == "fail"
+    told = set(beside.suspects.query("check == 'trigger_strength' and finding == 1")["row"])
+    assert len(told & set(rows.tolist())) > 0.7 * len(rows)
+    assert len(told & set(rows.tolist())) > 0.9 * len(told)
+    assert screen(columns, {"max_trigger_strength": 0.4}).status == "pass"
+
+
 def test_one_column_alone_has_no_others_to_be_told_by():
     random = np.random.default_rng(0)
     codes = random.integers(2, 12, (4000, 1)).astype(np.int16)

@@ -316,7 +316,9 @@ def test_times_that_became_numbers_are_named(acs, stored, judge, tmp_path, kind)
     message = "day does not fit the schema: no dates or times."
     for given in ({"baseline": stored(before, "before")}, {"contract_uri": str(tmp_path / "contract.yaml")}):
         assert message in told(judge(stored(retimed), **given)[0], Status.FAIL)
-        assert message not in told(judge(stored(now), **given)[0])
+        verdict, outputs = judge(stored(now), **given)
+        assert message not in told(verdict)
+        assert Path(outputs["report"].path).read_text().count("dates or times") == 1
 
 
 @pytest.mark.parametrize(
