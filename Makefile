@@ -15,11 +15,10 @@ PYTEST := $(BIN)/python -m pytest
 SDK := $(VENV)/.made
 # pytest for the environments: beside them, never in them.
 TOOLS := $(VENV)/tools
-ENVIRONMENTS := data ml release sources expectations serve
 
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup demo test lint environments containers test-pipelines test-containers test-examples test-sdk test-data test-ml test-release test-sources test-expectations test-serve images compile lock clean
+.PHONY: help setup demo test lint environments test-pipelines test-containers test-examples test-sdk test-data test-ml test-release test-sources test-expectations test-serve images compile lock clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 34
@@ -39,8 +38,9 @@ demo: $(SDK) ## Make the environments and run governed_training on the bundled d
 	@$(HALLMARK) env sync data ml release serve
 	@$(HALLMARK) run governed_training --params examples/acs_employment/released.yaml
 
-# With --jobs, what takes longest begins first, and images are built beside what needs none.
-test: test-pipelines test-ml test-sdk test-containers test-examples test-release test-serve test-data test-sources test-expectations lint ## Run every test; CI=true requires a Docker engine, Chromium and PostgreSQL
+# With --jobs, what takes longest begins first.
+test: environments $(TOOLS)/.made ## Run every test; CI=true requires a Docker engine, Chromium and PostgreSQL
+	@$(MAKE) --no-print-directory ENVIRONMENTS= test-containers test-pipelines test-ml test-sdk test-examples test-release test-serve test-data test-sources test-expectations lint
 
 lint: $(SDK) ## Check style, types and generated files
 	$(BIN)/ruff check
@@ -57,23 +57,23 @@ $(TOOLS)/.made: tests/requirements.lock $(SDK)
 test-data test-ml test-release test-sources test-expectations test-serve: test-%: $(TOOLS)/.made ## Run the tests of an environment, in it; some: ARGS=tests/...
 	$(HALLMARK) env run $* -- python tests/in_environment.py $(TOOLS) $(ARGS)
 
+ENVIRONMENTS := environments
+
 environments: $(SDK)
 	@$(HALLMARK) env sync
 
-containers: $(SDK)
+test-containers: $(ENVIRONMENTS) ## Build the images and run what needs containers, where a Docker engine answers
 	@if $(BIN)/python -c 'import docker; docker.from_env().ping()' 2>/dev/null; then $(MAKE) --no-print-directory images; fi
+	$(PYTEST) -m docker
 
-test-pipelines: environments ## Run whole pipelines in local environments
+test-pipelines: $(ENVIRONMENTS) ## Run whole pipelines in local environments
 	$(PYTEST) tests/pipelines -m "not docker"
 
-test-containers: environments containers ## Run whole pipelines in containers, where a Docker engine answers
-	$(PYTEST) tests/pipelines -m docker
+test-examples: $(ENVIRONMENTS) ## Run the examples
+	$(PYTEST) tests/examples -m "not docker"
 
-test-examples: environments ## Run the examples
-	$(PYTEST) tests/examples
-
-test-sdk: environments containers ## Run all other tests, in containers too where a Docker engine answers
-	$(PYTEST) --ignore=tests/pipelines --ignore=tests/examples
+test-sdk: $(ENVIRONMENTS) ## Run all other tests
+	$(PYTEST) --ignore=tests/pipelines --ignore=tests/examples -m "not docker"
 
 # A base image of this name, such as .ci/run makes, serves where no registry can be reached.
 LOCAL_BASE := hallmark-base:bookworm

@@ -185,7 +185,7 @@ class Releases:
         assert self.tree(document) == "FINISHED"
 
 
-@pytest.fixture(params=["local", pytest.param("docker", marks=pytest.mark.docker)])
+@pytest.fixture
 def releases(request, relay, tmp_path, judged_model):
     model, verdicts = judged_model
     made = Releases(request.param, relay, tmp_path, model, verdicts)
@@ -215,9 +215,17 @@ def test_a_server_that_stops_in_the_middle_of_a_registration(releases, relay):
     releases.completes(failed)
 
 
+ALIAS, VERSION = f"POST {API}/registered-models/alias", f"GET {API}/model-versions/get"
+
+
 @pytest.mark.parametrize(
-    ("component", "request_"),
-    [("register_model", f"POST {API}/registered-models/alias"), ("deploy_model", f"GET {API}/model-versions/get")],
+    ("releases", "component", "request_"),
+    [
+        ("local", "register_model", ALIAS),
+        pytest.param("docker", "register_model", ALIAS, marks=pytest.mark.docker),
+        ("local", "deploy_model", VERSION),
+    ],
+    indirect=["releases"],
 )
 def test_a_step_that_is_killed(releases, relay, component, request_):
     relay.at(request_, lambda: releases.kill(component))
