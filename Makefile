@@ -30,7 +30,7 @@ $(SDK): pyproject.toml setup.cfg requirements-dev.lock
 	@echo "Making $(VENV) with $$($(PYTHON) --version)."
 	@$(PYTHON) -m venv $(VENV) || { echo "Install what Python's venv needs (on Debian: apt install python3-venv)." >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement environments/builder.lock
-	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes --requirement requirements-dev.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements-dev.lock
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 

@@ -9,7 +9,7 @@ from disk, beside pyarrow's read of them and each peer's drift of both frames, r
 beside a peer's frames in memory; in seconds, and in seconds of processors, which a busy machine changes less. power:
 over 25 repeats of 20,000 rows, the share of pairs in which a sample of x * 1.1 + 0.15 scores higher than one of x, 0.5
 by chance; and how often a column of 300 categories drifts without having moved. alarms: resamples of the bundled data
-of 2016 against 2016, its halves by all columns together, and 2016 to 2018 against 2015.
+of 2016 against 2016 by the whole gate, its halves by all columns together, and 2016 to 2018 against 2015.
 
 A peer is `evidently` (0.7, with whylogs and IPython in the same environment for `power`) or `nannyml`, with the Python
 that it is installed in.
@@ -22,6 +22,7 @@ import runpy
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,9 @@ import pyarrow
 import pyarrow.parquet
 
 from kfp_hallmark.components.data.validate_dataset.comparison import Comparing, Limits, Move
+from kfp_hallmark.components.data.validate_dataset.inputs import Inputs, Settings
 from kfp_hallmark.components.data.validate_dataset.joint import separate
+from kfp_hallmark.components.data.validate_dataset.validate import judge
 from kfp_hallmark.contracts.verdict import Status
 from kfp_hallmark.profiles.drift import drift
 from kfp_hallmark.profiles.profile import Profile, column, profile
@@ -252,17 +255,20 @@ def compared(before: Profile, path: Path) -> Sequence[Move]:
 
 def alarms(resamples: int) -> None:
     table = pyarrow.parquet.read_table(ACS / "2016.parquet")
-    before = profile(ACS / "2016.parquet")
     random = numpy.random.default_rng(11)
-    for rows in (1000, 10_000, table.num_rows):
-        runs, features = 0, 0
-        with tempfile.TemporaryDirectory() as folder:
+    settings = Settings.read(None, 0.1, 0.25, [], 0.65, 1000, 0)
+    with tempfile.TemporaryDirectory() as folder:
+        before, now = Side(f"{folder}/before"), Side(f"{folder}/now")
+        pyarrow.parquet.write_table(table, before.path)
+        for rows in (1000, 10_000, table.num_rows):
+            runs, told = 0, Counter[str]()
             for _ in range(resamples):
                 taken = pyarrow.array(random.integers(0, table.num_rows, rows))
-                pyarrow.parquet.write_table(table.take(taken), Path(folder) / "now")
-                alarmed = sum(move.status is not Status.PASS for move in compared(before, Path(folder) / "now"))
-                runs, features = runs + (alarmed > 0), features + alarmed
-        print(f"{rows:,} rows: {runs} of {resamples} resamples raise an alarm, {features} features in all")
+                pyarrow.parquet.write_table(table.take(taken), now.path)
+                verdict = judge(Inputs(now, before, *[None] * 5), settings)[0].verdict
+                runs += verdict.status is not Status.PASS
+                told.update(check.name for check in verdict.checks if check.status is not Status.PASS)
+            print(f"{rows:,} rows: {runs} of {resamples} resamples raise an alarm {dict(told)}", flush=True)
     halves = []
     for seed in range(resamples // 5):
         with tempfile.TemporaryDirectory() as folder:

@@ -21,6 +21,7 @@ from typing import Any
 from kfp_hallmark.contracts.digest import Manifest, file_digest, short
 from kfp_hallmark.contracts.release import RELEASE_FILE, Release
 from kfp_hallmark.errors import HallmarkError, InputError, IntegrityError, ServiceError
+from kfp_hallmark.storage import shown
 
 
 def package_uri(storage_uri: str, release: Release) -> str:
@@ -141,10 +142,10 @@ def _reaching(uri: str) -> Iterator[None]:
     except HallmarkError:
         raise
     except (ImportError, ValueError) as error:
-        raise InputError(f"storage_uri must be a URI that fsspec can open; got {uri!r} ({error}).") from error
+        raise InputError(f"storage_uri must be a URI that fsspec can open; got {shown(uri)!r} ({error}).") from None
     except Exception as error:  # every filesystem has errors of its own
         raise ServiceError(
-            f"The storage must let the package {uri!r} be written and read; got {_first_line(error)}.",
+            f"The storage must let the package {shown(uri)!r} be written and read; got {_first_line(error)}.",
             "Check that the bucket is there, and that the step's account may read and write objects in it.",
         ) from error
 

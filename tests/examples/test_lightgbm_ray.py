@@ -277,14 +277,6 @@ def short(tmp_path, given):
     return command
 
 
-def test_a_job_that_fails_is_told_in_a_sentence(fake, machine, short, tmp_path):  # noqa: F811
-    fake.machine = machine
-    assert subprocess.run(**short(target="MAR"), capture_output=True).returncode == 1
-    (job,) = fake.custom_jobs.values()
-    told = f"The job {job.name} must succeed; it ended as JOB_STATE_FAILED: ValueError: target must have two classes"
-    assert told in steps_of(tmp_path)["run_custom_job"]["reason"]
-
-
 def test_a_refusal_is_told_in_a_sentence(fake, short, tmp_path):  # noqa: F811
     fake.fail("CreateCustomJob", "RESOURCE_EXHAUSTED", "The quota of n2 is used up.")
     assert subprocess.run(**short(target="employed"), capture_output=True).returncode == 1
@@ -331,10 +323,12 @@ def test_a_step_that_runs_again_takes_up_the_job_that_it_began(fake, machine, sh
     assert told in steps_of(tmp_path)["run_custom_job"]["reason"]
 
 
-def test_a_job_that_failed_is_begun_anew_when_the_step_runs_again(fake, machine, short, tmp_path):  # noqa: F811
+def test_a_job_that_failed_is_told_and_begun_anew_when_the_step_runs_again(fake, machine, short, tmp_path):  # noqa: F811
     fake.machine = machine
     for _ in range(2):
         assert subprocess.run(**short(target="MAR"), capture_output=True).returncode == 1
+        ended = f"The job {[*fake.custom_jobs][-1]} must succeed; it ended as JOB_STATE_FAILED: ValueError: "
+        assert f"{ended}target must have two classes" in steps_of(tmp_path)["run_custom_job"]["reason"]
         shutil.rmtree(tmp_path / "run")
     first, second = fake.custom_jobs.values()
     assert first.labels == second.labels

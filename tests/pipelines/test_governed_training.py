@@ -150,6 +150,7 @@ class TestReleased:
         assert mlflow_tree(released) == ("FINISHED", LOGGED)
 
 
+@pytest.mark.parametrize("platform", ["local"], indirect=True, scope="session")
 class TestHalted:
     def test_is_halted_by_fairness(self, halted):
         assert halted.exit_code == 3, halted.stdout + halted.stderr
@@ -231,10 +232,6 @@ def test_a_decision_requires_every_gate_that_judges_any_model():
 
 BROKEN = {
     "load_dataset": ({"data_uri": "none.parquet"}, "uri must be a file or folder that is there"),
-    "split_dataset": (
-        {"sensitive_features": "[salary]"},
-        "Here required_columns is the run's sensitive_features.",
-    ),
     "train_model": ({"estimator": "sklearn.linear_model.None"}, "estimator must be"),
 }
 

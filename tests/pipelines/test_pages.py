@@ -79,10 +79,12 @@ def test_page_of_a_released_run(browser, released):
     shows_the_run(browser, released)
 
 
+@pytest.mark.parametrize("platform", ["local"], indirect=True, scope="session")
 def test_page_of_a_halted_run(browser, halted):
     shows_the_run(browser, halted)
 
 
+@pytest.mark.parametrize("platform", ["local"], indirect=True, scope="session")
 def test_links_on_the_run_page_lead_somewhere(browser, halted):
     visit(browser, halted.folder / "index.html")
     links = [element.get_dom_attribute("href") for element in browser.find_elements("css selector", "a[href]")]
@@ -127,6 +129,7 @@ def test_what_is_fetched_or_logged_in_a_frame_would_be_noticed(browser, framed):
     assert any("sandboxed" in entry["message"] for entry in logged)
 
 
+@pytest.mark.parametrize("platform", ["local"], indirect=True, scope="session")
 def test_every_report_shows_in_a_sandboxed_frame(browser, framed, halted):
     reports = sorted((halted.folder / "reports").iterdir())
     assert len(reports) == 10
@@ -143,6 +146,7 @@ def test_every_report_shows_in_a_sandboxed_frame(browser, framed, halted):
     browser.switch_to.default_content()
 
 
+@pytest.mark.parametrize("platform", ["local"], indirect=True, scope="session")
 def test_every_report_is_self_contained(browser, halted):
     reports = sorted((halted.folder / "reports").iterdir())
     assert {report.stem for report in reports} == {

