@@ -216,18 +216,20 @@ def _scores(
 
 
 def _folds(values: numpy.ndarray, current_side: numpy.ndarray, seed: int) -> numpy.ndarray:
-    """Return the fold of each row, shape (rows,): rows that are alike and on one side alone are in one.
+    """Return the fold of each row, shape (rows,): rows that are alike are in one, but for many on both sides.
 
     A split by what rows hold puts all that are alike on one side. Were they in two folds, the classifier would know
-    them again, and tell apart what differs in nothing else.
+    them again, and tell apart what differs in nothing else; and few that are on both sides it would take for those of
+    the other side. Many on both sides are in all folds: where there are few kinds of rows, how often they come is all
+    that can differ.
     """
     import numpy
     import pandas
 
     alike = numpy.unique(pandas.util.hash_pandas_object(pandas.DataFrame(values), index=False), return_inverse=True)[1]
     sizes = numpy.bincount(alike)
-    mixed = (numpy.bincount(alike, current_side) % sizes > 0)[alike]
-    units = numpy.where(mixed, len(sizes) + numpy.arange(len(values)), alike)
+    divided = ((numpy.bincount(alike, current_side) % sizes > 0) & (sizes >= LEAF))[alike]
+    units = numpy.where(divided, len(sizes) + numpy.arange(len(values)), alike)
     if min(len(numpy.unique(units[current_side == side])) for side in (0, 1)) < LEAF * FOLDS:
         units = numpy.arange(len(values))
     found, unit = numpy.unique(units, return_inverse=True)

@@ -39,6 +39,18 @@ def test_rows_that_a_split_by_content_keeps_on_one_side_are_not_known_again(stor
     assert 0.42 < parted(stored, *table).area < 0.56
 
 
+def test_few_rows_that_are_alike_on_both_sides_are_not_taken_for_the_other_sides(stored):
+    """Each row three times: a classifier that learnt two of them guesses wrong of the third."""
+    areas = []
+    for seed in range(4):
+        generator = numpy.random.default_rng(seed)
+        distinct = numpy.column_stack([generator.integers(0, 90, 2000), generator.integers(0, 24, 2000)])
+        halves = numpy.array_split(generator.permutation(numpy.repeat(distinct, 3, axis=0)), 2)
+        table = [{"age": rows[:, 0], "schooling": rows[:, 1]} for rows in halves]
+        areas.append(parted(stored, *table).area)
+    assert 0.485 < numpy.mean(areas) < 0.515
+
+
 def test_a_changed_relation_is_found_and_its_columns_are_named(stored):
     found = parted(stored, pair(2000, 2, False))
     assert found.interval[0] > 0.6
