@@ -41,7 +41,7 @@ class Server:
             env=variables,
             start_new_session=True,
         )
-        assert any("Application startup complete" in line for line in self.process.stderr)
+        assert any("Uvicorn running on" in line for line in self.process.stderr)
         threading.Thread(target=self.process.stderr.read, daemon=True).start()
 
     def stop(self):

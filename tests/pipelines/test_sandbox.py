@@ -71,7 +71,7 @@ def server(engine, network):
         **OPTIONS,
     )
     try:
-        assert any(b"Application startup complete" in line for line in container.logs(stream=True))
+        assert any(b"Uvicorn running on" in line for line in container.logs(stream=True))
         container.reload()
         # By its address: an engine that may not touch the firewall resolves no names.
         address = container.attrs["NetworkSettings"]["Networks"][network.name]["IPAddress"]
