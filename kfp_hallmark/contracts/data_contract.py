@@ -4,6 +4,7 @@
     version: 1.0.0
     description: Persons of the American Community Survey.
     max_age_hours: 24
+    max_gap_hours: {interviewed: 72}
     min_rows: 50000
     keys: [[household, person]]
     drift: {max_psi: 0.25, features: {AGEP: {max_psi: 0.1}}}
@@ -99,6 +100,7 @@ class DataContract:
         version: The contract's version; None for a bare schema.
         description: What the data are.
         max_age_hours: Greatest age of the dataset, in hours.
+        max_gap_hours: Longest stretch without any time in a column of times, by column, in hours.
         min_rows: Fewest rows.
         keys: Columns that together are different in every row, and never missing.
         drift: Limits of every feature's drift, by name; see `DRIFT_LIMITS`.
@@ -114,6 +116,7 @@ class DataContract:
     version: Version | None = None
     description: str | None = None
     max_age_hours: float | None = None
+    max_gap_hours: Mapping[str, float] = field(default_factory=dict)
     min_rows: int | None = None
     keys: tuple[tuple[str, ...], ...] = ()
     drift: Mapping[str, float] = field(default_factory=dict)
@@ -127,6 +130,7 @@ class DataContract:
     def columns(self) -> dict[str, tuple[str, ...]]:
         """Return the columns that the contract names outside its schema, by the part that names them."""
         return {
+            "max_gap_hours": tuple(self.max_gap_hours),
             "keys": tuple(column for key in self.keys for column in key),
             "drift.features": tuple(self.feature_drift),
             "sensitive": self.sensitive,
@@ -164,6 +168,7 @@ class DataContract:
             "version": None if self.version is None else str(self.version),
             "description": self.description,
             "max_age_hours": self.max_age_hours,
+            "max_gap_hours": dict(self.max_gap_hours),
             "min_rows": self.min_rows,
             "keys": [list(key) for key in self.keys],
             "drift": drift | ({"features": features} if features else {}),
@@ -441,6 +446,9 @@ _FIELDS: dict[str, Callable[[Any, str], Any]] = {
     "version": _version,
     "description": _text,
     "max_age_hours": _hours,
+    "max_gap_hours": lambda value, what: {
+        name: _hours(hours, f"{what}.{name}") for name, hours in _mapping(value, what).items()
+    },
     "min_rows": _rows,
     "keys": _keys,
     "drift": _mapping,

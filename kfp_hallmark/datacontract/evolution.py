@@ -23,7 +23,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.contracts.data_contract import DRIFT_LIMITS, DataContract, Limited, Reference, Version
-from kfp_hallmark.datacontract.schema import contract_schema
+from kfp_hallmark.datacontract.schema import KINDS, contract_schema, integer_kind
 from kfp_hallmark.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ DRIFT_DEFAULTS = {"max_stable_psi": 0.10, "max_psi": 0.25}
 """The limits of drift that hold where a contract says none: validate_dataset's own."""
 TYPES = {
     "BYTES": "text",
-    "INT": "whole numbers",
     "FLOAT": "numbers",
     "STRUCT": "a structure",
     "TYPE_UNKNOWN": "anything",
@@ -111,8 +110,13 @@ def evolution(before: DataContract, after: DataContract) -> Evolution:
     if before.version is None or after.version is None:
         raise InputError("A contract must have a version to be compared; a bare schema has none.")
     schemas = contract_schema(before), contract_schema(after)
-    changes = [*_schema_changes(*schemas), *_contract_changes(before, after), *_gap_changes(before, after, *schemas)]
-    changes += _drift_changes(before, after, set.intersection(*map(_names, schemas)))
+    changes = [
+        *_schema_changes(*schemas),
+        *_contract_changes(before, after),
+        *_presence_changes(before, after, *schemas),
+    ]
+    kept = set.intersection(*map(_names, schemas))
+    changes += [*_gap_changes(before, after, kept), *_drift_changes(before, after, kept)]
     changes.sort(key=lambda change: (-change.level, not change.tightens))
     return Evolution(before.version, after.version, tuple(changes))
 
@@ -196,7 +200,7 @@ def _key_changes(before: DataContract, after: DataContract) -> Iterator[Change]:
             yield Change("keys", f"{', '.join(sorted(key))} is a key now", Level.COMPATIBLE, tightens=True)
 
 
-def _gap_changes(
+def _presence_changes(
     before: DataContract, after: DataContract, schema_before: schema_pb2.Schema, schema_after: schema_pb2.Schema
 ) -> Iterator[Change]:
     """Yield the columns of keys, which have a value in every row, that come or go unless the schema says the same."""
@@ -214,6 +218,13 @@ def _key_columns(contract: DataContract) -> set[str]:
 def _whole(schema: schema_pb2.Schema) -> set[str]:
     """Return the features that have a value in every row, by the schema alone."""
     return {feature.name for feature in schema.feature if feature.presence.min_fraction >= 1}
+
+
+def _gap_changes(before: DataContract, after: DataContract, kept: Set[str]) -> Iterator[Change]:
+    """Yield what changes of the longest gaps of features that both contracts have."""
+    for feature in sorted({*before.max_gap_hours, *after.max_gap_hours} & kept):
+        old, new = (contract.max_gap_hours.get(feature) for contract in (before, after))
+        yield from _limit(feature, "max_gap_hours", old, new, _smaller)
 
 
 def _drift_changes(before: DataContract, after: DataContract, kept: Set[str]) -> Iterator[Change]:
@@ -349,11 +360,9 @@ def _feature_changes(
     domains_before: Mapping[str, frozenset[str]],
     domains_after: Mapping[str, frozenset[str]],
 ) -> Iterator[Change]:
-    from tensorflow_metadata.proto.v0 import schema_pb2
-
     name = before.name
-    if before.type != after.type:
-        old, new = (TYPES.get(schema_pb2.FeatureType.Name(kind), "other") for kind in (before.type, after.type))
+    old, new = (_type(feature) for feature in (before, after))
+    if old != new:
         yield Change(name, f"type changed: {old} to {new}", Level.BREAKING, tightens=True)
     for bound in _BOUNDS:
         yield from _limit(name, bound.name, bound.of(before), bound.of(after), bound.tighter)
@@ -361,19 +370,15 @@ def _feature_changes(
     yield from _domain_changes(name, old_values, new_values)
     if old_values is not None and new_values is not None:
         yield from _limit(name, _MASS.name, _MASS.of(before), _MASS.of(after), _greater)
-    rests = [_rest(before), _rest(after)]
-    if before.HasField("time_domain") != after.HasField("time_domain"):
-        yield _time_change(name, after)
-        for rest in rests:
-            rest.ClearField("time_domain")
-    yield from _other_changes(name, *rests)
+    yield from _other_changes(name, _rest(before), _rest(after))
 
 
-def _time_change(name: str, after: schema_pb2.Feature) -> Change:
-    """Return the change of a feature that holds dates and times by one schema and not by the other."""
-    if after.HasField("time_domain"):
-        return Change(name, "must hold dates or times now", Level.COMPATIBLE, tightens=True)
-    return Change(name, "need not hold dates or times any more", Level.BREAKING)
+def _type(feature: schema_pb2.Feature) -> str:
+    """Return what a feature holds, as a reader says it."""
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    kind = schema_pb2.FeatureType.Name(feature.type)
+    return KINDS[integer_kind(feature)] if kind == "INT" else TYPES.get(kind, "other")
 
 
 def _values(feature: schema_pb2.Feature, domains: Mapping[str, frozenset[str]]) -> frozenset[str] | None:
@@ -411,7 +416,8 @@ def _rest(feature: schema_pb2.Feature) -> schema_pb2.Feature:
     rest.CopyFrom(feature)
     for bound in (*_BOUNDS, _MASS):
         bound.clear(rest)
-    for field in ("type", "domain", "string_domain"):
+    said_by_type = {KINDS["time"]: ["time_domain"], KINDS["boolean"]: ["bool_domain"]}.get(_type(feature), [])
+    for field in ("type", "domain", "string_domain", *said_by_type):
         rest.ClearField(field)
     for field in ("presence", "int_domain", "float_domain", "unique_constraints", "distribution_constraints"):
         if rest.HasField(field):

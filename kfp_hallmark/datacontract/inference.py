@@ -59,8 +59,8 @@ def import_tfdv() -> Any:
 def infer_schema(statistics: Any, types: Mapping[str, str]) -> Any:
     """Return a TFDV schema that the data of some statistics fits.
 
-    It allows for `TOLERANCE`; it knows only columns of booleans as such, not integers that happen to be 0 and 1, and
-    tells times from integers; and it lists the values of no column where most are distinct.
+    It allows for `TOLERANCE`; it tells booleans and times from integers, also from such as happen to be 0 and 1; and it
+    lists the values of no column where most are distinct.
 
     Args:
         statistics: A DatasetFeatureStatisticsList.
@@ -74,8 +74,9 @@ def infer_schema(statistics: Any, types: Mapping[str, str]) -> Any:
     for feature in schema.feature:
         if feature.presence.min_fraction == 1:
             feature.presence.min_fraction = 1 - TOLERANCE
-        if feature.HasField("bool_domain") and types[feature.name] != "boolean":
-            feature.ClearField("bool_domain")
+        feature.ClearField("bool_domain")
+        if types[feature.name] == "boolean":
+            feature.bool_domain.SetInParent()
         if types[feature.name] == "time":
             feature.time_domain.integer_format = schema_pb2.TimeDomain.UNIX_MICROSECONDS
         if feature.HasField("domain"):
@@ -224,6 +225,8 @@ def _notes(name: str, rows: int, keys: Sequence[str], sensitive: Sequence[str]) 
         "version": "MAJOR.MINOR.PATCH; `hallmark contract diff OLD NEW` says which part must grow.",
         "description": "REVIEW: what are these data, and what is one row?\ndescription: ...",
         "max_age_hours": "REVIEW: how old may the data be when they are used?\nmax_age_hours: 24",
+        "max_gap_hours": "REVIEW: how long may nothing happen, and between this delivery and the next?\n"
+        "max_gap_hours: {ordered: 24}",
         "min_rows": "About half of what was there. REVIEW: how few rows are too few?",
         "keys": identified,
         "drift": "The usual limit of a major shift. REVIEW: which features must not move so far?\n"

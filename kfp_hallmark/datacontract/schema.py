@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 WIDTH = 160
 """How long a line of a schema's text may be."""
+KINDS = {"integer": "whole numbers", "boolean": "booleans", "time": "dates or times"}
+"""What a feature of type INT may hold, by the name of a column's type, as a reader says it."""
+TIMES = "type: INT time_domain { integer_format: UNIX_MICROSECONDS }"
+"""How a schema says that a feature holds dates or times."""
 
 
 def parse_schema(text: str, file: str = "contract") -> schema_pb2.Schema:
@@ -55,6 +59,13 @@ def parse_schema(text: str, file: str = "contract") -> schema_pb2.Schema:
     return schema
 
 
+def integer_kind(feature: schema_pb2.Feature) -> str:
+    """Return what a feature of type INT holds, one of `KINDS`: TFDV knows booleans and times as whole numbers."""
+    if feature.time_domain.integer_format == feature.time_domain.UNIX_MICROSECONDS:
+        return "time"
+    return "boolean" if feature.HasField("bool_domain") else "integer"
+
+
 def schema_text(schema: schema_pb2.Schema) -> str:
     """Return a schema in text format, a feature on a line where it fits, for people to read and compare."""
     from google.protobuf import text_format
@@ -77,6 +88,8 @@ def contract_schema(contract: DataContract) -> schema_pb2.Schema:
     Raises:
         InputError: If the schema cannot be read, lacks a column that is named, or has one that is forbidden.
     """
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
     schema = parse_schema(contract.schema, contract.name)
     names = [feature.name for feature in schema.feature]
     for part, columns in contract.columns().items():
@@ -86,6 +99,14 @@ def contract_schema(contract: DataContract) -> schema_pb2.Schema:
                     f"{part} of {contract.name!r} must name features of its schema; got {column!r}.",
                     nearest(column, names),
                 )
+    for feature in schema.feature:
+        if feature.name in contract.max_gap_hours and (
+            feature.type != schema_pb2.INT or integer_kind(feature) != "time"
+        ):
+            raise InputError(
+                f"max_gap_hours of {contract.name!r} must name features of dates or times; {feature.name!r} is none.",
+                f"Say so in its schema: {TIMES}.",
+            )
     for column in forbidden_among(contract, names):
         raise InputError(f"The schema of {contract.name!r} must not have what is forbidden; it has {column!r}.")
     return schema

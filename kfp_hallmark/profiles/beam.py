@@ -451,6 +451,7 @@ def _column(kind: pyarrow.DataType, feature: Any) -> Column:
             below=below,
             above=above,
         ),
+        (int(found.min), int(found.max)) if finite and type_name(kind) == "time" else None,
     )
 
 

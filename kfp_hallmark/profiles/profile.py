@@ -109,11 +109,13 @@ class Column:
         type: `number`, `integer`, `boolean`, `text` or `time`.
         missing: How many rows hold no value; NaN is none.
         distribution: How its values are distributed: `Categories` for text, booleans and numbers of few values.
+        span: Of times the first and the last, as microseconds since 1970; None for other types, and without any.
     """
 
     type: str
     missing: int
     distribution: Distribution
+    span: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,12 @@ class Profile:
     def to_json(self) -> dict[str, Any]:
         """Return it as its document says it."""
         columns = {
-            name: {"type": column.type, "missing": column.missing, **_written(column.distribution)}
+            name: {
+                "type": column.type,
+                "missing": column.missing,
+                **({} if column.span is None else {"span": list(column.span)}),
+                **_written(column.distribution),
+            }
             for name, column in self.columns.items()
         }
         return {"schema": SCHEMA, "dataset": self.dataset, "rows": self.rows, "columns": columns}
@@ -186,12 +193,12 @@ def column(kind: pyarrow.DataType, counted: Counted) -> Column:
     if isinstance(counted, Texts):
         return Column("text", counted.missing, _categories(counted.counts, counted.distinct, counted.rare_count))
     name = type_name(kind)
+    span = (int(counted.values[0]), int(counted.values[-1])) if name == "time" and counted.finite else None
     counts = counted.counts(FEW_NUMBERS if name == "number" else FEW_INTEGERS)
     if counts is None or counted.below or counted.above:
-        return Column(name, counted.missing, _binned(counted))
-    return Column(
-        name, counted.missing, _categories({label(value, name): n for value, n in counts.items()}, len(counts))
-    )
+        return Column(name, counted.missing, _binned(counted), span)
+    few = _categories({label(value, name): n for value, n in counts.items()}, len(counts))
+    return Column(name, counted.missing, few, span)
 
 
 def type_name(kind: pyarrow.DataType) -> str:
@@ -265,8 +272,10 @@ def _even(values: int) -> tuple[int, ...]:
 
 
 def _read_column(entry: dict[str, Any]) -> Column:
+    first, last = entry.get("span", (None, None))
+    span = None if first is None else (first, last)
     if "categories" in entry:
-        return Column(entry["type"], entry["missing"], Categories(**entry["categories"]))
+        return Column(entry["type"], entry["missing"], Categories(**entry["categories"]), span)
     binned = entry["binned"]
     counts = binned["counts"]
     inside = _even(counts) if isinstance(counts, int) else tuple(counts)
@@ -278,7 +287,7 @@ def _read_column(entry: dict[str, Any]) -> Column:
     ascending = all(low < high for low, high in pairwise(found.edges))
     if len(found.counts) != len(found.edges) + 1 or not ascending:
         raise ValueError("its bins are not in order")
-    return Column(entry["type"], entry["missing"], found)
+    return Column(entry["type"], entry["missing"], found, span)
 
 
 def _require_sound(column: Column) -> None:
@@ -286,6 +295,12 @@ def _require_sound(column: Column) -> None:
     found, counts = column.distribution, [column.missing, *_counts(column)]
     if column.type not in TYPES or (column.type == "text" and isinstance(found, Binned)):
         raise ValueError("a type is not that of what the column holds")
+    if (column.span is not None) != (column.type == "time" and _present(column) > 0):
+        raise ValueError("times have a span, and nothing else")
+    if column.span is not None and not (
+        all(type(end) is int for end in column.span) and column.span[0] <= column.span[1]
+    ):
+        raise ValueError("a span is not two times in their order")
     counts += [found.below, found.above] if isinstance(found, Binned) else [found.other_values]
     if not all(type(count) is int and count >= 0 for count in counts):
         raise ValueError("a count is not a whole number from 0")

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from kfp_hallmark.components.data.validate_dataset.comparison import WORDS, fitting
-from kfp_hallmark.components.data.validate_dataset.features import Feature, Gap
+from kfp_hallmark.components.data.validate_dataset.features import Feature
 from kfp_hallmark.components.data.validate_dataset.page import duration
 from kfp_hallmark.components.data.validate_dataset.schema import Anomaly
 from kfp_hallmark.contracts.verdict import Check, Status
-
-LONG_GAP = 5
-"""A gap is told when it is so many times as long as 99 % of the others: of times by chance, one in 10^10 is."""
-ODD_GAP, MOST_EXPECTED = 2, 0.01
-"""It is told when it is so many times as long, too, if chance would leave fewer such in times of one distance."""
 
 
 def row_checks(sizes: Mapping[str, int], min_rows: int) -> list[Check]:
@@ -49,8 +44,13 @@ def schema_checks(anomalies: Sequence[Anomaly], names: Sequence[str], origin: st
     return [*checks, Check("schema", Status.PASS, observed=fits, message=message)]
 
 
-def content_checks(features: Sequence[Feature]) -> list[Check]:
-    """Return a check for every feature that holds infinities, nothing, or one value only."""
+def content_checks(features: Sequence[Feature], limited: Collection[str] = ()) -> list[Check]:
+    """Return a check for every feature that holds infinities, nothing, one value only, or times with an odd gap.
+
+    Args:
+        features: What the columns hold.
+        limited: The columns whose gaps the contract limits; these are judged by it.
+    """
     checks = []
     for feature in features:
         about = {"samples": feature.rows, "scope": {"feature": feature.name}}
@@ -64,13 +64,8 @@ def content_checks(features: Sequence[Feature]) -> list[Check]:
         elif feature.distinct == 1 and not feature.missing and feature.rows > 1:
             message = f"{feature.name} holds the same value in every row."
             checks.append(Check("distinct_values", Status.WARN, 1, message=message, **about))
-        if feature.gap is not None and _is_odd(feature.gap):
+        if feature.gap is not None and feature.gap.odd and feature.name not in limited:
             longest, usual = duration(feature.gap.longest), duration(feature.gap.usual)
             message = f"{feature.name} has a gap of {longest}; 99 % of the others are {usual} at most."
             checks.append(Check("time_gap", Status.WARN, feature.gap.longest, message=message, **about))
     return checks
-
-
-def _is_odd(gap: Gap) -> bool:
-    times = gap.longest / gap.usual
-    return times > LONG_GAP or (times >= ODD_GAP and gap.expected < MOST_EXPECTED)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from kfp_hallmark.components.data.validate_dataset.schema import TOLERANCE
 from kfp_hallmark.contracts.verdict import Check, Status
 from kfp_hallmark.profiles.drift import Drift, adjusted, drift
-from kfp_hallmark.profiles.profile import Binned, Column, Profile
+from kfp_hallmark.profiles.profile import PERCENT, Binned, Column, Profile
 from kfp_hallmark.profiles.scan import Counted
 from kfp_hallmark.profiles.tally import Numbers
 from kfp_hallmark.reports import number
@@ -20,8 +20,6 @@ CHANCE = 16.92
 """The 95 % quantile of the chi-squared distribution with 9 degrees of freedom."""
 MOST_RENAMED = 20
 """With more columns missing, none of them is looked for among the new ones."""
-TAIL, LONG_TAIL = 0.01, 0.03
-"""What share of a column lies beyond its 1st, or 99th, percentile, and above which share it is told."""
 PSI = "population_stability_index"
 
 
@@ -76,19 +74,21 @@ class Move:
 
 @dataclass(frozen=True)
 class Tails:
-    """How many values of a column lie beyond the reference's 1st and 99th percentiles.
+    """How many values of a column lie beyond the reference's 1st and 99th percentiles, or have become frequent.
 
     Attributes:
         below: How many are below the 1st.
         above: How many are above the 99th.
         values: How many there are.
         former: How many the reference has.
+        risen: How many are the most frequent of the values that fewer than 1 % of the reference's are.
     """
 
     below: int
     above: int
     values: int
     former: int
+    risen: int
 
     @classmethod
     def of(cls, before: Column, counted: Counted) -> Tails | None:
@@ -99,7 +99,18 @@ class Tails:
         assert isinstance(counted, Numbers)
         below, most = counted.at_most([math.nextafter(held.edges[0], -math.inf), held.edges[-1]]).tolist()
         values = counted.below + counted.finite + counted.above
-        return cls(below, values - most, values, sum(held.counts))
+        return cls(below, values - most, values, sum(held.counts), _risen(held, counted))
+
+
+def _risen(held: Binned, counted: Numbers) -> int:
+    """Return `Tails.risen`: a value that 1 % of the rows hold is a percentile, in the reference as here."""
+    import numpy
+
+    if not counted.finite:
+        return 0
+    percentiles = counted.quantiles(numpy.arange(1, PERCENT) / PERCENT)
+    frequent = set(percentiles[1:][percentiles[1:] == percentiles[:-1]].tolist()) - set(held.edges)
+    return int(counted.holding(sorted(frequent)).max(initial=0))
 
 
 @dataclass(frozen=True)
@@ -276,68 +287,16 @@ def optional_checks(comparison: Comparison, optional: Collection[str]) -> list[C
     return [_column_check(comparison, name, "is gone, as the contract allows", Status.WARN) for name in gone]
 
 
-def category_checks(comparison: Comparison, known: Collection[str | None]) -> list[Check]:
-    """Return a check for every column of text with new categories that is not known to have them."""
+def category_checks(comparison: Comparison, known: Collection[str | None], status: Status = Status.FAIL) -> list[Check]:
+    """Return a check, of a status, for every column of text with new categories that is not known to have them."""
     rows = comparison.now.rows
     checks = []
     for found in (move.drift for move in comparison.moves if move.drift.feature not in known):
         text = comparison.before.columns[found.feature].type == "text"
         if text and (found.unseen or 0) > TOLERANCE * rows:
             reason = f"holds categories that {_formerly(found)} in {found.unseen:,} of {rows:,} rows"
-            checks.append(_column_check(comparison, found.feature, reason))
+            checks.append(_column_check(comparison, found.feature, reason, status))
     return checks
-
-
-def missing_checks(comparison: Comparison, known: Collection[str | None]) -> list[Check]:
-    """Return a warning for every stable column of which more, or fewer, rows are missing than chance explains.
-
-    A share that was small already moves the PSI little, however much it grows.
-    """
-    rows = (comparison.before.rows, comparison.now.rows)
-    checks = []
-    for found in (move.drift for move in comparison.moves if move.status is Status.PASS):
-        before, now = found.missing
-        if found.feature in known or abs(now - before) <= TOLERANCE:
-            continue
-        counts = (round(before * rows[0]), round(now * rows[1]))
-        if _by_chance(counts, rows) * len(comparison.moves) < ALPHA:
-            reason = f"missing in {now:.1%} of the rows, formerly in {before:.1%}."
-            checks.append(_odd_check("missing_share", comparison, found.feature, now, rows[1], reason))
-    return checks
-
-
-def tail_checks(comparison: Comparison) -> list[Check]:
-    """Return a warning for every stable column of which more values lie far out than chance explains.
-
-    Such are values that stand for something else, as -999 for none, and another unit in some of the rows.
-    """
-    stable = {move.drift.feature for move in comparison.moves if move.status is Status.PASS}
-    checks = []
-    for name, tails in comparison.tails.items():
-        for count, side in ((tails.below, "below"), (tails.above, "above")):
-            if name not in stable or count <= LONG_TAIL * tails.values:
-                continue
-            counts, values = (round(TAIL * tails.former), count), (tails.former, tails.values)
-            if _by_chance(counts, values) * 2 * len(comparison.tails) < ALPHA:
-                share = count / tails.values
-                reason = f"{share:.1%} of its values are {side} where {TAIL:.0%} were: codes, or another unit?"
-                checks.append(_odd_check("tail_share", comparison, name, share, tails.values, reason))
-    return checks
-
-
-def _odd_check(check: str, comparison: Comparison, name: str, observed: float, samples: int, reason: str) -> Check:
-    where = "" if comparison.role == "baseline" else f" against the {WORDS[comparison.role]}"
-    scope = {"feature": name, **comparison.scope}
-    message = f"{name} is stable{where}, but {reason}"
-    return Check(check, Status.WARN, observed, samples=samples, scope=scope, message=message)
-
-
-def _by_chance(counts: tuple[int, int], rows: tuple[int, int]) -> float:
-    """Return how probable two different counts are in samples of one population, by Pearson's chi-squared test."""
-    from scipy import stats
-
-    others = [total - count for count, total in zip(counts, rows, strict=True)]
-    return float(stats.chi2_contingency([counts, others], correction=False).pvalue) if sum(others) else 1.0
 
 
 def same_checks(comparison: Comparison) -> list[Check]:

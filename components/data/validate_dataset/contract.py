@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kfp_hallmark.components.data.validate_dataset.gaps import GAP_HOURS
 from kfp_hallmark.contracts.artifacts import Artifact
 from kfp_hallmark.contracts.data_contract import DataContract, Limited, Reference, parse_contract
 from kfp_hallmark.contracts.dataset import read_batches, read_schema, require_column
@@ -24,7 +25,7 @@ from kfp_hallmark.reports import number
 if TYPE_CHECKING:
     import pyarrow
 
-CHECKS = ("age_hours", "contract_rows", "forbidden_columns", "key_uniqueness", "reference", "rule")
+CHECKS = ("age_hours", "contract_rows", "forbidden_columns", GAP_HOURS, "key_uniqueness", "reference", "rule")
 """The names of the checks that a contract adds."""
 CLOCKS = 0.1
 """By how many hours two clocks may differ."""

@@ -8,9 +8,10 @@ from typing import Any
 
 from kfp_hallmark.contracts.verdict import Status
 from kfp_hallmark.datacontract.inference import TOLERANCE, import_tfdv, infer_schema
+from kfp_hallmark.datacontract.schema import KINDS, integer_kind
 from kfp_hallmark.profiles.profile import Profile
 
-__all__ = ["TOLERANCE", "Anomaly", "find_anomalies", "find_lost_times", "infer_schema"]
+__all__ = ["TOLERANCE", "Anomaly", "find_anomalies", "find_other_kinds", "infer_schema"]
 
 AT_ONCE = 250
 """How many columns TFDV is given at once: its time grows with the square of their number, and more."""
@@ -45,17 +46,19 @@ def find_anomalies(statistics: Any, schema: Any) -> list[Anomaly]:
     return list(dict.fromkeys(found))
 
 
-def find_lost_times(profile: Profile, schema: Any) -> list[Anomaly]:
-    """Return the columns of other whole numbers that a schema says to hold times: TFDV takes the two for the same."""
+def find_other_kinds(profile: Profile, schema: Any, bare: bool) -> list[Anomaly]:
+    """Return the columns of whole numbers, booleans or times that are another of them than a schema says.
+
+    TFDV takes the three for the same. So a bare schema, which may be of its own making, is asked for times alone.
+    """
     from tensorflow_metadata.proto.v0 import schema_pb2
 
-    times = schema_pb2.TimeDomain.UNIX_MICROSECONDS
-    wanted = [feature.name for feature in schema.feature if feature.time_domain.integer_format == times]
-    held = {name: column.type for name, column in profile.columns.items()}
+    wanted = {each.name: integer_kind(each) for each in schema.feature if each.type == schema_pb2.INT}
+    held = {name: column.type for name, column in profile.columns.items() if column.type in KINDS}
     return [
-        Anomaly(name, Status.FAIL, ("no dates or times",))
-        for name in wanted
-        if held.get(name) in ("integer", "boolean")
+        Anomaly(name, Status.FAIL, (f"{KINDS[held[name]]} in place of {KINDS[kind]}",))
+        for name, kind in wanted.items()
+        if held.get(name, kind) != kind and (kind == "time" or not bare)
     ]
 
 

@@ -14,14 +14,13 @@ from kfp_hallmark.components.data.validate_dataset.comparison import (
     column_checks,
     comparable_checks,
     drift_checks,
-    missing_checks,
     optional_checks,
     renaming_checks,
     same_checks,
-    tail_checks,
 )
 from kfp_hallmark.components.data.validate_dataset.contract import contract_checks
 from kfp_hallmark.components.data.validate_dataset.expected import expectation_checks
+from kfp_hallmark.components.data.validate_dataset.gaps import gap_checks
 from kfp_hallmark.components.data.validate_dataset.inputs import Inputs, Settings, Side, kept_columns
 from kfp_hallmark.components.data.validate_dataset.joint import (
     LEAF,
@@ -30,13 +29,15 @@ from kfp_hallmark.components.data.validate_dataset.joint import (
     separation_check,
     unlearnable,
 )
+from kfp_hallmark.components.data.validate_dataset.odd import missing_checks, tail_checks, value_checks
 from kfp_hallmark.components.data.validate_dataset.page import Judged, render
 from kfp_hallmark.components.data.validate_dataset.repeats import repeat_check, repeated_rows
-from kfp_hallmark.components.data.validate_dataset.schema import Anomaly, find_anomalies, find_lost_times, infer_schema
+from kfp_hallmark.components.data.validate_dataset.schema import Anomaly, find_anomalies, find_other_kinds, infer_schema
 from kfp_hallmark.contracts.artifacts import Artifact
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.documents import writing
-from kfp_hallmark.contracts.verdict import Check, Verdict
+from kfp_hallmark.contracts.verdict import Check, Status, Verdict
+from kfp_hallmark.profiles.profile import Profile
 from kfp_hallmark.reports import write_page
 
 
@@ -105,11 +106,12 @@ def judge(inputs: Inputs, settings: Settings) -> tuple[Judged, Side]:
     if inputs.delivered is not None:
         names = kept_columns(inputs.delivered, settings.excluded)
         whole = Side.read(inputs.delivered, subjects["delivered"], names)
-    anomalies = [*find_anomalies(whole.statistics, applied), *find_lost_times(whole.profile, applied)]
+    bare = settings.contract is not None and settings.contract.contract.version is None
+    anomalies = [*find_anomalies(whole.statistics, applied), *find_other_kinds(whole.profile, applied, bare)]
     anomalies = [each for each in anomalies if each.feature not in settings.excluded]
     checks = row_checks(compared.sizes, settings.min_rows)
     checks += schema_checks(anomalies, list(whole.profile.columns), origin)
-    checks += _own_checks(inputs, settings, compared.found, whole)
+    checks += _own_checks(inputs, settings, compared, whole)
     for comparison in compared.comparisons:
         checks += _comparison_checks(comparison, compared, inputs, settings, anomalies)
     separations = _separations(compared, inputs, settings)
@@ -136,6 +138,11 @@ class Compared:
     comparisons: Sequence[Comparison]
     sizes: Mapping[str, int]
     enough: frozenset[str]
+
+    @property
+    def previous(self) -> Profile | None:
+        """The profile of the span before, if it was given."""
+        return next((each.before for each in self.comparisons if each.role == "previous"), None)
 
 
 def _compare(inputs: Inputs, settings: Settings, subjects: Mapping[str, str]) -> Compared:
@@ -172,14 +179,22 @@ def _schema(compared: Compared, settings: Settings) -> tuple[Any, str]:
     return infer_schema(side.statistics, {name: held.type for name, held in side.profile.columns.items()}), origin
 
 
-def _own_checks(inputs: Inputs, settings: Settings, found: Side, whole: Side) -> list[Check]:
+def _own_checks(inputs: Inputs, settings: Settings, compared: Compared, whole: Side) -> list[Check]:
     """Return the checks of the contract, of what the columns hold, and of rows that are there twice."""
-    checks = []
+    checks: list[Check] = []
+    limited: Mapping[str, float] = {}
     if settings.contract is not None:
         given = settings.contract
         about = inputs.delivered or inputs.dataset
         checks += contract_checks(about, given.contract, given.folder, whole.profile.rows)
-    return [*checks, *content_checks(found.features), repeat_check(*repeated_rows(inputs.dataset.path))]
+        limited = given.contract.max_gap_hours
+        gaps = {feature.name: feature.gap for feature in whole.features}
+        checks += gap_checks(limited, whole.profile, gaps, compared.previous)
+    return [
+        *checks,
+        *content_checks(compared.found.features, limited),
+        repeat_check(repeated_rows(inputs.dataset.path)),
+    ]
 
 
 def _comparison_checks(
@@ -195,10 +210,13 @@ def _comparison_checks(
         checks += missing_checks(comparison, known) if comparison.role in compared.enough else []
     else:
         told = {anomaly.feature for anomaly in anomalies}
-        checks += optional_checks(comparison, {each.name for each in settings.contract.schema.feature} - told)
+        given = settings.contract.schema.feature
+        checks += optional_checks(comparison, {each.name for each in given} - told)
+        listed = {each.name for each in given if each.HasField("domain") or each.HasField("string_domain")}
+        checks += category_checks(comparison, told | listed, Status.WARN)
     checks += [*renaming_checks(comparison), *comparable_checks(comparison), *same_checks(comparison)]
     if comparison.role in compared.enough:
-        checks += [*drift_checks(comparison, settings.limits), *tail_checks(comparison)]
+        checks += [*drift_checks(comparison, settings.limits), *tail_checks(comparison), *value_checks(comparison)]
         if _rows_of(comparison.role, inputs) is not None and not _learnable(comparison.role, compared):
             checks.append(unlearnable(comparison.role))
     return checks

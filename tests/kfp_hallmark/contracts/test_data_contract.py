@@ -24,6 +24,7 @@ hallmark: contract/v1
 version: 1.4.0
 description: Persons.
 max_age_hours: 24
+max_gap_hours: {interviewed: 72}
 min_rows: 500
 keys: [[household, person], id]
 drift: {max_psi: 0.25, features: {AGEP: {max_stable_psi: 0, max_psi: 0.1}}}
@@ -53,6 +54,7 @@ def test_every_field_is_read():
         version=Version(1, 4, 0),
         description="Persons.",
         max_age_hours=24,
+        max_gap_hours={"interviewed": 72},
         min_rows=500,
         keys=(("household", "person"), ("id",)),
         drift={"max_psi": 0.25},
@@ -71,6 +73,7 @@ def test_only_version_and_schema_must_be_said():
 
 def test_the_columns_that_are_named():
     assert parse(WHOLE).columns() == {
+        "max_gap_hours": ("interviewed",),
         "keys": ("household", "person", "id"),
         "drift.features": ("AGEP",),
         "sensitive": ("SEX",),
@@ -127,6 +130,8 @@ def test_a_file_that_is_too_large(tmp_path):
         (LEAST + "max_age_hours: '3'\n", "must have a number in max_age_hours; got '3'"),
         (LEAST + "max_age_hours: .nan\n", "must have a number in max_age_hours; got nan"),
         (LEAST + "max_age_hours: 0\n", "must have max_age_hours above 0; got 0"),
+        (LEAST + "max_gap_hours: 3\n", "must have names and values in max_gap_hours; got 3"),
+        (LEAST + "max_gap_hours: {day: 0}\n", "must have max_gap_hours.day above 0; got 0"),
         (LEAST + "min_rows: 0\n", "must have a whole number from 1 in min_rows; got 0"),
         (LEAST + "min_rows: 1.5\n", "must have a whole number from 1 in min_rows; got 1.5"),
         (LEAST + "min_rows: true\n", "must have a whole number from 1 in min_rows; got True"),
@@ -184,6 +189,7 @@ CONTRACTS = st.builds(
     version=st.builds(Version, *[st.integers(0, 10**9 - 1)] * 3),
     description=st.none() | NAMES,
     max_age_hours=st.none() | st.floats(1e-9, 1e9),
+    max_gap_hours=st.dictionaries(NAMES, st.floats(1e-9, 1e9), max_size=3),
     min_rows=st.none() | st.integers(1, 10**12),
     keys=st.lists(COLUMNS.filter(bool), unique_by=frozenset, max_size=3).map(tuple),
     drift=LIMITS,

@@ -10,7 +10,7 @@ from kfp_hallmark.components.data.validate_dataset.inputs import Settings
 from kfp_hallmark.contracts.data_contract import DataContract, Limited, Reference, Version
 from kfp_hallmark.datacontract.evolution import DRIFT_DEFAULTS, Level, evolution
 from kfp_hallmark.datacontract.rules import parse_rule
-from kfp_hallmark.datacontract.schema import contract_schema, parse_schema, schema_text
+from kfp_hallmark.datacontract.schema import TIMES, contract_schema, parse_schema, schema_text
 from kfp_hallmark.errors import InputError
 
 ENVIRONMENT = "data"
@@ -198,21 +198,45 @@ def test_other_changes(after, part, message, level, tightens):
     assert (change.part, change.message, change.level, change.tightens) == (part, message, level, tightens)
 
 
-def test_times_are_told_from_numbers():
+def test_what_a_whole_number_stands_for_is_its_type():
     time, date = (f"time_domain {{ integer_format: {unit} }}" for unit in ("UNIX_MICROSECONDS", "UNIX_DAYS"))
     plain, timed, dated = (
         replace(CONTRACT, schema=f'{SCHEMA} feature {{ name: "day" type: INT {what} }}') for what in ("", time, date)
     )
-    (change,) = evolution(plain, timed).changes
-    assert (change.message, change.level, change.tightens) == ("must hold dates or times now", Level.COMPATIBLE, True)
-    (change,) = evolution(timed, plain).changes
-    assert (change.message, change.level, change.tightens) == (
-        "need not hold dates or times any more",
-        Level.BREAKING,
-        False,
-    )
-    (change,) = evolution(timed, dated).changes
-    assert change.message == "time_domain changed, which this comparison cannot judge"
+    good = replace(CONTRACT, schema=f'{SCHEMA} feature {{ name: "day" type: INT bool_domain {{ }} }}')
+    for old, new, message in (
+        (plain, timed, "type changed: whole numbers to dates or times"),
+        (timed, plain, "type changed: dates or times to whole numbers"),
+        (plain, good, "type changed: whole numbers to booleans"),
+        (good, timed, "type changed: booleans to dates or times"),
+    ):
+        (change,) = evolution(old, new).changes
+        assert (change.message, change.level, change.tightens) == (message, Level.BREAKING, True)
+    assert [change.message for change in evolution(timed, dated).changes] == [
+        "type changed: dates or times to whole numbers",
+        "time_domain changed, which this comparison cannot judge",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message", "level"),
+    [
+        ({}, {"day": 24}, "max_gap_hours tightened: none to 24", Level.COMPATIBLE),
+        ({"day": 48}, {"day": 24.5}, "max_gap_hours tightened: 48 to 24.5", Level.COMPATIBLE),
+        ({"day": 24}, {"day": 48}, "max_gap_hours loosened: 24 to 48", Level.BREAKING),
+        ({"day": 24}, {}, "max_gap_hours loosened: 24 to none", Level.BREAKING),
+    ],
+)
+def test_the_longest_gap_is_a_promise(before, after, message, level):
+    schema = f'{SCHEMA} feature {{ name: "day" {TIMES} }}'
+    (change,) = evolution(*(replace(CONTRACT, schema=schema, max_gap_hours=gaps) for gaps in (before, after))).changes
+    assert (change.part, change.message, change.level) == ("day", message, level)
+
+
+def test_a_gap_of_a_feature_that_goes_is_no_change_of_its_own():
+    old = replace(CONTRACT, schema=f'{SCHEMA} feature {{ name: "day" {TIMES} }}', max_gap_hours={"day": 24})
+    (change,) = evolution(old, CONTRACT).changes
+    assert change.message == "optional feature removed"
 
 
 def test_sensitive_no_more_is_compatible():
@@ -352,6 +376,12 @@ def test_schemas_that_cannot_be(text, message):
             "keys of 'contract' must name features of its schema; got 'ages'.\nHint: Did you mean 'age'?",
         ),
         ({"feature_drift": {"x": {}}}, "drift.features of 'contract' must name features of its schema; got 'x'"),
+        ({"max_gap_hours": {"x": 1}}, "max_gap_hours of 'contract' must name features of its schema; got 'x'"),
+        (
+            {"max_gap_hours": {"age": 1}},
+            "max_gap_hours of 'contract' must name features of dates or times; 'age' is none.\n"
+            "Hint: Say so in its schema: type: INT time_domain { integer_format: UNIX_MICROSECONDS }.",
+        ),
         ({"sensitive": ("x",)}, "sensitive of 'contract' must name features of its schema; got 'x'"),
         (
             {"references": (Reference("x", "y", "z"),)},

@@ -85,7 +85,7 @@ def test_the_file_says_what_a_person_must_review(inferred, tmp_path):
     text = (tmp_path / "contract.yaml").read_text(encoding="utf-8")
     assert read_contract(tmp_path / "contract.yaml") == contract
     assert text.startswith("# A first contract, inferred from 2,000 rows of persons.csv.")
-    assert text.count("REVIEW") == 11
+    assert text.count("REVIEW") == 12
     assert '  feature { name: "visits" type: INT int_domain { min: 0 max: 1000 }' in text
     assert "Zürich" in text
     assert not [line for line in text.splitlines() if len(line) > 160]
@@ -99,6 +99,7 @@ def test_what_the_notes_offer_can_be_taken(inferred):
     assert {offer.split(":")[0] for offer in offers} == {
         "description",
         "max_age_hours",
+        "max_gap_hours",
         "drift",
         "forbidden",
         "references",

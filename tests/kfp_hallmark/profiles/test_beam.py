@@ -83,7 +83,7 @@ def test_the_profile_is_that_of_the_scan(mixed, folder, tmp_path):
     assert found.columns["never finite"].distribution.below == expected.columns["never finite"].distribution.below
     for name in ("lognormal", "gaps", "nan", "whole", "moment"):
         column, wanted = found.columns[name], expected.columns[name]
-        assert (column.type, column.missing) == (wanted.type, wanted.missing), name
+        assert (column.type, column.missing, column.span) == (wanted.type, wanted.missing, wanted.span), name
         assert column.distribution.mean == pytest.approx(wanted.distribution.mean)
         assert column.distribution.standard_deviation == pytest.approx(wanted.distribution.standard_deviation)
     found.write(tmp_path / "profile.json")

@@ -48,6 +48,17 @@ def test_a_profile_says_what_the_columns_hold(made, tmp_path):
     }
 
 
+@pytest.mark.parametrize("rows", [3, 300])
+def test_times_have_a_span(made, kept, rows):
+    days = pyarrow.array([None, *range(17_000, 17_000 + rows)], "date32")
+    read, document = kept(
+        made({"day": days, "n": range(rows + 1), "none": pyarrow.array([None] * (rows + 1), "date32")})
+    )
+    assert read.columns["day"].span == (17_000 * 86_400_000_000, (16_999 + rows) * 86_400_000_000)
+    assert "span" not in document["columns"]["n"]
+    assert read.columns["none"].span is None
+
+
 def test_numbers_are_binned_at_their_percentiles(made):
     values = numpy.random.default_rng(2).lognormal(0, 1, 1234)
     column = made({"x": values}).columns["x"]
@@ -154,6 +165,16 @@ def test_percentiles_are_of_finite_values():
             "categories": {"counts": {"a": 1.5, "b": 1.5}, "other_values": 0, "other_count": 0},
         },
         {"type": "text", "missing": 0, "categories": {"counts": {"a": 3}, "other_values": -1, "other_count": 0}},
+        {"type": "time", "missing": 0, "categories": {"counts": {"1": 3}, "other_values": 0, "other_count": 0}},
+        *(
+            {
+                "type": kind,
+                "missing": 0,
+                "span": span,
+                "categories": {"counts": {"1": 3}, "other_values": 0, "other_count": 0},
+            }
+            for kind, span in (("time", [2, 1]), ("time", [1.5, 2]), ("time", [1]), ("time", None), ("integer", [1, 1]))
+        ),
         {"type": "number", "missing": 0, "binned": {"edges": [], "counts": [3], "below": 1, "above": 1}},
         {"type": "number", "missing": 0, "binned": {"edges": [1.5], "counts": [1, 2], "below": 1, "above": 2}},
         {"type": "number", "missing": 0, "binned": {"edges": [1.5], "counts": [1, 2], "below": 5, "above": -3}},

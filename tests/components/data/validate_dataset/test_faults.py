@@ -9,7 +9,7 @@ import pyarrow.parquet
 import pytest
 
 from kfp_hallmark.components.data.validate_dataset.comparison import Comparing, Limits
-from kfp_hallmark.components.data.validate_dataset.repeats import repeated_rows
+from kfp_hallmark.components.data.validate_dataset.repeats import Repeats, repeated_rows
 from kfp_hallmark.components.data.validate_dataset.validate import validate
 from kfp_hallmark.contracts.verdict import Status, Verdict
 from kfp_hallmark.datacontract.inference import infer_contract
@@ -215,6 +215,45 @@ def test_codes_for_something_else_are_named(stored, kept, judge, reference, code
     assert found == ([] if message is None else [(Status.WARN, expected)])
 
 
+@pytest.mark.parametrize("reference", ["baseline", "baseline_profile", "serving"])
+@pytest.mark.parametrize("kind", ["int64", "double"])
+@pytest.mark.parametrize(("code", "count", "share"), [(300.5, 80, None), (300.5, 120, "3.0"), (7, 400, None)])
+def test_a_new_code_amid_the_others_is_named(stored, kept, judge, reference, kind, code, count, share):
+    """Of 4,000 rows with about 500 values, 400 are 7 on both sides."""
+    random, sides = numpy.random.default_rng(5), []
+    for held in ((7, 400), (code, count)):
+        values = random.permutation(numpy.arange(4000) // 8 * 2.0)
+        values[:400], values[400 : 400 + held[1]] = 7, held[0]
+        sides.append(pyarrow.table({"n": pyarrow.array(2 * random.permutation(values)).cast(kind)}))
+    given = kept(sides[0], reference) if "profile" in reference else stored(sides[0], reference)
+    now = stored(sides[1])
+    if reference == "serving":
+        now, given = given, now
+    verdict, _ = judge(now, **{reference: given})
+    found = [(check.status, check.message) for check in verdict.checks if check.name == "value_share"]
+    where = " against the serving sample" if reference == "serving" else ""
+    message = f"n is stable{where}, but {share}% of its values are one that less than 1% were: a new code?"
+    assert found == ([] if share is None else [(Status.WARN, message)])
+
+
+@pytest.mark.parametrize(("listed", "count", "status"), [(False, 30, None), (False, 60, "warn"), (True, 60, "fail")])
+def test_a_new_category_where_the_contract_lists_none_is_named(stored, kept, judge, tmp_path, listed, count, status):
+    """A contract lists the texts of a column that has at most 100; of 4,000 rows, 40 are one of 100."""
+    words = [f"w{number % 150}" for number in range(4000)]
+    before = pyarrow.table({"t": words, "n": numpy.arange(4000)})
+    now = changed(before, "t", ["new"] * count + words[count:])
+    domain = f"string_domain {{ {' '.join(f'value: {word!r}' for word in dict.fromkeys(words))} }}" if listed else ""
+    schema = f'feature {{ name: "n" type: INT }} feature {{ name: "t" type: BYTES {domain} }}'
+    (tmp_path / "schema.pbtxt").write_text(schema)
+    given = {"contract_uri": str(tmp_path / "schema.pbtxt"), "baseline_profile": kept(before, "before")}
+    verdict, _ = judge(stored(now), **given)
+    assert judge(stored(before), **given)[0].status is Status.PASS
+    (message,) = told(verdict) or [None]
+    assert (None if verdict.status is Status.PASS else str(verdict.status)) == status
+    if status == "warn":
+        assert message == "Against the baseline, t holds categories that were not there in 60 of 4,000 rows."
+
+
 @pytest.mark.parametrize(("factor", "shift"), [(1, 0), (1.2, 0), (1, 0.25)])
 def test_a_small_shift_leaves_the_tails_alone(stored, judge, factor, shift):
     before, now = (numpy.random.default_rng(seed).normal(size=5000) for seed in (1, 2))
@@ -294,9 +333,9 @@ def test_a_serving_sample_may_lack_the_label(acs, stored, judge):
     assert "Training-serving skew" in Path(outputs["report"].path).read_text()
 
 
-@pytest.mark.parametrize(("days", "found"), [(1, False), (2, True), (7, True)])
+@pytest.mark.parametrize(("days", "found"), [(0, False), (1, True), (2, True), (7, True)])
 def test_a_gap_of_time_is_named(acs, stored, judge, days, found):
-    """One day that is left out of 101 may be so by chance."""
+    """About 60 rows are on each of 100 days: that none is on one of them is not by chance."""
     table = acs[1]
     past = pyarrow.compute.less(table["day"].cast("int32"), 17_050)
     later = pyarrow.compute.add(table["day"].cast("int32"), pyarrow.compute.if_else(past, 0, days).cast("int32"))
@@ -306,18 +345,30 @@ def test_a_gap_of_time_is_named(acs, stored, judge, days, found):
     assert messages == (expected if found else [])
 
 
-@pytest.mark.parametrize("kind", ["int64", "bool"])
-def test_times_that_became_numbers_are_named(acs, stored, judge, tmp_path, kind):
-    """TFDV takes times for integers."""
-    now, before = acs
-    retimed = changed(now, "day", now["day"].cast("int32").cast(kind))
+@pytest.mark.parametrize(
+    ("column", "kind", "message"),
+    [
+        ("day", "int32", "whole numbers in place of dates or times"),
+        ("day", "bool", "booleans in place of dates or times"),
+        ("good", "int8", "whole numbers in place of booleans"),
+        ("SCHL", "bool", "booleans in place of whole numbers"),
+    ],
+)
+def test_what_became_another_kind_of_whole_numbers_is_named(acs, stored, judge, tmp_path, column, kind, message):
+    """TFDV takes the three for the same; a bare schema, which may be of its making, knows times alone."""
+    now, before = (each.append_column("good", pyarrow.compute.equal(each["SEX"], 1)) for each in acs)
+    other = now[column].cast("int32") if column == "day" else now[column]
+    other = changed(now, column, other.cast(kind, safe=False))
     contract, _ = infer_contract(stored(before, "before").path, "before")
     contract.write(tmp_path / "contract.yaml")
-    message = "day does not fit the schema: no dates or times."
-    for given in ({"baseline": stored(before, "before")}, {"contract_uri": str(tmp_path / "contract.yaml")}):
-        assert message in told(judge(stored(retimed), **given)[0], Status.FAIL)
+    (tmp_path / "schema.pbtxt").write_text(contract.schema)
+    message = f"{column} does not fit the schema: {message}."
+    bare = {"contract_uri": str(tmp_path / "schema.pbtxt")}
+    for given in ({"baseline": stored(before, "before")}, {"contract_uri": str(tmp_path / "contract.yaml")}, bare):
+        found = message in told(judge(stored(other), **given)[0], Status.FAIL)
+        assert found == (given is not bare or column == "day")
         verdict, outputs = judge(stored(now), **given)
-        assert message not in told(verdict)
+        assert [check.message for check in verdict.checks if check.name == "schema_anomaly"] == []
         assert Path(outputs["report"].path).read_text().count("dates or times") == 1
 
 
@@ -369,13 +420,42 @@ def test_batches_of_few_values_may_be_equal_by_chance(stored, kept, judge):
 def test_a_batch_that_is_there_more_than_twice_is_named(stored, times, found):
     rows = numpy.tile(numpy.random.default_rng(0).random(400), times)
     again = 400 * (times - 1)
-    assert repeated_rows(stored({"n": rows}).path) == (again, again if found else 0, 400 * times)
+    repeats = repeated_rows(stored({"n": rows}).path)
+    assert (repeats.equal, repeats.batch, repeats.rows) == (again, again if found else 0, 400 * times)
+
+
+@pytest.mark.parametrize(("rows", "found"), [(0, False), (100, False), (1500, True), (6000, True)])
+def test_a_batch_that_is_there_again_in_another_order_is_named(acs, stored, judge, rows, found):
+    """Of 6,000 rows without their incomes 600 equal another; 100 more may be so by chance."""
+    codes = acs[1].drop(["income"])
+    order = numpy.random.default_rng(0).permutation(6000 + rows)
+    whole = pyarrow.concat_tables([codes, codes.slice(0, rows)]).take(pyarrow.array(order))
+    verdict, _ = judge(stored(whole))
+    (check,) = [check for check in verdict.checks if check.name == "repeated_batch"]
+    assert check.status is (Status.WARN if found else Status.PASS)
+    assert ("are there twice, more than chance makes: a batch again, in another order?" in check.message) == found
+
+
+@pytest.mark.parametrize("values", [50, 1000, 20_000, 10**9])
+@pytest.mark.parametrize("skew", [0, 1, 2])
+def test_rows_that_are_equal_by_chance_are_no_batch_in_another_order(stored, values, skew):
+    """Of values that are as probable as each other, and of some that are much more so than others."""
+    random = numpy.random.default_rng(values + skew)
+    rows = (values * random.random(20_000) ** (1 + skew)).astype("int64")
+    assert not repeated_rows(stored({"n": rows}).path).odd
+
+
+@pytest.mark.parametrize("apart", [1, 80, 100])
+def test_pairs_side_by_side_are_no_batch_in_another_order(stored, apart):
+    rows = numpy.arange(20_000).reshape(-1, apart)
+    rows = numpy.concatenate([rows, rows], axis=1).ravel()
+    assert repeated_rows(stored({"n": rows}).path).odd == (apart == 100)
 
 
 def test_rows_that_chance_makes_equal_are_no_batch(stored):
     """Of values that are there 20 times, about 20 rows at most have each distance."""
     rows = numpy.random.default_rng(0).permutation(numpy.repeat(numpy.arange(2000), 20))
-    assert repeated_rows(stored({"n": rows}).path) == (38_000, 0, 40_000)
+    assert repeated_rows(stored({"n": rows}).path) == Repeats(38_000, 0, 0, False, 40_000)
 
 
 @pytest.mark.parametrize(
