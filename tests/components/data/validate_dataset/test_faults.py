@@ -1,5 +1,6 @@
 """Faults planted into real data are found and named, and data without them raises no alarm."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy
@@ -343,6 +344,23 @@ def test_a_gap_of_time_is_named(acs, stored, judge, days, found):
     messages = told(judge(stored(table))[0])
     expected = [f"day has a gap of {days + 1} days; 99 % of the others are 24 hours at most."]
     assert messages == (expected if found else [])
+
+
+@pytest.mark.parametrize(("days", "hours", "status"), [(1, 24, Status.PASS), (3, 72, Status.FAIL)])
+def test_a_gap_since_the_span_before_breaks_a_contract_that_limits_it(
+    acs, stored, kept, judge, tmp_path, days, hours, status
+):
+    table = acs[1]
+    later = numpy.asarray(table["day"].cast("int32")) + 99 + days
+    now = changed(table, "day", pyarrow.chunked_array([pyarrow.array(later, "int32").cast("date32")]))
+    contract, _ = infer_contract(stored(table, "before").path, "before")
+    replace(contract, max_gap_hours={"day": 24}).write(tmp_path / "contract.yaml")
+    given = {"previous": kept(table, "previous"), "contract_uri": str(tmp_path / "contract.yaml")}
+    verdict, outputs = judge(stored(now), **given)
+    within, since = [check for check in verdict.checks if check.name == "gap_hours"]
+    assert (within.status, within.observed, since.status, since.observed) == (Status.PASS, 24, status, hours)
+    assert since.message == f"day begins {hours} hours after the previous span ends; the contract allows 24."
+    assert since.message in Path(outputs["report"].path).read_text()
 
 
 @pytest.mark.parametrize(
