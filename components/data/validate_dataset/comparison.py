@@ -142,9 +142,16 @@ class Comparison:
 class Comparing:
     """Compares columns with a reference, one by one as they are read."""
 
-    def __init__(self, role: str, before: Profile, names: Sequence[str]) -> None:
-        """Compare a side that has some columns with the profile of a reference."""
-        self.role, self.before = role, before
+    def __init__(self, role: str, before: Profile, names: Sequence[str], going_on: Collection[str] = ()) -> None:
+        """Compare a side that has some columns with the profile of a reference.
+
+        Args:
+            role: See `Comparison`.
+            before: The reference's profile.
+            names: The columns of the side.
+            going_on: Columns of times that go on from span to span, so that they are not compared.
+        """
+        self.role, self.before, self._going_on = role, before, going_on
         self._drifts: list[Drift] = []
         gone = before.columns.keys() - set(names)
         self._gone = sorted(gone) if len(gone) <= MOST_RENAMED else []
@@ -153,6 +160,8 @@ class Comparing:
 
     def add(self, name: str, counted: Counted, max_stable_psi: float) -> None:
         """Compare a column."""
+        if name in self._going_on:
+            return
         if name in self.before.columns:
             found = drift(name, self.before.columns[name], counted)
             if found is not None:

@@ -154,13 +154,14 @@ def _compare(inputs: Inputs, settings: Settings, subjects: Mapping[str, str]) ->
         kept = kept_columns(inputs.baseline, settings.excluded)
         former = Side.read(inputs.baseline, subjects["baseline"], kept)
         references = {"baseline": former.profile} | references
-    comparing = [Comparing(role, before, names) for role, before in references.items()]
+    limited = {} if settings.contract is None else settings.contract.contract.max_gap_hours
+    comparing = [Comparing(role, before, names, limited) for role, before in references.items()]
     found = Side.read(inputs.dataset, subjects["dataset"], names, comparing, limits.max_stable_psi)
     pairs = [(each, found.profile) for each in comparing]
     sizes = {"dataset": found.profile.rows} | {role: before.rows for role, before in references.items()}
     if inputs.serving is not None:
         kept = kept_columns(inputs.serving, settings.excluded)
-        skew = Comparing("serving", found.profile, kept)
+        skew = Comparing("serving", found.profile, kept, limited)
         sample = Side.read(inputs.serving, subjects["serving"], kept, [skew], limits.max_stable_psi).profile
         pairs.append((skew, sample))
         sizes["serving"] = sample.rows

@@ -356,11 +356,16 @@ def test_a_gap_since_the_span_before_breaks_a_contract_that_limits_it(
     contract, _ = infer_contract(stored(table, "before").path, "before")
     replace(contract, max_gap_hours={"day": 24}).write(tmp_path / "contract.yaml")
     given = {"previous": kept(table, "previous"), "contract_uri": str(tmp_path / "contract.yaml")}
-    verdict, outputs = judge(stored(now), **given)
+    verdict, outputs = judge(stored(now.slice(1)), **given)
+    assert verdict.status is status
     within, since = [check for check in verdict.checks if check.name == "gap_hours"]
     assert (within.status, within.observed, since.status, since.observed) == (Status.PASS, 24, status, hours)
     assert since.message == f"day begins {hours} hours after the previous span ends; the contract allows 24."
     assert since.message in Path(outputs["report"].path).read_text()
+    verdict, _ = judge(stored(now.slice(1)), previous=given["previous"])
+    assert [message.partition(":")[0] for message in told(verdict, Status.FAIL)] == [
+        "day has moved far against the previous span"
+    ]
 
 
 @pytest.mark.parametrize(
