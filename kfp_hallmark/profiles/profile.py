@@ -25,6 +25,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from decimal import ROUND_CEILING, Context
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -36,6 +37,7 @@ from kfp_hallmark.profiles.scan import Counted, scan
 from kfp_hallmark.profiles.tally import Numbers, Texts
 
 if TYPE_CHECKING:
+    import numpy
     import pyarrow
 
 SCHEMA = "hallmark/profile/v1"
@@ -45,6 +47,8 @@ PERCENT = 100
 """Into how many bins of equal frequency numbers are put, where they are distinct enough."""
 FEW_INTEGERS, FEW_NUMBERS = 20, 10
 """An integer of at most so many distinct values is taken as categories; so is any other number of at most so many."""
+DIGITS = 7
+"""To how many significant digits an edge is rounded."""
 FREQUENT_ROWS = 5
 """How many rows must hold a value for a profile to name it."""
 MAX_CATEGORIES = 1000
@@ -56,7 +60,8 @@ class Binned:
     """The distribution of a column of numbers, or of times as microseconds since 1970.
 
     Attributes:
-        edges: Its 1st to 99th percentiles without repetition, each a value of the column, ascending, shape (cuts,).
+        edges: Its 1st to 99th percentiles without repetition, ascending, shape (cuts,). What several rows hold is as
+            it is; any other is rounded up to `DIGITS` digits where no value is passed by that.
         counts: How many rows are in each bin between them, shape (cuts + 1,); a bin holds its upper edge.
         mean: Mean of the finite values; None without, and if it is out of range.
         standard_deviation: Of the finite values, by their number; None without, and if it is out of range.
@@ -244,7 +249,7 @@ def _binned(numbers: Numbers) -> Binned:
     values = numbers.below + numbers.finite + numbers.above
     if not numbers.finite:
         return Binned((), (values,), None, None, numbers.below, numbers.above)
-    edges = numpy.unique(numbers.quantiles(numpy.arange(1, PERCENT) / PERCENT))
+    edges = _rounded(numpy.unique(numbers.quantiles(numpy.arange(1, PERCENT) / PERCENT)), numbers.values)
     inside = numpy.diff(numbers.at_most(edges.tolist()), prepend=0, append=values)
     return Binned(
         edges=tuple(edges.tolist()),
@@ -254,6 +259,25 @@ def _binned(numbers: Numbers) -> Binned:
         below=numbers.below,
         above=numbers.above,
     )
+
+
+def _rounded(edges: numpy.ndarray, values: numpy.ndarray) -> numpy.ndarray:
+    """Return edges with fewer digits, such that as many values as before do not exceed each.
+
+    Args:
+        edges: Some of the values, ascending, shape (cuts,).
+        values: The values in ascending order, shape (values,).
+    """
+    import numpy
+
+    if edges.dtype.kind != "f":
+        return edges
+    rounding = Context(prec=DIGITS, rounding=ROUND_CEILING)
+    short = numpy.array([float(rounding.create_decimal_from_float(edge)) for edge in edges.tolist()])
+    ends = numpy.searchsorted(values, edges, side="right")
+    single = ends - numpy.searchsorted(values, edges, side="left") == 1
+    following = numpy.append(values, numpy.inf)[ends]
+    return numpy.where(single & (short < following), short, edges)
 
 
 def _written(distribution: Distribution) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.errors import IntegrityError
-from kfp_hallmark.profiles.profile import MAX_CATEGORIES, Binned, Categories, Column, Profile, profile
+from kfp_hallmark.profiles.profile import MAX_CATEGORIES, Binned, Categories, Column, Profile, _rounded, profile
 
 ENVIRONMENT = "data"
 
@@ -63,11 +63,31 @@ def test_numbers_are_binned_at_their_percentiles(made):
     values = numpy.random.default_rng(2).lognormal(0, 1, 1234)
     column = made({"x": values}).columns["x"]
     ordered = numpy.sort(values)
-    edges = ordered[[-(-percent * 1234 // 100) - 1 for percent in range(1, 100)]]
-    assert column.distribution.edges == tuple(edges)
+    places = numpy.array([-(-percent * 1234 // 100) - 1 for percent in range(1, 100)])
+    edges = numpy.array(column.distribution.edges)
+    assert ((ordered[places] <= edges) & (edges < ordered[places + 1])).all()
+    assert edges == pytest.approx(ordered[places], rel=1e-6)
+    assert max(len(repr(edge)) for edge in column.distribution.edges) <= 11
     assert column.distribution.counts == tuple(numpy.histogram(-values, [-99, *-edges[::-1], 0])[0][::-1])
     assert column.distribution.mean == pytest.approx(values.mean())
     assert column.distribution.standard_deviation == pytest.approx(values.std())
+
+
+@pytest.mark.parametrize(
+    ("values", "edges"),
+    [
+        # Rounded up; 12345678.5 would pass the next value, 12345678.75, by that.
+        ([-1.23456789, 0.0, 1.23456781, 12345678.5, 12345678.75], (-1.234567, 0.0, 1.234568, 12345678.5, 12345680.0)),
+        # What several rows hold stays.
+        ([1.23456789, 1.23456789, 2.0, 2.5, 3.0], (1.23456789, 2.0, 2.5, 3.0)),
+        # The last has nothing above it, but infinity.
+        ([1.5e300 + 1e285, 1.5e300 + 2e285], (1.5e300 + 1e285, 1.500001e300)),
+        ([1.7976931348623157e308], (1.7976931348623157e308,)),
+    ],
+)
+def test_edges_are_rounded_up_where_no_value_is_passed(values, edges):
+    ascending = numpy.array(values)
+    assert tuple(_rounded(numpy.unique(ascending), ascending)) == edges
 
 
 @pytest.mark.parametrize("rows", [100, 101, 1234, 5000])
@@ -113,7 +133,7 @@ def test_a_profile_is_small(made, tmp_path):
     numbers = {f"n{index}": random.normal(index, 3, 20_000) for index in range(10)}
     texts = {f"t{index}": [f"value {value}" for value in random.integers(0, 50, 20_000)] for index in range(10)}
     made(numbers | texts).write(tmp_path / "profile.json")
-    assert (tmp_path / "profile.json").stat().st_size < 32_000
+    assert (tmp_path / "profile.json").stat().st_size < 25_000
 
 
 def test_the_most_frequent_categories_are_named(made):
