@@ -15,6 +15,8 @@ PYTEST := $(BIN)/python -m pytest
 SDK := $(VENV)/.made
 # pytest for the environments: beside them, never in them.
 TOOLS := $(VENV)/tools
+# mlcroissant, likewise, for the tests of `ml`.
+CROISSANT := $(VENV)/croissant
 
 export MLFLOW_DISABLE_TELEMETRY := true
 
@@ -53,6 +55,14 @@ $(TOOLS)/.made: tests/requirements.lock $(SDK)
 	@rm -rf $(TOOLS)
 	@$(UV) pip install --quiet --python-version 3.11 --target $(TOOLS) --require-hashes --requirement tests/requirements.lock
 	@touch $@
+
+# jsonpath-rw has no wheel; it is built by the setuptools that ml's lock holds.
+$(CROISSANT)/.made: tests/croissant.lock environments/ml/requirements.lock $(SDK)
+	@rm -rf $(CROISSANT)
+	@$(UV) pip install --quiet --python-version 3.11 --target $(CROISSANT) --no-deps --require-hashes --build-constraint environments/ml/requirements.lock --requirement tests/croissant.lock
+	@touch $@
+
+test-ml: $(CROISSANT)/.made
 
 test-data test-ml test-release test-sources test-expectations test-serve: test-%: $(TOOLS)/.made ## Run the tests of an environment, in it; some: ARGS=tests/...
 	$(HALLMARK) env run $* -- python tests/in_environment.py $(TOOLS) $(ARGS)
@@ -100,6 +110,7 @@ lock: $(SDK) ## Write the locks from the requirements; UPGRADE=1 takes new versi
 	$(LOCK_ENVIRONMENT) examples/lightgbm_ray/requirements.in --output-file examples/lightgbm_ray/requirements.lock
 	$(LOCK_ENVIRONMENT) environments/builder.in --output-file environments/builder.lock
 	$(LOCK_ENVIRONMENT) tests/requirements.in --output-file tests/requirements.lock
+	$(LOCK_ENVIRONMENT) tests/croissant.in --constraint environments/ml/requirements.lock --no-emit-package numpy --no-emit-package pandas --no-emit-package scipy --output-file tests/croissant.lock
 	$(UV) --no-config $(LOCK) pyproject.toml --group dev --output-file requirements-dev.lock
 
 clean: ## Remove what was made in this folder; environments stay in the cache, see `hallmark env list`

@@ -80,7 +80,8 @@ def verify_package(uri: str, release: Release, evidence: Manifest) -> None:
     found = read_package(uri)
     if (found.name, found.reference, found.model.files) != (release.name, release.reference, release.model.files):
         raise IntegrityError(
-            f"The package {uri!r} must be of {release.name} {release.version}, {release.model.digest}; it is not.",
+            f"The package {shown(uri)!r} must be of {release.name} {release.version}, {release.model.digest}; "
+            "it is not.",
             "Find out who changed it; then remove it and register again.",
         )
     with _reaching(uri):
@@ -142,13 +143,14 @@ def _reaching(uri: str) -> Iterator[None]:
     except HallmarkError:
         raise
     except (ImportError, ValueError) as error:
-        raise InputError(f"storage_uri must be a URI that fsspec can open; got {shown(uri)!r} ({error}).") from None
-    except Exception as error:  # every filesystem has errors of its own
+        raise InputError(
+            f"storage_uri must be a URI that fsspec can open; {shown(uri)!r} cannot be ({type(error).__name__}).",
+            "Its protocol must be one that fsspec knows, and the environment must hold the package that it needs.",
+        ) from None
+    except Exception as error:
+        # What a client says may hold an address with a token in it, and it would be shown in the step's log.
         raise ServiceError(
-            f"The storage must let the package {shown(uri)!r} be written and read; got {_first_line(error)}.",
+            f"The storage must let the package {shown(uri)!r} be written and read; it failed with "
+            f"{type(error).__name__}.",
             "Check that the bucket is there, and that the step's account may read and write objects in it.",
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+        ) from None

@@ -171,6 +171,7 @@ def governed_training(
             seed=seed,
             experiment=experiment,
             tracking_uri=tracking_uri,
+            required_features=categorical_features,
         )
         evaluate = components.evaluate_model(
             model=train.outputs["model"],

@@ -59,7 +59,7 @@ def tuned_training(
         experiment: MLflow experiment.
         tracking_uri: MLflow tracking server or store. Default: MLFLOW_TRACKING_URI.
     """
-    load = components.load_dataset(uri=data_uri)
+    load = components.load_dataset(uri=data_uri, required_columns=slices)
     split = components.split_dataset(
         dataset=load.outputs["dataset"],
         target=target,

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from kfp_hallmark.contracts.release import RELEASE_FILE, Release
 from kfp_hallmark.errors import HallmarkError, IntegrityError, MissingInputError
+from kfp_hallmark.storage import shown
 
 
 def fetch(uri: str, folder: Path) -> None:
@@ -30,10 +31,11 @@ def fetch(uri: str, folder: Path) -> None:
     except HallmarkError:
         raise
     except Exception as error:
+        # What a client says may hold an address with a token in it, and it would be shown in the container's log.
         raise MissingInputError(
-            f"The release at {uri!r} must be readable; got {type(error).__name__}: {error}.",
+            f"The release at {shown(uri)!r} must be readable; fetching it failed with {type(error).__name__}.",
             "Check the address, and that the container's service account may read it.",
-        ) from error
+        ) from None
 
 
 def _copy(storage: object, source: str, target: Path) -> None:

@@ -86,6 +86,17 @@ def test_body_is_one_import_and_one_call(unit):
     assert call.value.func.id == load.names[0].name
 
 
+def test_call_takes_every_argument_once(unit):
+    arguments = [argument.arg for argument in unit.function.args.args]
+    call = unit.function.body[-1].value
+    given = [node.id for node in ast.walk(call) if isinstance(node, ast.Name) and node is not call.func]
+    assert sorted(given) == sorted(arguments)
+    for node in ast.walk(call):
+        if isinstance(node, ast.Dict):
+            named = {key.value: value.id for key, value in zip(node.keys, node.values, strict=True)}
+            assert all(name == argument for name, argument in named.items() if name in arguments)
+
+
 def test_docstring_matches_signature(unit):
     text = ast.get_docstring(unit.function)
     documentation = parse(text, DocstringStyle.GOOGLE)

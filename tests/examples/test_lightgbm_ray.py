@@ -14,9 +14,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fakes.vertex.fixtures import fake, google  # noqa: F401
+from fakes.vertex import fixtures
 
 from kfp_hallmark.environments import local
+
+# Assigned, for an import that tests take as an argument looks unused to a linter, and defined twice.
+fake, google = fixtures.fake, fixtures.google
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 HALLMARK = str(Path(sys.executable).parent / "hallmark")
@@ -240,7 +243,7 @@ def options(given, **training):
     return {**data, **limits, **place, **job, "training": asked}
 
 
-def test_a_custom_job_trains_it_by_the_workers_of_a_cluster(fake, machine, cluster, given, tmp_path, ran):  # noqa: F811
+def test_a_custom_job_trains_it_by_the_workers_of_a_cluster(fake, machine, cluster, given, tmp_path, ran):
     fake.machine = machine
     folder = copy_to(tmp_path)
     (folder / "lightgbm_ray" / "job.yaml").write_text(yaml.safe_dump(options(given, ray_address=cluster)))
@@ -277,14 +280,14 @@ def short(tmp_path, given):
     return command
 
 
-def test_a_refusal_is_told_in_a_sentence(fake, short, tmp_path):  # noqa: F811
+def test_a_refusal_is_told_in_a_sentence(fake, short, tmp_path):
     fake.fail("CreateCustomJob", "RESOURCE_EXHAUSTED", "The quota of n2 is used up.")
     assert subprocess.run(**short(target="employed"), capture_output=True).returncode == 1
     told = "Vertex AI must run the job; it answered RESOURCE_EXHAUSTED: The quota of n2 is used up."
     assert told in steps_of(tmp_path)["run_custom_job"]["reason"]
 
 
-def test_a_job_whose_first_answer_is_lost_is_found_and_not_begun_again(fake, machine, short, tmp_path):  # noqa: F811
+def test_a_job_whose_first_answer_is_lost_is_found_and_not_begun_again(fake, machine, short, tmp_path):
     fake.machine = machine
     fake.fail("CreateCustomJob", "DEADLINE_EXCEEDED", "Socket closed", after=True)
     done = subprocess.run(**short(target="MAR"), capture_output=True)
@@ -297,7 +300,7 @@ def test_a_job_whose_first_answer_is_lost_is_found_and_not_begun_again(fake, mac
     assert re.fullmatch("[0-9a-f]{40}", job.labels["hallmark_step"])
 
 
-def test_a_step_that_runs_again_takes_up_the_job_that_it_began(fake, machine, short, tmp_path):  # noqa: F811
+def test_a_step_that_runs_again_takes_up_the_job_that_it_began(fake, machine, short, tmp_path):
     """The first attempt ends without knowing how its job does, as when its machine is taken away."""
     arrived, ended = threading.Event(), threading.Event()
 
@@ -323,7 +326,7 @@ def test_a_step_that_runs_again_takes_up_the_job_that_it_began(fake, machine, sh
     assert told in steps_of(tmp_path)["run_custom_job"]["reason"]
 
 
-def test_a_job_that_failed_is_told_and_begun_anew_when_the_step_runs_again(fake, machine, short, tmp_path):  # noqa: F811
+def test_a_job_that_failed_is_told_and_begun_anew_when_the_step_runs_again(fake, machine, short, tmp_path):
     fake.machine = machine
     for _ in range(2):
         assert subprocess.run(**short(target="MAR"), capture_output=True).returncode == 1
@@ -334,7 +337,7 @@ def test_a_job_that_failed_is_told_and_begun_anew_when_the_step_runs_again(fake,
     assert first.labels == second.labels
 
 
-def test_a_step_that_is_cancelled_ends_its_job(fake, short):  # noqa: F811
+def test_a_step_that_is_cancelled_ends_its_job(fake, short):
     arrived, held = threading.Event(), threading.Event()
 
     def machine(container):

@@ -1,3 +1,5 @@
+import traceback
+
 import pytest
 
 from kfp_hallmark.contracts.decision import Policy, decide, write_decision
@@ -112,11 +114,23 @@ def test_a_storage_that_is_no_uri_is_refused(parcel, uri):
 
 
 def test_a_storage_that_fsspec_does_not_know_is_refused(parcel):
-    with pytest.raises(InputError, match="storage_uri must be a URI that fsspec can open; got 'carrier://pigeon"):
+    with pytest.raises(InputError, match=r"that fsspec can open; 'carrier://pigeon.*' cannot be .ValueError"):
         put_package("carrier://pigeon", *parcel)
 
 
 def test_a_storage_that_cannot_be_written_is_told(parcel, tmp_path):
     (tmp_path / "store").write_text("")
-    with pytest.raises(ServiceError, match=r"The storage must let the package '.*' be written and read; got"):
+    with pytest.raises(
+        ServiceError, match=r"The storage must let the package '.*' be written and read; it failed with "
+    ):
         put_package(f"file://{tmp_path}/store", *parcel)
+
+
+@pytest.mark.parametrize(("raised", "told"), [(OSError, ServiceError), (ValueError, InputError)])
+def test_what_a_client_says_is_not_repeated(parcel, telling, raised, told):
+    storage = f"{telling(raised)}://ada:s3cret@bucket/served"
+    signed = f"{storage}?signature=s3cret"
+    for call in (lambda: put_package(storage, *parcel), lambda: read_package(signed)):
+        with pytest.raises(told, match=rf"'telling://bucket/served.*{raised.__name__}") as caught:
+            call()
+        assert "s3cret" not in "".join(traceback.format_exception(caught.value))

@@ -114,5 +114,5 @@ def _asking(name: str) -> Iterator[None]:
         if READ_ONLY in str(error):
             raise InputError(f"query must only read from {name!r}; it writes.") from None
         raise failed(name, type(error).__name__) from None
-    except (duckdb.Error, pyarrow.ArrowException, OSError) as error:
+    except (duckdb.Error, pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:  # What it says may be cut.
         raise failed(name, type(error).__name__) from None

@@ -52,6 +52,8 @@ STRINGS = ("E", "S")
 """Categories of types whose values are text: enumerations, and such as citext.
 Source: https://www.postgresql.org/docs/15/catalog-pg-type.html"""
 LONG_NUMBER = r"^-?[0-9]{16,}"
+STANDARD_STRINGS = "SET LOCAL standard_conforming_strings = on"
+"""Where it is off, backslashes escape in every text, and text ends elsewhere than `quoted_parameters` takes it to."""
 
 
 @contextmanager
@@ -61,6 +63,8 @@ def answer(url: URL, question: Question, name: str) -> Iterator[Answer]:
 
     with _connected(url, name) as connection, connection.connection.driver_connection.cursor("answer") as cursor:
         # Asked of the driver, because SQLAlchemy fetches a row with it: what is said would not be of the text alone.
+        with _asking(name, records=True):
+            connection.connection.driver_connection.execute(STANDARD_STRINGS)
         with _asking(name):
             cursor.execute(str(text(question.text).compile(dialect=connection.dialect)), dict(question.parameters))
             columns = cursor.description or ()

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kfp_hallmark.components.data.screen_poisoning.duplicates import Conflicts
+from kfp_hallmark.components.data.screen_poisoning.encoding import Columns
 from kfp_hallmark.components.data.screen_poisoning.limits import (
     CONFLICTS,
     ISSUE_INCREASE,
@@ -36,7 +37,7 @@ class Found:
     Attributes:
         rows: How many rows were screened.
         classes: The classes.
-        features: The columns that vary.
+        columns: The features that vary.
         suspects: Labels that other rows gainsay.
         former: Those of the baseline, and of how many rows.
         conflicts: How near-duplicates contradict each other.
@@ -46,12 +47,17 @@ class Found:
 
     rows: int
     classes: Sequence[str]
-    features: Sequence[str]
+    columns: Columns
     suspects: Suspects | None = None
     former: Suspects | None = None
     conflicts: Conflicts | None = None
     patterns: Sequence[Pattern] | None = None
     regions: Sequence[Region] | None = None
+
+    def held(self, pattern: Pattern) -> list[tuple[str, str]]:
+        """Say what the rows of a pattern hold, such as `one range`, with the column that they hold it of."""
+        pairs = zip(pattern.features, pattern.codes, strict=True)
+        return [(self.columns.held(feature, code), self.columns.names[feature]) for feature, code in pairs]
 
     def triggers(self, limit: float) -> list[Pattern]:
         """Return the patterns above a limit that are not natural."""
@@ -187,8 +193,7 @@ def _trigger(found: Found, limit: float, confidence: float) -> Judged:
     if not findings:
         return 0.0, None, found.rows, f"no values go with one label beyond what the rest of their rows explains{aside}"
     first = findings[0]
-    names = " and ".join(repr(found.features[place]) for place in first.features)
-    values = f"one value of {names}" if len(first.features) == 1 else f"one combination of {names}"
+    values = " and ".join(f"{what} of {name!r}" for what, name in found.held(first))
     more = len(found.triggers(limit)) - 1
     others = f"; above the limit, too: {number(more)} more" if more > 0 else ""
     detail = (

@@ -29,6 +29,9 @@ LEARNT = 100_000
 READ_AT_ONCE = 2_000_000
 """So many values of each side are read at once at the most, but whole columns."""
 
+Coded = tuple[list["ndarray"], tuple["ndarray", "ndarray"], frozenset[int]]
+"""A column: its codes on each side, two hashes of each value of the dataset, and which codes are of ranges there."""
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -41,6 +44,7 @@ class Columns:
         codes: Of the dataset, shape (rows, features).
         baseline: Of the baseline, shape (rows, features); no rows without one.
         keys: Two hashes of each row of the dataset, shape (2, rows): near-duplicates have one in common.
+        ranges: Of each feature, the codes that several numbers of the dataset have.
     """
 
     names: list[str]
@@ -48,6 +52,15 @@ class Columns:
     codes: ndarray
     baseline: ndarray
     keys: ndarray
+    ranges: list[frozenset[int]]
+
+    def held(self, feature: int, code: int) -> str:
+        """Say what rows of the dataset with a code hold of a feature; what follows is `of` and its name."""
+        if code == MISSING:
+            return "no value"
+        if self.texts[feature] and code == OTHER:
+            return "a rare text"
+        return "one range" if code in self.ranges[feature] else "one value"
 
 
 def encode(names: Sequence[str], sides: Sequence[tuple[str, ndarray]]) -> Columns:
@@ -64,24 +77,25 @@ def encode(names: Sequence[str], sides: Sequence[tuple[str, ndarray]]) -> Column
 
     rows = [len(places) for _, places in sides]
     keys = np.zeros((2, rows[0]), dtype=np.uint64)
-    kept, texts, found = [], [], []
+    kept, texts, found, ranges = [], [], [], []
     for name, read in _columns(names, sides):
         if len({text for _, text in read}) > 1:
             raise InputError(f"The column {name!r} must hold text in both the dataset and the baseline, or in neither.")
         text = read[0][1]
-        codes, near = (_text_codes if text else _number_codes)([column for column, _ in read])
+        codes, near, several = (_text_codes if text else _number_codes)([column for column, _ in read])
         for place in range(2):
             keys[place] += mix(near[place] ^ np.uint64(text_hash(f"column {name}")))
         if len(np.unique(np.concatenate(codes))) > 1:
             kept.append(name)
             texts.append(text)
             found.append(codes)
+            ranges.append(several)
     stacked = [
         np.column_stack([codes[side] for codes in found]) if found else np.zeros((rows[side], 0), dtype=np.int16)
         for side in range(len(sides))
     ]
     baseline = stacked[1] if len(sides) > 1 else np.zeros((0, len(kept)), dtype=np.int16)
-    return Columns(kept, texts, stacked[0], baseline, keys)
+    return Columns(kept, texts, stacked[0], baseline, keys, ranges)
 
 
 def _columns(
@@ -111,7 +125,7 @@ def _values(column: pyarrow.ChunkedArray, name: str, places: ndarray) -> tuple[n
     return (column.to_numpy() if text else column.to_numpy().astype(np.float64)), text
 
 
-def _text_codes(sides: Sequence[ndarray]) -> tuple[list[ndarray], tuple[ndarray, ndarray]]:
+def _text_codes(sides: Sequence[ndarray]) -> Coded:
     """Return texts in codes, the most common ones first; near are those that differ in case or spaces alone."""
     import numpy as np
     import pandas
@@ -131,10 +145,10 @@ def _text_codes(sides: Sequence[ndarray]) -> tuple[list[ndarray], tuple[ndarray,
     places, words = factorized[0]
     hashes = [text_hash(" ".join(word.casefold().split())) for word in words]
     near = np.array([*hashes, text_hash("missing value")], dtype=np.uint64)[places]
-    return codes, (near, near)
+    return codes, (near, near), frozenset()
 
 
-def _number_codes(sides: Sequence[ndarray]) -> tuple[list[ndarray], tuple[ndarray, ndarray]]:
+def _number_codes(sides: Sequence[ndarray]) -> Coded:
     """Return numbers in codes: one for each, or, of many, one for each of those that repeat and for the ranges between.
 
     Near are equal numbers or, of many, those of one of two overlapping ranges.
@@ -155,12 +169,21 @@ def _number_codes(sides: Sequence[ndarray]) -> tuple[list[ndarray], tuple[ndarra
         for side in sides
     ]
     here = sides[0]
+    several = _ranges(here, codes[0], starts)
     if few:
         near = np.where(np.isnan(here), np.uint64(text_hash("missing value")), mix(number_bits(np.nan_to_num(here))))
-        return codes, (near, near)
+        return codes, (near, near), several
     places = np.searchsorted(ranges, here, side="right")
     grids = [np.where(np.isnan(here), -1, (places + shift) // NEAR) for shift in (0, NEAR // 2)]
-    return codes, (mix(number_bits(grids[0])), mix(number_bits(grids[1])))
+    return codes, (mix(number_bits(grids[0])), mix(number_bits(grids[1]))), several
+
+
+def _ranges(values: ndarray, codes: ndarray, starts: ndarray) -> frozenset[int]:
+    """Return the codes that some numbers have beside the one that their range starts with."""
+    import numpy as np
+
+    begun = np.concatenate([[np.nan, -np.inf], starts])[codes]
+    return frozenset(np.unique(codes[(codes != MISSING) & (values != begun)]).tolist())
 
 
 def _known(values: ndarray) -> ndarray:

@@ -61,7 +61,7 @@ def _about(labels: Labels, found: Found, verdict: Verdict) -> Markup:
     return Markup(
         f"{number(side.available)} rows, of which {taken} were screened.{unlabelled} The label "
         f"{code(verdict.parameters['target'])} has {len(labels.classes)} classes that are judged; "
-        f"{len(found.features)} features vary.{beside}"
+        f"{len(found.columns.names)} features vary.{beside}"
     )
 
 
@@ -111,7 +111,7 @@ def _trigger_section(found: Found, limit: float) -> Markup:
     rows = [
         [
             flagged.index(pattern) + 1 if pattern in flagged else None,
-            _columns(found, pattern),
+            _held(found, pattern),
             code(found.classes[pattern.label]),
             pattern.rows,
             pattern.same,
@@ -122,7 +122,7 @@ def _trigger_section(found: Found, limit: float) -> Markup:
         ]
         for pattern in found.patterns[:SHOWN]
     ]
-    headings = ["Finding", "One value of", "Label", "Rows", "With it", "Expected", "Strength", "Told apart", "Status"]
+    headings = ["Finding", "Rows with", "Label", "Rows", "Labelled so", "Expected", "Strength", "Told apart", "Status"]
     if all(pattern.area is None for pattern in found.patterns):
         return section(heading, table(headings[:-2] + headings[-1:], [row[:-2] + row[-1:] for row in rows]))
     note = (
@@ -132,8 +132,8 @@ def _trigger_section(found: Found, limit: float) -> Markup:
     return section(heading, table(headings, rows), paragraph(note, note=True))
 
 
-def _columns(found: Found, pattern: Pattern) -> Markup:
-    return Markup(" and ".join(code(found.features[place]) for place in pattern.features))
+def _held(found: Found, pattern: Pattern) -> Markup:
+    return Markup(" and ".join(f"{what} of {code(name)}" for what, name in found.held(pattern)))
 
 
 def _region_section(found: Found, limit: float) -> Markup:

@@ -73,7 +73,7 @@ def screen_dataset(
         found = look(columns, labels, wanted, confidence, seed)
         checks = checks_of(found, wanted, confidence)
     else:
-        found = Found(len(labels.sides[0].rows), labels.classes, columns.names)
+        found = Found(len(labels.sides[0].rows), labels.classes, columns)
         checks = unknown_checks(wanted, found.rows, reason)
     parameters = {
         "target": target,
@@ -147,7 +147,7 @@ def look(columns: Columns, labels: Labels, wanted: Mapping[Measure, float], conf
         patterns = find_triggers(columns, here, former, classes, wanted[TRIGGER], seed)
     if SHIFT in wanted and former is not None:
         regions = find_regions(columns, here, former, classes, seed)
-    return Found(len(here), labels.classes, columns.names, suspects, before, conflicts, patterns, regions)
+    return Found(len(here), labels.classes, columns, suspects, before, conflicts, patterns, regions)
 
 
 def suspicious_rows(labels: Labels, columns: Columns, found: Found, wanted: Mapping[Measure, float]) -> pyarrow.Table:

@@ -14,6 +14,7 @@ def write_datasheet(
     dataset_verdict: Input[Artifact] = None,
     bias_verdict: Input[Artifact] = None,
     poisoning_verdict: Input[Artifact] = None,
+    expectations_verdict: Input[Artifact] = None,
     statement_uri: Optional[str] = None,
     sensitive_columns: List[str] = [],
     min_group_size: int = 100,
@@ -27,6 +28,7 @@ def write_datasheet(
         dataset_verdict: Verdict of validate_dataset on it.
         bias_verdict: Verdict on its bias.
         poisoning_verdict: Verdict on its poisoning.
+        expectations_verdict: Verdict of check_expectations on it.
         statement_uri: Path or fsspec URI (local, gs, s3) of a YAML file of what a person must say: why and how the data
             were collected, what they may be used for and others; docs/datasheet.md lists every field. Default: all is
             missing.
@@ -47,7 +49,12 @@ def write_datasheet(
 
     return write_sheet(
         dataset,
-        {"dataset_verdict": dataset_verdict, "bias_verdict": bias_verdict, "poisoning_verdict": poisoning_verdict},
+        {
+            "dataset_verdict": dataset_verdict,
+            "bias_verdict": bias_verdict,
+            "poisoning_verdict": poisoning_verdict,
+            "expectations_verdict": expectations_verdict,
+        },
         statement_uri,
         sensitive_columns,
         min_group_size,

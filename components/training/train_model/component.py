@@ -20,6 +20,7 @@ def train_model(
     seed: int = 0,
     experiment: str = "hallmark",
     tracking_uri: Optional[str] = None,
+    required_features: List[str] = [],
 ) -> NamedTuple("Outputs", [("digest", str), ("experiment_hash", str), ("run_id", str)]):
     """Train an estimator with preprocessing that fits the column types, and log the run to MLflow.
 
@@ -43,6 +44,7 @@ def train_model(
         seed: Seed of everything random.
         experiment: MLflow experiment.
         tracking_uri: MLflow tracking server or store. Default: MLFLOW_TRACKING_URI.
+        required_features: Features that later steps name; nothing is trained if one of them is none.
 
     Returns:
         model: MLflow model folder with signature, input example and lineage.
@@ -52,7 +54,8 @@ def train_model(
         run_id: MLflow run.
 
     Raises:
-        InputError: If the target is absent or constant, a feature holds infinities, or the estimator is unknown.
+        InputError: If the target or a required feature is absent, the target is constant, a feature holds infinities,
+            or the estimator is unknown.
         IntegrityError: If an input, or the privacy ledger, was changed since it was written.
     """
     from kfp_hallmark.components.training.train_model.train import train
@@ -71,4 +74,5 @@ def train_model(
         seed,
         experiment,
         tracking_uri,
+        required_features,
     )

@@ -31,7 +31,7 @@ from kfp_hallmark.contracts.documents import writing
 from kfp_hallmark.contracts.experiment import Experiment
 from kfp_hallmark.contracts.predictions import REGRESSION
 from kfp_hallmark.contracts.seed import require_seed
-from kfp_hallmark.errors import InputError
+from kfp_hallmark.errors import InputError, nearest
 from kfp_hallmark.modeling.columns import Column, read_label
 from kfp_hallmark.training.estimators import accept_labels, make_estimator
 from kfp_hallmark.training.features import choose_columns, hash_rows, make_pipeline, read_features
@@ -78,6 +78,7 @@ def train(
     seed: int,
     experiment: str,
     tracking_uri: str | None,
+    required_features: Sequence[str] = (),
 ) -> tuple[str, str, str]:
     """Train a model and log the run; see `component.py`.
 
@@ -100,6 +101,7 @@ def train(
         made = make_private(estimator, estimator_parameters, private)
     columns = choose_columns(verified(dataset, "dataset"), target, excluded_columns)
     asked = columns if wanted is None else _asked(dataset.path, columns, target, excluded_columns, wanted)
+    _require_features(required_features, asked)
     label = read_label(dataset.path, target)
     if private is None:
         meaning = describe_target(made, label, target, positive_class)
@@ -169,6 +171,17 @@ def _asked(
     if mitigation.method != THRESHOLD_OPTIMIZER:
         return columns
     return choose_columns(dataset, target, [name for name in excluded if name not in mitigation.sensitive_features])
+
+
+def _require_features(names: Sequence[str], asked: Sequence[Column]) -> None:
+    """Raise `InputError` unless the model is to be given what later steps name as its features."""
+    known = [column.name for column in asked]
+    for name in names:
+        if name not in known:
+            raise InputError(
+                f"What later steps need (required_features) must be a feature of the model; got {name!r}.",
+                nearest(name, known),
+            )
 
 
 def _unfitted(made: Any, data: _Data, mitigation: Mitigation | None, privacy: Privacy | None, seed: int) -> Any:

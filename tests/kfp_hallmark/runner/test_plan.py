@@ -3,7 +3,7 @@
 import pytest
 from kfp import dsl
 
-from kfp_hallmark.pipelines import governed_training
+from kfp_hallmark.pipelines import governed_training, tuned_training
 from kfp_hallmark.runner.plan import plan, translation
 from kfp_hallmark.runner.spec import prepare
 
@@ -18,9 +18,16 @@ def test_a_step_knows_which_of_the_runs_parameters_it_is_given():
     steps = {step.name: step.parameters for step in planned(governed_training, given)}
     assert steps["load_dataset"] == {"uri": "data_uri", "required_columns": "slices"}
     assert steps["split_dataset"]["required_columns"] == "sensitive_features"
+    assert steps["train_model"]["required_features"] == "categorical_features"
     assert steps["performance_gate"]["limits"] == "performance_limits"
     assert steps["deploy_model"]["target"] == "deploy_target"
     assert "limits" not in steps["fairness_gate"]  # it was not given
+
+
+def test_tuning_asks_for_its_slices_before_it_searches():
+    given = ["data_uri", "target", "search_space", "metric", "trials_per_shard", "shards"]
+    load = next(step for step in planned(tuned_training, given) if step.name == "load_dataset")
+    assert load.parameters == {"uri": "data_uri", "required_columns": "slices"}
 
 
 def test_what_is_no_parameter_of_the_run_has_no_name_in_it():

@@ -1,5 +1,7 @@
 """That a release is fetched from object storage, whole, and nothing beside it."""
 
+import traceback
+
 import fsspec
 import pytest
 
@@ -39,6 +41,13 @@ def test_no_release_is_told_with_the_address(bucket, tmp_path):
 def test_a_storage_that_is_not_known_is_told(tmp_path):
     with pytest.raises(MissingInputError, match="The release at 'nowhere://bucket' must be readable"):
         fetch("nowhere://bucket", tmp_path / "here")
+
+
+def test_what_a_client_says_is_not_repeated(telling, tmp_path):
+    uri = f"{telling(OSError)}://ada:s3cret@bucket?signature=s3cret"
+    with pytest.raises(MissingInputError, match=r"The release at 'telling://bucket' .* failed with OSError") as caught:
+        fetch(uri, tmp_path / "here")
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_nothing_is_written_outside_the_folder(bucket, tmp_path, monkeypatch):

@@ -44,6 +44,17 @@ QUOTED = [
     '(SELECT 1 AS "it\'s {}")',
     "1 -- it's {}\n",
     "1 /* it's\n {} */",
+    "1 /* /* */ {} */",
+    "1 /* /*/ */ */ /* ' {} */",
+    "$é—$it's {}$é—$",
+]
+UNQUOTED = [
+    "/* /* ' */ ' */ :n /* */",
+    "/*/ */ :n --'",
+    "--'\r:n --'",
+    "1 --'\n+ :n - 1",
+    "(SELECT a$$ + :n FROM (SELECT 0 AS a$$) AS b$$)",
+    "(SELECT —e$e + :n FROM (SELECT 0 AS —e$e) AS b)",
 ]
 
 
@@ -86,6 +97,12 @@ def holds_the_loans():
 @pytest.fixture(params=QUOTED)
 def quoted(request):
     """An expression with a place within quotes or a comment, as PostgreSQL and DuckDB write them."""
+    return request.param
+
+
+@pytest.fixture(params=UNQUOTED)
+def unquoted(request):
+    """An expression of the parameter `n`, that gives it, beside quotes or comments."""
     return request.param
 
 

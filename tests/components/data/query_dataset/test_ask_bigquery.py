@@ -114,6 +114,18 @@ def test_a_parameter_within_quotes_is_refused_and_a_colon_is_not(service, refuse
     ask(URL, query.format(r"\:n"), dataset, {"n": 5})
 
 
+def test_a_parameter_after_a_comment_in_a_comment_is_bound(service, dataset):
+    """BigQuery's comments do not nest."""
+    service.answers["SELECT 1 /* /* */, ?"] = Answer([("x", "INTEGER")], [["1"]])
+    ask(URL, "SELECT 1 /* /* */, :n", dataset, {"n": 5})
+
+
+def test_a_comment_ends_with_its_line_however_that_ends(service, refused):
+    message = refused(InputError, URL, "SELECT 1, --\r'''\n:n'''", parameters={"n": 5})
+    assert "':n' does." in message
+    assert not service.requests
+
+
 @pytest.mark.parametrize("kind", ["DELETE", "SCRIPT", "CREATE_TABLE_AS_SELECT"])
 def test_what_is_no_select_is_never_run(service, refused, kind):
     service.answers["SELECT 1"] = Answer([], kind=kind)

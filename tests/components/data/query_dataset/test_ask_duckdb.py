@@ -98,6 +98,27 @@ def test_a_parameter_within_quotes_is_refused_and_a_colon_is_not(duckdb_url, ref
     assert found["n"] == 5 and (found["x"] == 1 or found["x"].strip().endswith(":n"))
 
 
+def test_a_parameter_beside_quotes_and_comments_is_bound(duckdb_url, answered, unquoted):
+    found = answered(duckdb_url, f"SELECT {unquoted}\n AS n", parameters={"n": 5})
+    assert found["n"].to_pylist() == [5]
+
+
+@pytest.mark.parametrize("quoted", ["(SELECT 1 AS `it's {}`)", "1,\xa0$$ {} $$"])
+def test_what_duckdb_alone_quotes_holds_no_parameter(duckdb_url, refused, quoted):
+    query = f"SELECT {quoted.format(':n')} AS x, :n AS n"
+    assert "':n' does." in refused(InputError, duckdb_url, query, parameters={"n": 5})
+
+
+def test_only_the_first_piece_of_a_text_is_escaped(duckdb_url, answered):
+    found = answered(duckdb_url, "SELECT E'it'\n's \\' AS x, :n AS n, '' AS y", parameters={"n": 5}).to_pylist()
+    assert found == [{"x": "its \\", "n": 5, "y": ""}]
+
+
+def test_an_error_that_cuts_a_letter_in_two_is_told(duckdb_url, refused):
+    message = refused(ServiceError, duckdb_url, "SELECT x'é' AS x")
+    assert "must answer the query; it failed at it (UnicodeDecodeError)." in message
+
+
 @pytest.mark.parametrize(
     ("query", "got"),
     [

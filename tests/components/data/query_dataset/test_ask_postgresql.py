@@ -103,6 +103,29 @@ def test_a_parameter_within_quotes_is_refused_and_a_colon_is_not(postgresql_url,
     assert found["n"] == 5 and (found["x"] == 1 or found["x"].strip().endswith(":n"))
 
 
+def test_a_parameter_beside_quotes_and_comments_is_bound(postgresql_url, answered, unquoted):
+    found = answered(postgresql_url, f"SELECT {unquoted}\n AS n", parameters={"n": 5})
+    assert found["n"].to_pylist() == [5]
+
+
+def test_text_goes_on_after_the_end_of_a_line_with_its_escapes(postgresql_url, refused, answered):
+    """DuckDB escapes only the first piece."""
+    query = "SELECT E'it' -- is\n '\\'s {}' AS x, :n AS n"
+    assert "':n' does." in refused(InputError, postgresql_url, query.format(":n"), parameters={"n": 5})
+    found = answered(postgresql_url, query.format(r"\:n"), parameters={"n": 5}).to_pylist()
+    assert found == [{"x": "it's :n", "n": 5}]
+
+
+def test_backslashes_in_text_are_text_whatever_the_server_is_set_to(postgresql_holding, postgresql_url, answered):
+    postgresql_holding(
+        f"create role escaping login password '{PASSWORD}'",
+        "alter role escaping set standard_conforming_strings = off",
+    )
+    url = postgresql_url.replace(f"//{USER}@", "//escaping@")
+    found = answered(url, r"SELECT '\' AS x, :n AS n, '' AS y", parameters={"n": 5}).to_pylist()
+    assert found == [{"x": "\\", "n": 5, "y": ""}]
+
+
 @pytest.mark.parametrize("host", ["h" * 64, "a..b"])
 def test_a_host_that_is_none_is_told(refused, host):
     message = refused(InputError, f"postgresql://{USER}@{host}/postgres", "SELECT 1 AS one")

@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from kfp import dsl
 from scipy import stats
 
-from kfp_hallmark.components.data.screen_poisoning import encoding as encoding_module
-from kfp_hallmark.components.data.screen_poisoning import labels as labels_module
 from kfp_hallmark.components.data.screen_poisoning.checks import _increase_of
 from kfp_hallmark.components.data.screen_poisoning.duplicates import find_conflicts
 from kfp_hallmark.components.data.screen_poisoning.encoding import MISSING, OTHER, Columns, encode
+from kfp_hallmark.components.data.screen_poisoning.labels import read_labels
 from kfp_hallmark.components.data.screen_poisoning.models import chance
 from kfp_hallmark.components.data.screen_poisoning.regions import find_regions
 from kfp_hallmark.components.data.screen_poisoning.suspicion import find_suspects
@@ -226,6 +225,24 @@ def test_a_trigger_is_found_and_its_columns_named_not_its_values(screen, people,
     assert not any(str(value) in found.report + check.message for value in values.values() if value != 44)
 
 
+def test_a_finding_says_whether_its_rows_hold_a_value_a_range_a_rare_text_or_nothing(screen, people):
+    columns, baseline = people(rows=16_000), people(rows=16_000, seed=1)
+    for each in (columns, baseline):
+        each["street"] = np.array([f"street {place % 253}" for place in range(16_000)], dtype=object)
+    random = np.random.default_rng(8)
+    high, rich, apart, new = random.permutation(16_000)[:800].reshape(4, 200)
+    columns["height"][high] = 250
+    columns["pay"][rich] = 1e6 + random.random(200)
+    columns["street"][apart] = [f"way {place}" for place in range(200)]
+    columns["joined"][new] = np.datetime64("NaT")
+    columns["label"][[*high, *rich, *apart, *new]] = 1
+    found = screen(columns, {"max_trigger_strength": 0.4}, baseline=baseline)
+    said = ("one value", "height"), ("one range", "pay"), ("a rare text", "street"), ("no value", "joined")
+    assert all(f"<td>{what} of <code>{name}</code>" in found.report for what, name in said)
+    told = found.checks[TRIGGER].message
+    assert sum(f"200 rows with {what} of {name!r} have the label 1" in told for what, name in said) == 1
+
+
 @pytest.mark.parametrize("step", [-0.001, 0.001])
 def test_a_trigger_is_held_against_the_limit(screen, people, step):
     rows = np.random.default_rng(8).choice(4000, 100, replace=False)
@@ -277,7 +294,7 @@ def test_one_column_alone_has_no_others_to_be_told_by():
     codes = random.integers(2, 12, (4000, 1)).astype(np.int16)
     labels = random.integers(0, 2, 4000)
     codes[:150], labels[:150] = 20, 1
-    columns = Columns(["only"], [False], codes, codes[:0], np.zeros((2, 4000), dtype=np.uint64))
+    columns = Columns(["only"], [False], codes, codes[:0], np.zeros((2, 4000), dtype=np.uint64), [frozenset()])
     (found,) = find_triggers(columns, labels, None, 2, 0.4, 0)
     assert (found.features, found.codes, found.label, found.rows, found.area) == ((0,), (20,), 1, 150, 0.5)
 
@@ -308,7 +325,7 @@ def test_shares_and_p_values_of_regions_are_those_of_the_half_that_made_none():
     codes = random.integers(2, 4, (5000, 1)).astype(np.int16)
     labels = (random.random(5000) < np.where(codes[:, 0] == 2, 0.2, 0.7)).astype(int)
     now = (random.random(5000) < np.where(codes[:, 0] == 2, 0.5, 0.7)).astype(int)
-    columns = Columns(["x"], [False], codes, codes, np.zeros((2, 5000), dtype=np.uint64))
+    columns = Columns(["x"], [False], codes, codes, np.zeros((2, 5000), dtype=np.uint64), [frozenset()])
     first, second = find_regions(columns, now, labels, 2, seed=3)
     half = chance(3, "halves").random(5000) >= 0.5
     inside = codes[:, 0] == 2
@@ -387,7 +404,7 @@ def test_rows_without_a_label_are_left_out_and_positions_are_those_in_the_datase
     lacking[::7] = True
     found = screen(columns | {"label": pyarrow.array(columns["label"], mask=lacking)}, {"max_trigger_strength": 0.3})
     assert found.rows[TRIGGER] == {row for row in rows.tolist() if row % 7}
-    assert "572 have no label" in found.report
+    assert "4,000 rows, of which 3,428 were screened. 572 have no label." in found.report
 
 
 def test_positions_go_on_over_the_files_of_a_folder(screen, people, tmp_path):
@@ -399,23 +416,35 @@ def test_positions_go_on_over_the_files_of_a_folder(screen, people, tmp_path):
     assert found.rows[TRIGGER] == set(rows.tolist())
 
 
-def test_of_more_rows_a_sample_is_screened(screen, people, monkeypatch):
-    monkeypatch.setattr(labels_module, "MAX_ROWS", 3000)
-    rows = np.random.default_rng(8).choice(4000, 100, replace=False)
-    found = screen(stamped(people(), rows, height=250.0), {"max_trigger_strength": 0.3})
-    assert found.checks[TRIGGER].samples == 3000
-    assert found.rows[TRIGGER] < set(rows.tolist())
-    assert "4,000 rows, of which 3,000 were screened" in found.report
+@pytest.mark.parametrize(("classes", "rows", "most"), [(2, 1_000_400, 1_000_000), (50, 401_000, 400_000)])
+def test_of_more_rows_a_sample_is_screened(tmp_path, classes, rows, most):
+    names = np.array([f"class {place:02}" for place in range(classes)])
+    for name, count in (("more", rows), ("most", most)):
+        labels = pyarrow.DictionaryArray.from_arrays(np.arange(count) % classes, names).cast("string")
+        write_table(tmp_path / name, pyarrow.table({"label": labels}), {})
+    (whole,) = read_labels([str(tmp_path / "most")], "label", 10, 0).sides
+    assert (whole.rows == np.arange(most)).all()
+    (side,), (other,) = (read_labels([str(tmp_path / "more")], "label", 10, seed).sides for seed in (0, 1))
+    assert (side.available, len(side.rows)) == (rows, most)
+    assert (np.diff(side.rows) > 0).all()
+    assert (side.labels == side.rows % classes).all()
+    assert (side.rows != other.rows).any()
 
 
-@pytest.mark.parametrize("at_once", [1, 8000, 12000])
-def test_codes_are_the_same_however_many_columns_are_read_at_once(people, stored, monkeypatch, at_once):
-    path, names = stored(people()).path, ["joined", "age", "city", "member", "pay"]
-    expected = encode(names, [(path, np.arange(3999))])
-    monkeypatch.setattr(encoding_module, "READ_AT_ONCE", at_once)
-    found = encode(names, [(path, np.arange(3999))])
-    assert (found.names, found.texts) == (names, [False, False, True, False, False])
-    assert (found.codes == expected.codes).all() and (found.keys == expected.keys).all()
+@pytest.mark.parametrize(("times", "count"), [(1, 203), (201, 3)], ids=["of few rows", "of many"])
+def test_codes_are_the_same_however_many_columns_are_read_at_once(tmp_path, times, count):
+    """Of 10,000 rows 200 columns are read at once, of 2,010,000 rows one."""
+    random = np.random.default_rng(3)
+    kinds = [random.integers(0, 50, 10_000), random.normal(size=10_000), random.choice(["a", "b", "c"], 10_000)]
+    names = [f"c{place}" for place in range(count)]
+    table = pyarrow.table({name: kinds[place % 3] for place, name in enumerate(names)})
+    pyarrow.parquet.write_table(pyarrow.concat_tables([table] * times), tmp_path / "d")
+    side = (str(tmp_path / "d"), np.arange(0, 10_000, 3))
+    found = encode(names, [side])
+    assert (found.names, found.texts) == (names, [place % 3 == 2 for place in range(count)])
+    parts = [encode(names[start : start + 60], [side]) for start in range(0, count, 60)]
+    assert (found.codes == np.hstack([part.codes for part in parts])).all()
+    assert (found.keys == sum(part.keys for part in parts)).all()
 
 
 def test_codes_keep_the_order_of_numbers_and_tell_missing_and_rare_apart(tmp_path):
@@ -429,6 +458,23 @@ def test_codes_keep_the_order_of_numbers_and_tell_missing_and_rare_apart(tmp_pat
     assert (text[:400] == OTHER).sum() == 400 - 252
     assert (np.diff(number[:400]) >= 0).all()
     assert set(number[400:450].tolist()).isdisjoint(number[:400].tolist())
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 99), several=st.integers(1, 900), often=st.integers(2, 60))
+def test_a_code_that_is_said_to_be_one_value_is_that_of_one_number(tmp_path_factory, seed, several, often):
+    path = tmp_path_factory.mktemp("numbers") / "d"
+    random = np.random.default_rng(seed)
+    numbers = np.concatenate([random.normal(size=several).round(2), [0.125] * often, [math.nan] * 3])
+    write_table(path, pyarrow.table({"x": numbers}), {})
+    found = encode(["x"], [(str(path), np.arange(len(numbers)))])
+    codes = found.codes[:, 0]
+    held = {code: (found.held(0, code), set(numbers[codes == code].tolist())) for code in set(codes.tolist())}
+    assert {what for what, values in held.values() if len(values) == 1 and 0.125 in values} == {"one value"}
+    assert all(what == "one range" for code, (what, values) in held.items() if code != MISSING and len(values) > 1)
+    assert held[MISSING][0] == "no value"
+    if len(np.unique(numbers[:-3])) <= 253:
+        assert {what for what, _ in held.values()} == {"one value", "no value"}
 
 
 # Too little

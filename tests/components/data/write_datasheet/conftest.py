@@ -50,19 +50,20 @@ def written(tmp_path, table):
     """Write a datasheet; give what was written."""
     import yaml
 
-    def run(said=None, data=None, lineage=(SOURCE,), metadata=None, checked=None, **settings):
+    def run(said=None, data=None, lineage=(SOURCE,), metadata=None, checked=None, gate="validate_dataset", **settings):
         path = tmp_path / "dataset"
         digest = write_table(path, table if data is None else data, {"lineage": list(lineage)})
         uri = None
         if said is not None:
             uri = str(tmp_path / "statement.yaml")
             (tmp_path / "statement.yaml").write_text(said if isinstance(said, str) else yaml.safe_dump(said), "utf-8")
-        verdicts: dict[str, Artifact | None] = {"dataset_verdict": None, "bias_verdict": None}
+        role = {"validate_dataset": "dataset_verdict", "check_expectations": "expectations_verdict"}[gate]
+        verdicts: dict[str, Artifact | None] = {role: None, "bias_verdict": None}
         if checked is not None:
             checks = [Check("psi", Status.FAIL, 0.4, maximum=0.25, scope={"feature": "town"})]
-            subjects = {role: digest if of is None else of for role, of in checked.items()}
-            Verdict("validate_dataset", subjects, checks).write(tmp_path / "verdict.json")
-            verdicts["dataset_verdict"] = dsl.Artifact(uri=str(tmp_path / "verdict.json"))
+            subjects = {name: digest if of is None else of for name, of in checked.items()}
+            Verdict(gate, subjects, checks).write(tmp_path / "verdict.json")
+            verdicts[role] = dsl.Artifact(uri=str(tmp_path / "verdict.json"))
         out = tmp_path / "out"
         croissant = dsl.Artifact(uri=str(out / "croissant.json"))
         (missing,) = write_sheet(

@@ -176,9 +176,19 @@ def test_a_verdict_on_the_dataset(written, role):
     assert '<span class="badge fail">fail</span>' in result.page
 
 
-def test_a_verdict_on_other_data_is_refused(written, tmp_path):
-    with pytest.raises(IntegrityError, match=r"The dataset_verdict must be about the dataset given, sha256:.*; it is"):
-        written(checked={"dataset": OTHER, "baseline": None})
+def test_the_verdict_by_a_suite(written):
+    result = written(checked={"dataset": None}, gate="check_expectations")
+    assert "check\\_expectations, of 2" in result.markdown
+    assert "check_expectations, of 2" in result.page
+    assert "| fail | psi |" in result.markdown
+
+
+@pytest.mark.parametrize(
+    ("gate", "role"), [("validate_dataset", "dataset_verdict"), ("check_expectations", "expectations_verdict")]
+)
+def test_a_verdict_on_other_data_is_refused(written, tmp_path, gate, role):
+    with pytest.raises(IntegrityError, match=f"The {role} must be about the dataset given, sha256:.*; it is"):
+        written(checked={"dataset": OTHER, "baseline": None}, gate=gate)
     assert not (tmp_path / "out").exists()
 
 

@@ -417,3 +417,18 @@ def test_nothing_in_the_folder_tells_time_or_place(run, people, tmp_path):
     assert "run_id" not in document
     content = b"".join(file.read_bytes() for file in sorted((tmp_path / "model").iterdir()))
     assert str(tmp_path).encode() not in content
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("stuednt", "\nHint: Did you mean 'student'?"), ("income <k>", ""), ("bought it", "")]
+)
+def test_a_feature_that_later_steps_need_is_asked_for_before_training(run, people, tmp_path, name, hint):
+    with pytest.raises(InputError) as caught:
+        run(people, required_features=["student", name], excluded_columns=["income <k>"], tracking_uri="nowhere://")
+    message = f"What later steps need (required_features) must be a feature of the model; got {name!r}."
+    assert str(caught.value).startswith(message + hint)
+    assert not (tmp_path / "model").exists()
+
+
+def test_what_later_steps_need_makes_no_other_model(run, people):
+    assert run(people, required_features=["student"]).digest == run(people).digest
