@@ -2,14 +2,15 @@
 
     .venv/bin/hallmark env run data -- python benchmarks/drift.py speed [--peers NAME=PYTHON ...]
     .venv/bin/hallmark env run data -- python benchmarks/drift.py power [--peers NAME=PYTHON ...]
-    .venv/bin/hallmark env run data -- python benchmarks/drift.py alarms [--resamples 200]
+    .venv/bin/hallmark env run data -- python benchmarks/drift.py alarms|split [--resamples 200]
 
 speed: all measures of 1,000,000 rows by 20 columns, as `profiling.py` makes them, against the kept profile of others,
 from disk, beside pyarrow's read of them and each peer's drift of both frames, read first; then of columns in memory,
 beside a peer's frames in memory; in seconds, and in seconds of processors, which a busy machine changes less. power:
 over 25 repeats of 20,000 rows, the share of pairs in which a sample of x * 1.1 + 0.15 scores higher than one of x, 0.5
 by chance; and how often a column of 300 categories drifts without having moved. alarms: resamples of the bundled data
-of 2016 against 2016 by the whole gate, its halves by all columns together, and 2016 to 2018 against 2015.
+of 2016 against 2016 by the whole gate, and 2016 to 2018 against 2015. split: as many pairs of random halves of 2016 by
+all columns together.
 
 A peer is `evidently` (0.7, with whylogs and IPython in the same environment for `power`) or `nannyml`, with the Python
 that it is installed in.
@@ -269,8 +270,18 @@ def alarms(resamples: int) -> None:
                 runs += verdict.status is not Status.PASS
                 told.update(check.name for check in verdict.checks if check.status is not Status.PASS)
             print(f"{rows:,} rows: {runs} of {resamples} resamples raise an alarm {dict(told)}", flush=True)
+    former = profile(ACS / "2015.parquet")
+    for year in (2016, 2017, 2018):
+        worst = compared(former, ACS / f"{year}.parquet")[0]
+        sides = [Side(str(ACS / f"{each}.parquet")) for each in (2015, year)]
+        area = separate("baseline", *sides, table.column_names, 1.0, 0).area
+        print(f"{year} against 2015: worst {worst.drift.feature}, PSI {worst.drift.psi:.4f}; AUC {area:.3f}")
+
+
+def split(pairs: int) -> None:
+    table = pyarrow.parquet.read_table(ACS / "2016.parquet")
     halves = []
-    for seed in range(resamples // 5):
+    for seed in range(pairs):
         with tempfile.TemporaryDirectory() as folder:
             order = numpy.random.default_rng(seed).permutation(table.num_rows)
             sides = [Side(str(Path(folder) / name)) for name in ("one", "other")]
@@ -280,17 +291,11 @@ def alarms(resamples: int) -> None:
     told = sum(not half.interval[0] <= 0.5 <= half.interval[1] for half in halves)
     greatest = max(half.area for half in halves)
     print(f"two halves: the interval of the AUC misses 0.5 in {told} of {len(halves)}, greatest {greatest:.3f}")
-    former = profile(ACS / "2015.parquet")
-    for year in (2016, 2017, 2018):
-        worst = compared(former, ACS / f"{year}.parquet")[0]
-        sides = [Side(str(ACS / f"{each}.parquet")) for each in (2015, year)]
-        area = separate("baseline", *sides, table.column_names, 1.0, 0).area
-        print(f"{year} against 2015: worst {worst.drift.feature}, PSI {worst.drift.psi:.4f}; AUC {area:.3f}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["speed", "power", "alarms"])
+    parser.add_argument("what", choices=["speed", "power", "alarms", "split"])
     parser.add_argument("--peers", nargs="*", default=[], metavar="NAME=PYTHON")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--resamples", type=int, default=200)
@@ -301,8 +306,10 @@ def main() -> None:
         speed(peers, arguments.rounds)
     elif arguments.what == "power":
         power(peers)
-    else:
+    elif arguments.what == "alarms":
         alarms(arguments.resamples)
+    else:
+        split(arguments.resamples)
 
 
 if __name__ == "__main__":

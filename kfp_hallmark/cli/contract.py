@@ -102,6 +102,9 @@ def check(
     baseline: Annotated[
         str | None, typer.Option(help="Data to measure drift from. Default: drift is not judged.")
     ] = None,
+    previous: Annotated[
+        str | None, typer.Option(help="Data of the span before, to measure drift, and the gap since, from.")
+    ] = None,
     exclude: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN", help="A column that is not judged; may be given again.")
     ] = None,
@@ -120,12 +123,16 @@ def check(
         given = {"dataset": sides.enter_context(_loaded(data))}
         if baseline is not None:
             given["baseline"] = sides.enter_context(_loaded(baseline))
+        if previous is not None:
+            given["previous"] = LocalArtifact(str(Path(folder, "previous")))
+            before = sides.enter_context(_loaded(previous))
+            _call("data", f"{COMMANDS}:describe", {}, {"dataset": before, "profile": given["previous"]})
         outputs = {name: LocalArtifact(str(Path(folder, name))) for name in OUTPUTS}
         for name, path in (("report", report), ("verdict", verdict)):
             if path is not None:
                 outputs[name].path = str(path.absolute())
         settings = _defaults() | {"contract_uri": str(contract.absolute()), "excluded_columns": exclude or []}
-        if baseline is None:
+        if baseline is None and previous is None:
             settings["min_rows"] = 1
         parameters = {name: value for name, value in settings.items() if name not in given}
         _call("data", VALIDATE, parameters, given | outputs)

@@ -22,6 +22,15 @@ def infer(dataset: Artifact, name: str, output: str) -> dict[str, Any]:
     return {"features": len(contract_schema(contract).feature), "keys": [list(key) for key in contract.keys]}
 
 
+def describe(dataset: Artifact, profile: Artifact) -> None:
+    """Write the profile of a dataset."""
+    import pyarrow_hotfix  # noqa: F401  as above
+
+    from kfp_hallmark.profiles.profile import profile as describe_columns
+
+    describe_columns(dataset.path).write(profile.path)
+
+
 def diff(before: str, after: str) -> dict[str, Any]:
     """Return what changes from one contract to another."""
     found = evolution(*(read_contract(Path(path)) for path in (before, after)))

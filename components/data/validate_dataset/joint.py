@@ -26,6 +26,8 @@ FREQUENT, CATEGORIES = 20, 250
 LEAF = 50
 """How many rows a leaf holds at least: rows that are told apart one by one are no drift."""
 CONFIDENCE, NORMAL = 0.95, 1.959964
+LEARNT = 1 + FOLDS / (FOLDS - 1)
+"""How many times as great the variance is as that of known classifiers: each learns from what tests the others."""
 NAMED, TRIED = 3, 100_000
 """How many features are named when the sides can be told apart, and on how many cells they are tried."""
 AUC = "domain_classifier_roc_auc"
@@ -40,7 +42,7 @@ class Separation:
     Attributes:
         role: The side that the dataset is compared with.
         area: ROC AUC on rows that the classifier did not learn from; 0.5 when the sides are alike, 1 at most.
-        interval: Its confidence interval, by DeLong's variance.
+        interval: Its confidence interval, by DeLong's variance times `LEARNT`.
         rows: How many rows of both sides it rests on.
         columns: On how many columns.
         features: Those by which the sides are told apart best, the best first; none if they are hard to tell apart.
@@ -70,7 +72,8 @@ def separate(
         max_area: From which ROC AUC on features are named.
         seed: Seed of the sample and of the folds.
 
-    Source: Lopez-Paz and Oquab 2017, Revisiting Classifier Two-Sample Tests.
+    Sources: Lopez-Paz and Oquab 2017, Revisiting Classifier Two-Sample Tests; Nadeau and Bengio 2003, Inference for the
+    Generalization Error, for the variance: 1 / folds + tested / learnt rows in place of 1 / folds.
     """
     import numpy
 
@@ -86,7 +89,7 @@ def separate(
     current_side = numpy.repeat([0, 1], [sample.num_rows for sample in samples])
     scores, model, held_out = _scores(values, categorical, current_side, seed)
     areas, variances, _ = grouped_areas(scores, current_side == 1, Partition(numpy.zeros(len(scores), "int64"), 1))
-    area, reach = float(areas[0]), NORMAL * float(variances[0]) ** 0.5
+    area, reach = float(areas[0]), NORMAL * float(LEARNT * variances[0]) ** 0.5
     held_out = generator.permutation(held_out)[: max(TRIED // len(names), 300)]
     best = _best(model, values[held_out], current_side[held_out], generator) if area > max_area else []
     return Separation(

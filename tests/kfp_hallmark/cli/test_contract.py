@@ -59,11 +59,12 @@ def test_faulty_data_do_not_fit_what_was_inferred(hallmark_contract, tmp_path):
     assert (found.keys, found.sensitive, found.min_rows) == ((("id",),), ("sex",), 200)
 
     write(tmp_path / "b.csv", 150, factor=1000)
-    done = hallmark_contract("check", "b.csv", "--report", "r.html", "--verdict", "v.json")
+    done = hallmark_contract("check", "b.csv", "--previous", "a.csv", "--report", "r.html", "--verdict", "v.json")
     assert done.code == 1
     assert done.out.splitlines()[0] == "fail  b.csv by contract.yaml"
     assert "visits does not fit the schema: values above the greatest allowed." in done.out
     assert "The dataset has 150 rows; the contract asks for 200 at least." in done.out
+    assert "The previous span has 400 rows, too few to judge drift by (min_rows 1,000)." in done.out
     assert json.loads((tmp_path / "v.json").read_text())["status"] == "fail"
     assert "<h2>Contract</h2>" in (tmp_path / "r.html").read_text()
 
