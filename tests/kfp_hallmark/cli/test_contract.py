@@ -64,7 +64,7 @@ def test_faulty_data_do_not_fit_what_was_inferred(hallmark_contract, tmp_path):
     assert done.out.splitlines()[0] == "fail  b.csv by contract.yaml"
     assert "visits does not fit the schema: values above the greatest allowed." in done.out
     assert "The dataset has 150 rows; the contract asks for 200 at least." in done.out
-    assert "The previous span has 400 rows, too few to judge drift by (min_rows 1,000)." in done.out
+    assert "The previous span has 400 rows, too few to judge drift by" in done.out
     assert json.loads((tmp_path / "v.json").read_text())["status"] == "fail"
     assert "<h2>Contract</h2>" in (tmp_path / "r.html").read_text()
 
