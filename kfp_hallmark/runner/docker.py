@@ -14,6 +14,7 @@ from kfp.local import config
 from kfp_hallmark.contracts.audit import PATH_VARIABLE as AUDIT_VARIABLE
 from kfp_hallmark.contracts.data_contract import SUFFIXES, read_contract
 from kfp_hallmark.contracts.dataset_signature import SUFFIX
+from kfp_hallmark.contracts.documents import NO_YAML
 from kfp_hallmark.contracts.experiment import code_version
 from kfp_hallmark.contracts.release import SERVING_VARIABLE
 from kfp_hallmark.environments import environment_of
@@ -160,7 +161,7 @@ def tracked(path: Path) -> Path:
     try:
         (out,) = yaml.safe_load(path.read_bytes())["outs"]
         name = PurePosixPath(out["path"])
-    except (yaml.YAMLError, RecursionError, OSError, KeyError, TypeError, ValueError):
+    except (yaml.YAMLError, *NO_YAML, OSError):
         # It is not in order, of which the step tells.
         return path
     return path if name.is_absolute() or ".." in name.parts else path.parent / name
