@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from unicodedata import category
 
+from kfp_hallmark.contracts.documents import NO_YAML
 from kfp_hallmark.errors import InputError, MissingInputError, nearest
 from kfp_hallmark.storage import advice, reading, shown
 
@@ -64,7 +65,7 @@ def read_statement(uri: str | None, fields: Fields) -> Statement:
     content = _fetched(uri)
     try:
         value = yaml.safe_load(content)
-    except (RecursionError, ValueError, AttributeError, KeyError, yaml.YAMLError) as error:
+    except (yaml.YAMLError, *NO_YAML) as error:
         raise InputError(f"statement_uri must be a YAML file; {shown(uri)!r} cannot be read as one.") from error
     if not isinstance(value, dict):
         raise InputError(f"The statement must be a YAML mapping; got {type(value).__name__}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from kfp_hallmark.errors import HallmarkError, InputError
+from kfp_hallmark.errors import HallmarkError, InputError, MissingInputError
 from kfp_hallmark.tracking import without_password
 
 _WEB = "Check the address, and that it answers the step without a login."
@@ -31,7 +31,7 @@ def advice(uri: str) -> str | None:
 
 @contextmanager
 def reading(what: str, uri: str) -> Iterator[None]:
-    """Raise `InputError` for whatever a storage's client raises, but that a file is not there.
+    """Raise `InputError` for whatever a storage's client raises; where a file is not there, `MissingInputError`.
 
     Args:
         what: The parameter's name, for the errors.
@@ -39,10 +39,12 @@ def reading(what: str, uri: str) -> Iterator[None]:
     """
     try:
         yield
-    except (HallmarkError, FileNotFoundError):
+    except HallmarkError:
         raise
+    # What a client says may hold the whole URI, and it would be shown in the step's log.
+    except FileNotFoundError:
+        raise MissingInputError(f"{what} must be there; {shown(uri)!r} is not.", advice(uri)) from None
     except Exception as error:
-        # What a client says may hold the whole URI, and it would be shown in the step's log.
         raise InputError(
             f"{what} must be a file that can be read; {shown(uri)!r} cannot ({type(error).__name__}).", advice(uri)
         ) from None

@@ -60,6 +60,7 @@ def client(uri: str) -> MlflowClient:
     """Return a client of a tracking store and of the registry in it; a local SQLite store is made when it is not there.
 
     Raises:
+        InputError: If MLflow cannot open it, as without the driver of its database.
         MissingInputError: If the store cannot be opened.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -67,12 +68,17 @@ def client(uri: str) -> MlflowClient:
     from mlflow.tracking import MlflowClient
 
     file = sqlite_file(uri)
-    if file is None:
-        return MlflowClient(tracking_uri=uri, registry_uri=uri)
     with reaching(uri):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(file):
-            return MlflowClient(tracking_uri=uri, registry_uri=uri)
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with alone(uri):
+                return MlflowClient(tracking_uri=uri, registry_uri=uri)
+        except (ImportError, ValueError) as error:
+            raise InputError(
+                f"tracking_uri must be one that MLflow can open here; {_told(uri)!r} cannot ({type(error).__name__}).",
+                "Name an MLflow server, or a local store as sqlite:////folder/mlflow.db.",
+            ) from None
 
 
 def from_platform(variable: str, uri: str) -> str | None:
@@ -216,11 +222,19 @@ def reaching(uri: str) -> Iterator[None]:
     except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
         if isinstance(error, InputError) or getattr(error, "errno", None) == errno.ENOSPC:
             raise
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:MAX_REASON]}"
+        said = " ".join(str(error).split()).replace(uri, _told(uri))
+        if query := uri.partition("?")[2]:
+            said = said.replace(query, "...")
         raise MissingInputError(
-            without_password(f"The tracking store {uri!r} must answer; got {reason}."),
+            f"The tracking store {_told(uri)!r} must answer; got {type(error).__name__}: "
+            f"{without_password(said)[:MAX_REASON]}.",
             "Start the MLflow server, or name a local store as sqlite:////folder/mlflow.db.",
         ) from None
+
+
+def _told(uri: str) -> str:
+    """Return a store's URI without what may be secret in it."""
+    return without_password(uri).partition("?")[0]
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -252,7 +266,7 @@ def alone(uri: str) -> Iterator[None]:
 
 def without_password(text: str) -> str:
     """Return a text with no user and no password in any URI in it."""
-    return re.sub(r"://[^/\s]*@", "://", text)
+    return re.sub(r"://(?:[^/\s]*|[^/\s:@]+:(?!\d+/)[^\s@]*)@", "://", text)
 
 
 def without_passwords(value: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from kfp_hallmark.contracts.documents import NO_YAML
 from kfp_hallmark.errors import InputError, MissingInputError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise MissingInputError(f"--params must be a file; got {str(path)!r}.")
     try:
         value = read_yaml(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except (yaml.YAMLError, *NO_YAML) as error:
         raise InputError(f"--params must be a YAML file; {str(path)!r} is not.") from error
     if not isinstance(value, dict):
         raise InputError(f"--params must hold names and values; {str(path)!r} holds {type(value).__name__}.")

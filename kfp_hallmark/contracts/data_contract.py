@@ -30,7 +30,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from kfp_hallmark.contracts.documents import writing
+from kfp_hallmark.contracts.documents import NO_YAML, writing
 from kfp_hallmark.datacontract.rules import Rule, parse_rule
 from kfp_hallmark.errors import InputError, MissingInputError, nearest
 
@@ -281,7 +281,7 @@ class _Loader(yaml.SafeLoader):
 def _load(text: str, name: str) -> Any:
     try:
         return yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, *NO_YAML) as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         place = f"line {mark.line + 1}: {problem}" if mark is not None else "it cannot be read"
         raise _Unfit(f"be YAML; {place}") from None

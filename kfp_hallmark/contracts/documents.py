@@ -15,6 +15,9 @@ from typing import Any
 
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
 
+NO_YAML = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What PyYAML raises, beside its `YAMLError`, for a value that is none of its kind, no UTF-8, or nested too deep."""
+
 
 def now() -> str:
     """Return the present time in UTC, as `2026-11-21T05:40:00Z`."""

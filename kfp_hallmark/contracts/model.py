@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from kfp_hallmark.contracts.digest import is_digest
+from kfp_hallmark.contracts.documents import NO_YAML
 from kfp_hallmark.errors import IntegrityError, MissingInputError
 
 MODEL_FILE = "MLmodel"
@@ -79,7 +80,7 @@ def parse_model_file(content: bytes, path: str | Path) -> dict[str, Any]:
     name = str(Path(path) / MODEL_FILE)
     try:
         value = yaml.safe_load(content.decode("utf-8"))
-    except (RecursionError, ValueError, yaml.YAMLError) as error:
+    except (yaml.YAMLError, *NO_YAML) as error:
         raise IntegrityError(f"The file {name!r} must be YAML; it is not.") from error
     if not isinstance(value, dict):
         raise IntegrityError(f"The file {name!r} must be a YAML mapping; got {type(value).__name__}.")

@@ -14,6 +14,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from kfp_hallmark.component import Traits
+from kfp_hallmark.contracts.documents import NO_YAML
 from kfp_hallmark.errors import InputError, MissingInputError
 
 SCHEMA_VERSION = "2.1.0"
@@ -255,7 +256,7 @@ def parse(text: str, file: str) -> Spec:
         _refuse_traps(text, file)
         nodes = [node for node in yaml.compose_all(text, Loader=_LOADER) if not _is_empty(node)]
         documents = [document for document in yaml.load_all(text, Loader=_LOADER) if document is not None]
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, *NO_YAML) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{file!r} must be YAML; {_where(error)}.") from error

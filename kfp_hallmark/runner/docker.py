@@ -6,7 +6,7 @@ import contextlib
 import os
 import urllib.parse
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kfp.local import config
@@ -14,6 +14,7 @@ from kfp.local import config
 from kfp_hallmark.contracts.audit import PATH_VARIABLE as AUDIT_VARIABLE
 from kfp_hallmark.contracts.data_contract import SUFFIXES, read_contract
 from kfp_hallmark.contracts.dataset_signature import SUFFIX
+from kfp_hallmark.contracts.documents import NO_YAML
 from kfp_hallmark.contracts.experiment import code_version
 from kfp_hallmark.contracts.release import SERVING_VARIABLE
 from kfp_hallmark.environments import environment_of
@@ -149,8 +150,21 @@ def with_signature(path: Path) -> list[Path]:
 
     That is what it tracks if it is a `.dvc` file, their signature, and what DuckDB wrote last to it if it is its file.
     """
-    data = path.with_suffix("") if path.suffix == ".dvc" else path
+    data = tracked(path) if path.suffix == ".dvc" else path
     return [each for each in dict.fromkeys((path, data, Path(f"{data}{SUFFIX}"), Path(f"{data}.wal"))) if each.exists()]
+
+
+def tracked(path: Path) -> Path:
+    """Return the file or folder that a `.dvc` file tracks, which may be called otherwise than it (`dvc add --file`)."""
+    import yaml
+
+    try:
+        (out,) = yaml.safe_load(path.read_bytes())["outs"]
+        name = PurePosixPath(out["path"])
+    except (yaml.YAMLError, *NO_YAML, OSError):
+        # It is not in order, of which the step tells.
+        return path
+    return path if name.is_absolute() or ".." in name.parts else path.parent / name
 
 
 def referred(path: Path) -> list[Path]:

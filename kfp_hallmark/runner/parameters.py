@@ -13,6 +13,7 @@ import yaml
 from kfp.dsl.base_component import BaseComponent
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+from kfp_hallmark.contracts.documents import NO_YAML
 from kfp_hallmark.errors import InputError, MissingInputError, nearest
 from kfp_hallmark.signature import Field, signature
 from kfp_hallmark.tracking import without_password
@@ -168,7 +169,8 @@ def read_yaml(text: str) -> Any:
 
     Raises:
         yaml.YAMLError: If it is no YAML.
-        ValueError: If a value is none of its kind, such as a date of a month that is not.
+        AttributeError, LookupError, TypeError, ValueError: If a value is none of its kind, such as a date of a month
+            that is not.
         RecursionError: If it nests too deep.
     """
     return yaml.load(text, _Loader)
@@ -194,7 +196,7 @@ def _parse(field: Field, text: str) -> Any:
         if field.type == "bool":
             return _BOOLEANS[text.strip().lower()]
         return read_yaml(text)
-    except (KeyError, ValueError, RecursionError, yaml.YAMLError) as error:
+    except (yaml.YAMLError, *NO_YAML) as error:
         raise _wrong(field, text) from error
 
 

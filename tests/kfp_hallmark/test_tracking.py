@@ -77,9 +77,37 @@ def test_a_server_that_is_down_is_named_without_its_password(monkeypatch):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(MissingInputError, match=rf"The tracking store 'http://{address}' must answer") as caught:
-            experiment(client(f"http://user:secret@{address}"), "one")
-    assert "secret" not in str(caught.value)
+        for uri in (f"http://user:secret@{address}", f"http://user:sec/secret@{address}?token=secret"):
+            with pytest.raises(
+                MissingInputError, match=rf"The tracking store 'http://{address}' must answer"
+            ) as caught:
+                experiment(client(uri), "one")
+            assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "told", "message"),
+    [
+        (
+            "postgresql://ada:s3c/ret@host/db?password=s3cret",
+            InputError,
+            "tracking_uri must be one that MLflow can open here; 'postgresql://host/db' cannot (ModuleNotFoundError).",
+        ),
+        ("http://[::1", InputError, "tracking_uri must be one that MLflow can open here; 'http://[::1' cannot"),
+        ("nowhere://x", MissingInputError, "The tracking store 'nowhere://x' must answer; got Unsupported"),
+        (
+            "file:///nowhere/runs",
+            MissingInputError,
+            "The tracking store 'file:///nowhere/runs' must answer; got Mlflow",
+        ),
+    ],
+)
+def test_a_store_that_mlflow_cannot_open_is_told(uri, told, message):
+    with pytest.raises(told) as caught:
+        client(uri)
+    assert type(caught.value) is told
+    assert caught.value.message.startswith(message)
+    assert "ret" not in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -87,6 +115,8 @@ def test_a_server_that_is_down_is_named_without_its_password(monkeypatch):
     [
         ("http://bob:secret@host/a", "http://host/a"),
         ("http://bob:se@cret@host/a@b", "http://host/a@b"),
+        ("http://bob:se/cret@host/a", "http://host/a"),
+        ("http://host:5000/a@b", "http://host:5000/a@b"),
         ("s3://key@bucket", "s3://bucket"),
         ("sqlite:////home/me@here/mlflow.db", "sqlite:////home/me@here/mlflow.db"),
         ("mail me@here or see http://host/me@here", "mail me@here or see http://host/me@here"),

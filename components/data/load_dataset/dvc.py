@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
+from kfp_hallmark.contracts.documents import NO_YAML
 from kfp_hallmark.errors import InputError, IntegrityError, MissingInputError
 from kfp_hallmark.storage import advice, reading, shown
 
@@ -90,8 +91,8 @@ def _parse(content: bytes, uri: str, name: str) -> Tracked:
 
     try:
         document = yaml.safe_load(content)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"The file {name!r} must be YAML as DVC writes it; it cannot be read as such.") from error
+    except (yaml.YAMLError, *NO_YAML):
+        raise InputError(f"The file {name!r} must be YAML as DVC writes it; it cannot be read as such.") from None
     outs = document.get("outs") if isinstance(document, Mapping) else None
     if not isinstance(outs, list) or not all(isinstance(out, Mapping) for out in outs):
         raise InputError(f"The file {name!r} must say what it tracks, in `outs`; it does not.")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kfp_hallmark.components.data.retrieve_features.library import load
+from kfp_hallmark.contracts.documents import NO_YAML
 from kfp_hallmark.errors import InputError, MissingInputError, nearest
 from kfp_hallmark.storage import advice, reading, shown
 
@@ -139,7 +140,7 @@ class Repository:
                 ) from None
         try:
             config = yaml.safe_load(os.path.expandvars(text))
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, *NO_YAML) as error:
             mark = getattr(error, "problem_mark", None)
             where = f" (line {mark.line + 1})" if mark else ""
             raise InputError(f"The {FILE} of {self.name!r} must be YAML; it cannot be parsed{where}.") from None

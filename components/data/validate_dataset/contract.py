@@ -21,6 +21,7 @@ from kfp_hallmark.datacontract.keys import KeyTally, ReferenceTally
 from kfp_hallmark.datacontract.schema import contract_schema, forbidden_among
 from kfp_hallmark.errors import InputError, MissingInputError
 from kfp_hallmark.reports import number
+from kfp_hallmark.storage import shown
 
 if TYPE_CHECKING:
     import pyarrow
@@ -62,12 +63,24 @@ def load_contract(uri: str) -> Given:
 
     Raises:
         MissingInputError: If there is none.
-        InputError: If it cannot be read, or contradicts itself.
+        InputError: If it cannot be read, contradicts itself, or refers to datasets that cannot be reached.
     """
     content = _content(uri)
     contract = parse_contract(content, uri.rpartition("/")[2])
+    _require_local(contract.references, uri)
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
     return Given(contract, contract_schema(contract), Path(uri).parent, digest)
+
+
+def _require_local(references: Sequence[Reference], uri: str) -> None:
+    for reference in references:
+        path = reference.dataset
+        if "://" in path or ("://" in uri and not Path(path).is_absolute()):
+            raise InputError(
+                "The dataset of a reference must be a local path, and an absolute one where the contract is at a URI; "
+                f"got {shown(path)!r}.",
+                "Only of a contract that is a local file are paths relative to its folder; else write the whole path.",
+            )
 
 
 def _content(uri: str) -> bytes:
@@ -83,10 +96,11 @@ def _content(uri: str) -> bytes:
     except tensorflow.errors.NotFoundError as error:
         raise MissingInputError(f"contract_uri must be a file that is there; got {uri!r}.") from error
     except tensorflow.errors.OpError as error:
+        # What a client says may hold an address with a token in it.
         raise InputError(
-            f"contract_uri must be a file that can be read; {uri!r} cannot ({error}).",
+            f"contract_uri must be a file that can be read; {shown(uri)!r} cannot ({type(error).__name__}).",
             "Local paths and gs:// are read.",
-        ) from error
+        ) from None
 
 
 def contract_checks(

@@ -19,7 +19,7 @@ from kfp_hallmark.components.release.deploy_model.inference_service import (
 )
 from kfp_hallmark.components.release.deploy_model.kserve_cluster import Cluster
 from kfp_hallmark.components.release.deploy_model.target import Parcel, Placed
-from kfp_hallmark.contracts.documents import writing
+from kfp_hallmark.contracts.documents import NO_YAML, writing
 from kfp_hallmark.contracts.options import read_options
 from kfp_hallmark.contracts.release import Release
 from kfp_hallmark.errors import InputError
@@ -112,7 +112,7 @@ def _read(file: Path) -> dict[str, Any]:
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
         if found["kind"] == "InferenceService" and found["metadata"]["name"] and found["spec"]["predictor"]:
             return dict(found)
-    except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError):
+    except (OSError, yaml.YAMLError, *NO_YAML):
         pass
     raise InputError(
         f"The file {str(file)!r} must be the manifest of an InferenceService; it is not.",

@@ -5,6 +5,8 @@
 
 import io
 import json
+import os
+import select
 from types import SimpleNamespace
 from typing import Dict, List, NamedTuple, Optional
 
@@ -268,6 +270,20 @@ def closing(fifo_uri: str, books_uri: str):
 def pipelines():
     """The components and pipelines of this file, by name."""
     return SimpleNamespace(**{name: value for name, value in globals().items() if hasattr(value, "pipeline_spec")})
+
+
+@pytest.fixture(scope="session")
+def written():
+    """Wait for what a step writes to a FIFO, and return it; fail if the run's process ends before."""
+
+    def wait(fifo, process):
+        reader, ended = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK), os.pidfd_open(process.pid)
+        with open(reader) as file, open(ended):
+            assert reader in select.select([reader, ended], [], [])[0], "The run ended before its step wrote."
+            os.set_blocking(reader, True)
+            return file.read()
+
+    return wait
 
 
 @pytest.fixture

@@ -195,7 +195,7 @@ sys.exit(result.exit_code)
 """
 
 
-def test_an_interruption_ends_the_container(pipelines, engine, tmp_path):
+def test_an_interruption_ends_the_container(engine, written, tmp_path):
     @component(environment="release")
     def wait(fifo_uri: str):
         import signal
@@ -211,7 +211,7 @@ def test_an_interruption_ends_the_container(pipelines, engine, tmp_path):
     compiler.Compiler().compile(waiting, str(tmp_path / "waiting.yaml"))
     os.mkfifo(tmp_path / "fifo")
     process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    assert (tmp_path / "fifo").read_text() == "waiting"
+    assert written(tmp_path / "fifo", process) == "waiting"
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate()
     assert process.returncode == 130

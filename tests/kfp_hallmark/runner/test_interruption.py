@@ -31,11 +31,11 @@ sys.exit(result.exit_code)
 
 
 @pytest.fixture(scope="module", params=[signal.SIGINT, signal.SIGTERM])
-def interrupted(request, pipelines, tmp_path_factory):
+def interrupted(request, pipelines, written, tmp_path_factory):
     """Return the folder, the exit code, what was printed, and the process ids of the step and its child."""
     folder = tmp_path_factory.mktemp("interrupted")
     process = start(pipelines.lingering, folder)
-    pids = [int(pid) for pid in (folder / "fifo").read_text().split()]
+    pids = [int(pid) for pid in written(folder / "fifo", process).split()]
     process.send_signal(request.param)
     output, _ = process.communicate()
     return folder, process.returncode - 128 - request.param, output, pids
@@ -77,9 +77,9 @@ def test_no_process_is_left(interrupted):
     assert [pid for pid in interrupted[3] if runs(pid)] == []
 
 
-def test_a_signal_that_ends_nothing_changes_nothing(pipelines, tmp_path):
+def test_a_signal_that_ends_nothing_changes_nothing(pipelines, written, tmp_path):
     process = start(pipelines.closing, tmp_path)
-    assert (tmp_path / "fifo").read_text() == "closing"
+    assert written(tmp_path / "fifo", process) == "closing"
     process.send_signal(signal.SIGINT)
     (tmp_path / "fifo").write_text("go on")
     output, _ = process.communicate()
@@ -89,13 +89,24 @@ def test_a_signal_that_ends_nothing_changes_nothing(pipelines, tmp_path):
     assert "Succeeded" in output
 
 
-def test_a_step_has_the_time_to_tidy_up(pipelines, tmp_path):
+def test_a_step_has_the_time_to_tidy_up(pipelines, written, tmp_path):
     process = start(pipelines.tidying, tmp_path)
-    assert (tmp_path / "fifo").read_text() == "ready"
+    assert written(tmp_path / "fifo", process) == "ready"
     process.send_signal(signal.SIGTERM)
     process.communicate()
     assert process.returncode == 128 + signal.SIGTERM
     assert (tmp_path / "books.txt").read_text() == "tidied"
+
+
+def test_a_run_that_ends_before_its_step_writes_keeps_no_test_waiting(written, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    with subprocess.Popen([sys.executable, "-c", "open('fifo', 'w')"], cwd=tmp_path) as process:
+        assert written(tmp_path / "fifo", process) == ""
+    with (
+        subprocess.Popen([sys.executable, "-c", ""]) as process,
+        pytest.raises(AssertionError, match="The run ended before its step wrote"),
+    ):
+        written(tmp_path / "fifo", process)
 
 
 def test_what_a_step_leaves_running_ends_with_it(run, pipelines):

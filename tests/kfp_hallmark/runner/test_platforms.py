@@ -50,10 +50,34 @@ def test_a_container_sees_the_signature_beside_the_data(tmp_path):
 
 
 def test_a_container_sees_what_dvc_tracks(tmp_path):
-    names = ["loans.csv.dvc", "loans.csv", "loans.csv.sig.json"]
-    for name in names:
+    names = ["spring.dvc", "data/loans.csv", "data/loans.csv.sig.json"]
+    (tmp_path / "data").mkdir()
+    for name in [*names, "spring"]:
         (tmp_path / name).touch()
-    assert with_signature(tmp_path / "loans.csv.dvc") == [tmp_path / name for name in names]
+    (tmp_path / "spring.dvc").write_text(f"outs: [{{md5: {'0' * 32}, path: data/loans.csv}}]")
+    assert with_signature(tmp_path / "spring.dvc") == [tmp_path / name for name in names]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "outs: [{path: ../secret}]",
+        "outs: [{path: /}]",
+        "outs: [{path: 5}]",
+        "outs: [{path: secret}, {path: b}]",
+        "outs: [secret]",
+        "a: [",
+        "[" * 5000,
+        "\x00",
+    ],
+)
+def test_a_container_sees_no_more_where_a_dvc_file_is_not_in_order(tmp_path, content):
+    (tmp_path / "in").mkdir()
+    for name in ("secret", "in/secret"):
+        (tmp_path / name).touch()
+    (tmp_path / "in" / "a.dvc").write_text(content)
+    assert with_signature(tmp_path / "in" / "a.dvc") == [tmp_path / "in" / "a.dvc"]
 
 
 def test_a_container_sees_all_of_a_database(tmp_path):

@@ -177,6 +177,7 @@ def test_the_file_itself_must_be_there(tmp_path, dataset):
     ("text", "wanted"),
     [
         ("outs: [", "must be YAML as DVC writes it; it cannot be read as such."),
+        ("outs: !!int ''", "must be YAML as DVC writes it; it cannot be read as such."),
         ("- a", "must say what it tracks, in `outs`; it does not."),
         ("deps: []", "must say what it tracks, in `outs`; it does not."),
         ("outs: [1]", "must say what it tracks, in `outs`; it does not."),

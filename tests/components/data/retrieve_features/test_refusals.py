@@ -219,6 +219,8 @@ def test_a_feature_that_no_row_has(refused, got):
         (None, MissingInputError, "repository_uri must be a folder with feature_store.yaml; got "),
         ("project: shop\nregistry: ]", InputError, " must be YAML; it cannot be parsed (line 2)."),
         ("\a", InputError, " must be YAML; it cannot be parsed."),
+        ("project: 2024-13-45", InputError, " must be YAML; it cannot be parsed."),
+        ("project: !!bool shop", InputError, " must be YAML; it cannot be parsed."),
         ("registry: data/registry.db", InputError, " must name a project, as text; it names none.\nHint: Feast writes"),
         ("project: 5\nregistry: data/registry.db", InputError, " must name a project, as text; it names none."),
         ("project: shop", InputError, " must name a registry; it names none.\nHint: Feast writes it as in `registry: "),

@@ -9,7 +9,7 @@ import pytest
 
 from kfp_hallmark.components.data.validate_dataset.contract import contract_checks, load_contract
 from kfp_hallmark.components.data.validate_dataset.validate import validate
-from kfp_hallmark.contracts.data_contract import DataContract, Limited, Reference
+from kfp_hallmark.contracts.data_contract import DataContract, Limited, Reference, Version
 from kfp_hallmark.contracts.dataset import write_table
 from kfp_hallmark.contracts.verdict import Status, Verdict
 from kfp_hallmark.datacontract.rules import parse_rule
@@ -124,6 +124,29 @@ def test_references_that_cannot_be(checked, reference, error, message):
     with pytest.raises(error) as caught:
         checked(references=(reference,))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "dataset"),
+    [("file://{}", "towns.parquet"), ("file://{}", "gs://bucket/towns.parquet"), ("{}", "gs://bucket/towns.parquet")],
+)
+def test_a_reference_that_cannot_be_reached_is_refused_with_the_contract(tmp_path, towns, uri, dataset):
+    references = (Reference("town", str(tmp_path / "towns.parquet"), "name"), Reference("town", dataset, "name"))
+    schema = 'feature { name: "town" type: BYTES }\n'
+    DataContract(schema, Version(1, 0, 0), references=references).write(tmp_path / "contract.yaml")
+    with pytest.raises(InputError) as caught:
+        load_contract(uri.format(tmp_path / "contract.yaml"))
+    assert caught.value.message == (
+        "The dataset of a reference must be a local path, and an absolute one where the contract is at a URI; "
+        f"got {dataset!r}."
+    )
+
+
+def test_a_contract_at_a_uri_refers_by_whole_paths(tmp_path, towns):
+    reference = Reference("town", str(tmp_path / "towns.parquet"), "name")
+    schema = 'feature { name: "town" type: BYTES }\n'
+    DataContract(schema, Version(1, 0, 0), references=(reference,)).write(tmp_path / "contract.yaml")
+    assert load_contract(f"file://{tmp_path}/contract.yaml").contract.references == (reference,)
 
 
 def test_rules_tell_the_share_that_breaks_them_and_never_values(checked):

@@ -419,7 +419,7 @@ def test_what_is_no_schema_is_refused(stored, refused, tmp_path, content, expect
 
 def test_a_schema_at_an_unknown_place_is_refused(stored, refused):
     message = refused(InputError, stored({"n": range(200)}), contract_uri="nowhere://schema.pbtxt")
-    assert "Local paths and gs:// are read" in message
+    assert "'nowhere://schema.pbtxt' cannot (UnimplementedError).\nHint: Local paths and gs:// are read" in message
 
 
 def test_the_verdict_is_json_without_nan(stored, judge):
