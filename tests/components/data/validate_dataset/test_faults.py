@@ -368,6 +368,18 @@ def test_a_gap_since_the_span_before_breaks_a_contract_that_limits_it(
     ]
 
 
+def test_a_gap_that_a_contract_limits_is_judged_in_a_column_that_is_excluded_too(acs, stored, kept, judge, tmp_path):
+    """As in pipelines, where the time by which the data is split is no feature."""
+    table = acs[1]
+    contract, _ = infer_contract(stored(table, "before").path, "before")
+    replace(contract, max_gap_hours={"day": 24}).write(tmp_path / "contract.yaml")
+    given = {"contract_uri": str(tmp_path / "contract.yaml"), "excluded_columns": ["day", "MAR"]}
+    verdict, _ = judge(stored(table), previous=kept(table, "previous"), **given)
+    checks = [check for check in verdict.checks if check.name == "gap_hours"]
+    assert [(check.status, check.observed) for check in checks] == [(Status.PASS, 24), (Status.PASS, 0)]
+    assert verdict.parameters["excluded_columns"] == ["MAR"]
+
+
 @pytest.mark.parametrize(
     ("column", "kind", "message"),
     [
