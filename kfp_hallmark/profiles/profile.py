@@ -34,7 +34,7 @@ from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.contracts.documents import read_json, require_form, writing
 from kfp_hallmark.errors import IntegrityError
 from kfp_hallmark.profiles.scan import Counted, scan
-from kfp_hallmark.profiles.tally import Numbers, Texts
+from kfp_hallmark.profiles.tally import POINTS, Numbers, Texts
 
 if TYPE_CHECKING:
     import numpy
@@ -249,7 +249,7 @@ def _binned(numbers: Numbers) -> Binned:
     values = numbers.below + numbers.finite + numbers.above
     if not numbers.finite:
         return Binned((), (values,), None, None, numbers.below, numbers.above)
-    edges = _rounded(numpy.unique(numbers.quantiles(numpy.arange(1, PERCENT) / PERCENT)), numbers.values)
+    edges = _rounded(numpy.unique(numbers.quantiles(numpy.arange(1, PERCENT) / PERCENT)), numbers)
     inside = numpy.diff(numbers.at_most(edges.tolist()), prepend=0, append=values)
     return Binned(
         edges=tuple(edges.tolist()),
@@ -261,12 +261,14 @@ def _binned(numbers: Numbers) -> Binned:
     )
 
 
-def _rounded(edges: numpy.ndarray, values: numpy.ndarray) -> numpy.ndarray:
+def _rounded(edges: numpy.ndarray, numbers: Numbers) -> numpy.ndarray:
     """Return edges with fewer digits, such that as many values as before do not exceed each.
+
+    What more than one row holds is left as it is; of values that stand for others, what more rows hold than one does.
 
     Args:
         edges: Some of the values, ascending, shape (cuts,).
-        values: The values in ascending order, shape (values,).
+        numbers: The values.
     """
     import numpy
 
@@ -274,9 +276,11 @@ def _rounded(edges: numpy.ndarray, values: numpy.ndarray) -> numpy.ndarray:
         return edges
     rounding = Context(prec=DIGITS, rounding=ROUND_CEILING)
     short = numpy.array([float(rounding.create_decimal_from_float(edge)) for edge in edges.tolist()])
-    ends = numpy.searchsorted(values, edges, side="right")
-    single = ends - numpy.searchsorted(values, edges, side="left") == 1
-    following = numpy.append(values, numpy.inf)[ends]
+    ends = numpy.searchsorted(numbers.values, edges, side="right")
+    ranks = numpy.append(0, numbers.ranks)
+    rows = ranks[ends] - ranks[numpy.searchsorted(numbers.values, edges, side="left")]
+    single = rows <= (1 if numbers.exact else numbers.finite / POINTS)
+    following = numpy.append(numbers.values, numpy.inf)[ends]
     return numpy.where(single & (short < following), short, edges)
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kfp_hallmark.contracts.dataset import read_batches
 from kfp_hallmark.contracts.verdict import Check, judge
 from kfp_hallmark.profiles.profile import Profile
+from kfp_hallmark.profiles.scan import as_integers
+from kfp_hallmark.profiles.tally import EXACT_ROWS
 from kfp_hallmark.reports import number
 
 if TYPE_CHECKING:
@@ -95,6 +99,46 @@ def _expected(gaps: numpy.ndarray, rows: numpy.ndarray) -> float:
     once, twice = (rows == 1).sum(), (rows == 2).sum()
     by_rows = max(places * none, once * (once - 1) / (2 * (twice + 1)))
     return float(min(by_stretches, by_rows))
+
+
+def exact_gaps(gaps: Mapping[str, Gap | None], path: str | Path, now: Profile) -> Mapping[str, Gap | None]:
+    """Return gaps as they are: where one value stands for a thousand rows, what lies between two is no gap.
+
+    Args:
+        gaps: The longest gap in each of some columns of times, by the values that were kept.
+        path: The dataset.
+        now: Its profile.
+    """
+    if now.rows <= EXACT_ROWS:
+        return gaps
+    spans = {name: now.columns[name].span for name in gaps}
+    return {
+        name: gap if gap is None or (span := spans[name]) is None else replace(gap, longest=_longest(path, name, span))
+        for name, gap in gaps.items()
+    }
+
+
+def _longest(path: str | Path, name: str, span: tuple[int, int], parts: int = EXACT_ROWS) -> float:
+    """Return the longest stretch between two times that follow each other, in seconds; less than a part may be missed.
+
+    Args:
+        path: The dataset.
+        name: A column of times.
+        span: Its first and its last.
+        parts: Into how many stretches the span is cut, of which the first and the last time are kept.
+    """
+    import numpy
+
+    length = (span[1] - span[0]) // parts + 1
+    firsts, lasts = numpy.full(parts, span[1]), numpy.full(parts, span[0])
+    held = numpy.zeros(parts, bool)
+    for batch in read_batches(path, [name]):
+        times = as_integers(batch.column(0), name).drop_null().to_numpy()
+        places = (times - span[0]) // length
+        numpy.minimum.at(firsts, places, times)
+        numpy.maximum.at(lasts, places, times)
+        held[places] = True
+    return float((firsts[held][1:] - lasts[held][:-1]).max(initial=0)) / SECOND
 
 
 def gap_checks(

@@ -113,7 +113,7 @@ class Settings:
         min_rows: int,
         seed: int,
     ) -> Settings:
-        """Return the settings, with the contract read.
+        """Return the settings, with the contract read; what it limits the gaps of is not excluded.
 
         Raises:
             MissingInputError: If there is no contract.
@@ -121,7 +121,9 @@ class Settings:
         """
         contract = None if contract_uri is None else load_contract(contract_uri)
         limits = _limits(contract, max_stable_psi, max_psi)
-        return cls(contract, limits, excluded, max_domain_auc, min_rows, seed)
+        limited = {} if contract is None else contract.contract.max_gap_hours
+        left_out = [name for name in excluded if name not in limited]
+        return cls(contract, limits, left_out, max_domain_auc, min_rows, seed)
 
     def parameters(self, origin: str) -> dict[str, Any]:
         """Return what a verdict says of them, and where the schema is from."""

@@ -54,20 +54,29 @@ def tail_checks(comparison: Comparison) -> list[Check]:
 
 
 def value_checks(comparison: Comparison) -> list[Check]:
-    """Return a warning for every stable column of numbers in which one value has become frequent.
+    """Return a warning for every stable column of numbers in which one value has become frequent, or others are new.
 
     Such is a new code, or one that stands for something else, amid the others.
     """
-    stable = {move.drift.feature for move in comparison.moves if move.status is Status.PASS}
+    stable = [move.drift for move in comparison.moves if move.status is Status.PASS]
+    names = {found.feature for found in stable}
     checks = []
     for name, tails in comparison.tails.items():
-        if name not in stable or tails.risen <= FREQUENT * tails.values:
+        if name not in names or tails.risen <= FREQUENT * tails.values:
             continue
         counts, values = (math.ceil(TAIL * tails.former), tails.risen), (tails.former, tails.values)
         if _by_chance(counts, values) * PERCENT * len(comparison.tails) < ALPHA:
             share = tails.risen / tails.values
             reason = f"{share:.1%} of its values are one that less than {TAIL:.0%} were: a new code?"
             checks.append(_odd_check("value_share", comparison, name, share, tails.values, reason))
+    rows = (comparison.before.rows, comparison.now.rows)
+    for found in stable:
+        kind, new = comparison.before.columns[found.feature].type, found.unseen or 0
+        if kind not in ("number", "integer") or new <= TOLERANCE * rows[1]:
+            continue
+        if _by_chance((0, new), rows) * len(comparison.moves) < ALPHA:
+            reason = f"{new / rows[1]:.1%} of the rows hold values that were not there: a new code?"
+            checks.append(_odd_check("value_share", comparison, found.feature, new / rows[1], rows[1], reason))
     return checks
 
 

@@ -20,7 +20,7 @@ from kfp_hallmark.components.data.validate_dataset.comparison import (
 )
 from kfp_hallmark.components.data.validate_dataset.contract import contract_checks
 from kfp_hallmark.components.data.validate_dataset.expected import expectation_checks
-from kfp_hallmark.components.data.validate_dataset.gaps import gap_checks
+from kfp_hallmark.components.data.validate_dataset.gaps import exact_gaps, gap_checks
 from kfp_hallmark.components.data.validate_dataset.inputs import Inputs, Settings, Side, kept_columns
 from kfp_hallmark.components.data.validate_dataset.joint import (
     LEAF,
@@ -189,8 +189,9 @@ def _own_checks(inputs: Inputs, settings: Settings, compared: Compared, whole: S
         about = inputs.delivered or inputs.dataset
         checks += contract_checks(about, given.contract, given.folder, whole.profile.rows)
         limited = given.contract.max_gap_hours
-        gaps = {feature.name: feature.gap for feature in whole.features}
-        checks += gap_checks(limited, whole.profile, gaps, compared.previous)
+        gaps = {feature.name: feature.gap for feature in whole.features if feature.name in limited}
+        exact = exact_gaps(gaps, about.path, whole.profile)
+        checks += gap_checks(limited, whole.profile, exact, compared.previous)
     return [
         *checks,
         *content_checks(compared.found.features, limited),

@@ -9,7 +9,8 @@ import pytest
 
 from kfp_hallmark.contracts.digest import artifact_digest
 from kfp_hallmark.errors import IntegrityError
-from kfp_hallmark.profiles.profile import MAX_CATEGORIES, Binned, Categories, Column, Profile, _rounded, profile
+from kfp_hallmark.profiles.profile import MAX_CATEGORIES, Binned, Categories, Column, Profile, _rounded, column, profile
+from kfp_hallmark.profiles.tally import NumberTally
 
 ENVIRONMENT = "data"
 
@@ -86,8 +87,22 @@ def test_numbers_are_binned_at_their_percentiles(made):
     ],
 )
 def test_edges_are_rounded_up_where_no_value_is_passed(values, edges):
-    ascending = numpy.array(values)
-    assert tuple(_rounded(numpy.unique(ascending), ascending)) == edges
+    tally = NumberTally()
+    tally.add(pyarrow.array(values))
+    assert tuple(_rounded(numpy.unique(values), tally.finish())) == edges
+
+
+@pytest.mark.parametrize("others", [numpy.empty(0), numpy.random.default_rng(0).random(20_000)])
+def test_what_many_rows_hold_stays_where_values_stand_for_others(others):
+    """Of 5,000 rows and more one value stands for equal ones, which may be in one piece alone."""
+    common = (numpy.arange(30) + 1) / 7
+    tally = NumberTally(5000)
+    tally.add(pyarrow.array(common.repeat(300)))
+    tally.add(pyarrow.array(others))
+    edges = column(pyarrow.float64(), tally.finish()).distribution.edges
+    assert set(edges) - set(others) >= set(common[:-1])
+    rounded = set(edges) - set(common)
+    assert not rounded & set(others)
 
 
 @pytest.mark.parametrize("rows", [100, 101, 1234, 5000])

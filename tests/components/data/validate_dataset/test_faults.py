@@ -237,6 +237,27 @@ def test_a_new_code_amid_the_others_is_named(stored, kept, judge, reference, kin
     assert found == ([] if share is None else [(Status.WARN, message)])
 
 
+@pytest.mark.parametrize("reference", ["baseline_profile", "serving"])
+@pytest.mark.parametrize("kind", ["int64", "double"])
+@pytest.mark.parametrize(("count", "share"), [(40, None), (60, "1.5"), (200, None)])
+def test_a_new_code_beside_few_others_is_named(stored, kept, judge, reference, kind, count, share):
+    """From 1 % of 4,000 rows on; 5 % of them have moved the column, which says so."""
+    sides = []
+    for new in (0, count):
+        values = numpy.arange(4000) % 6
+        values[:new] = 9
+        sides.append(pyarrow.table({"n": pyarrow.array(values).cast(kind)}))
+    given = kept(sides[0], reference) if "profile" in reference else stored(sides[0], reference)
+    now = stored(sides[1])
+    if reference == "serving":
+        now, given = given, now
+    verdict, _ = judge(now, **{reference: given})
+    found = [(check.status, check.message) for check in verdict.checks if check.name == "value_share"]
+    where = " against the serving sample" if reference == "serving" else ""
+    message = f"n is stable{where}, but {share}% of the rows hold values that were not there: a new code?"
+    assert found == ([] if share is None else [(Status.WARN, message)])
+
+
 @pytest.mark.parametrize(("listed", "count", "status"), [(False, 30, None), (False, 60, "warn"), (True, 60, "fail")])
 def test_a_new_category_where_the_contract_lists_none_is_named(stored, kept, judge, tmp_path, listed, count, status):
     """A contract lists the texts of a column that has at most 100; of 4,000 rows, 40 are one of 100."""
@@ -366,6 +387,18 @@ def test_a_gap_since_the_span_before_breaks_a_contract_that_limits_it(
     assert [message.partition(":")[0] for message in told(verdict, Status.FAIL)] == [
         "day has moved far against the previous span"
     ]
+
+
+def test_a_gap_that_a_contract_limits_is_judged_in_a_column_that_is_excluded_too(acs, stored, kept, judge, tmp_path):
+    """As in pipelines, where the time by which the data is split is no feature."""
+    table = acs[1]
+    contract, _ = infer_contract(stored(table, "before").path, "before")
+    replace(contract, max_gap_hours={"day": 24}).write(tmp_path / "contract.yaml")
+    given = {"contract_uri": str(tmp_path / "contract.yaml"), "excluded_columns": ["day", "MAR"]}
+    verdict, _ = judge(stored(table), previous=kept(table, "previous"), **given)
+    checks = [check for check in verdict.checks if check.name == "gap_hours"]
+    assert [(check.status, check.observed) for check in checks] == [(Status.PASS, 24), (Status.PASS, 0)]
+    assert verdict.parameters["excluded_columns"] == ["MAR"]
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ from scipy import stats
 
 from kfp_hallmark.components.data.validate_dataset.checks import content_checks
 from kfp_hallmark.components.data.validate_dataset.features import Feature
-from kfp_hallmark.components.data.validate_dataset.gaps import SECOND, gap_checks, longest_gap
+from kfp_hallmark.components.data.validate_dataset.gaps import SECOND, _longest, exact_gaps, gap_checks, longest_gap
 from kfp_hallmark.contracts.verdict import Status
-from kfp_hallmark.profiles.profile import profile
+from kfp_hallmark.profiles.profile import Categories, Column, Profile, profile
+from kfp_hallmark.profiles.tally import EXACT_ROWS
 
 DAY = 86_400
 
@@ -156,3 +157,28 @@ def test_a_column_without_times_cannot_be_judged(days, column):
 def test_a_single_time_has_no_gap_within(days):
     (check,) = gap_checks({"day": 24}, days([10, 10]), {"day": None}, None)
     assert (check.status, check.observed) == (Status.PASS, 0)
+
+
+@pytest.mark.parametrize("parts", [1, 7, 200, 5000])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_gap_is_found_in_the_file_but_for_a_part_of_the_span(stored, seed, parts):
+    random = numpy.random.default_rng(seed)
+    times = (random.lognormal(0, 3, 150) * SECOND).astype("int64").cumsum()
+    column = pyarrow.array([None, *random.permutation(times).tolist()], "timestamp[us]")
+    path = stored(pyarrow.table({"at": column})).path
+    longest, part = numpy.diff(times).max() / SECOND, (times[-1] - times[0]) / parts / SECOND
+    found = _longest(path, "at", (int(times[0]), int(times[-1])), parts)
+    assert longest - part <= found <= longest
+    assert found == longest or parts < 150
+
+
+@pytest.mark.parametrize(("rows", "longest"), [(EXACT_ROWS, 1024), (EXACT_ROWS + 1, 100)])
+def test_of_more_rows_than_are_kept_the_longest_gap_is_read_from_the_file(stored, rows, longest):
+    """Of 4,194,304 rows, one each second, 4,096 are kept: 1,024 seconds lie between two of these."""
+    seconds = numpy.arange(3000)
+    seconds[1000:] += 99
+    data = stored(pyarrow.table({"at": pyarrow.array(seconds, "timestamp[s]")}))
+    times = Column("time", 0, Categories({}, 0, rows), (0, 3098 * SECOND))
+    kept = longest_gap(numpy.array([0, 1, 1025]) * SECOND, numpy.arange(1, 4))
+    gaps = exact_gaps({"at": kept}, data.path, Profile("sha256:", rows, {"at": times}))
+    assert gaps["at"].longest == longest
