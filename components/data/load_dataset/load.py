@@ -157,8 +157,10 @@ def _pem(entry: str, place: int) -> bytes:
     """Return a key as it is given, or as its file says it."""
     import fsspec
 
+    if not isinstance(entry, str):
+        raise InputError(f"An allowed key must be PEM or a file; number {place} is {type(entry).__name__}.")
     if entry.lstrip().startswith("-----BEGIN"):
-        return entry.encode()
+        return entry.encode(errors="replace")
     try:
         with fsspec.open(entry, "rb") as file:
             content: bytes = file.read()
