@@ -62,9 +62,9 @@ def file_schema(file: Path | BinaryIO, name: str) -> pyarrow.Schema:
 
     try:
         schema = pyarrow.parquet.read_schema(file)
-    except (pyarrow.ArrowInvalid, OSError) as error:
+        repeated = repeated_names(schema.names)
+    except (pyarrow.ArrowInvalid, OSError, UnicodeDecodeError) as error:
         raise InputError(f"A dataset must be whole Parquet; {name!r} cannot be read ({error}).") from error
-    repeated = repeated_names(schema.names)
     if repeated:
         raise InputError(
             f"The columns of a dataset must have different names; got more than once: {', '.join(map(repr, repeated))}."

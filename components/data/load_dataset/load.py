@@ -97,12 +97,14 @@ def load(
         source = fetch(uri, Path(folder), copied=keys is not None)
         if tracked is not None:
             require_no_links(tracked, source.path)
-        state = _state(source.path)
+        with reading("uri", uri):
+            state = _state(source.path)
         signed = None if keys is None else verify(read_signature(uri, source.name), source.path, keys, source.name)
         if signed is not None:
             source = replace(source, changed=min(source.changed or signed.created, signed.created))
         check_age(source, max_age_hours)
-        digest = file_digest(source.path) if source.path.is_file() else artifact_digest(source.path)
+        with reading("uri", uri):
+            digest = file_digest(source.path) if source.path.is_file() else artifact_digest(source.path)
         if expected_digest not in (None, digest):
             raise IntegrityError(f"The source {source.name!r} must have the digest {expected_digest}; got {digest}.")
         bound = {} if signed is None else {"source_signed_by": signed.key}
@@ -155,8 +157,10 @@ def _pem(entry: str, place: int) -> bytes:
     """Return a key as it is given, or as its file says it."""
     import fsspec
 
+    if not isinstance(entry, str):
+        raise InputError(f"An allowed key must be PEM or a file; number {place} is {type(entry).__name__}.")
     if entry.lstrip().startswith("-----BEGIN"):
-        return entry.encode()
+        return entry.encode(errors="replace")
     try:
         with fsspec.open(entry, "rb") as file:
             content: bytes = file.read()
@@ -209,11 +213,11 @@ def fetch(uri: str, folder: Path, copied: bool = False) -> Source:
         if not system.exists(location):
             raise MissingInputError(f"uri must be a file or folder that is there; got {name!r}.", advice(uri))
         whole_folder = system.isdir(location)
+        changed = last_change(system, location)
     suffix = next((suffix for suffix in CSV_SUFFIXES + PARQUET_SUFFIXES if location.lower().endswith(suffix)), None)
     if not whole_folder and suffix is None:
         known = ", ".join(CSV_SUFFIXES + PARQUET_SUFFIXES)
         raise InputError(f"uri must end in one of {known}, or be a folder of Parquet files; got {name!r}.")
-    changed = last_change(system, location)
     path = Path(location)
     local = isinstance(system, LocalFileSystem)
     if copied or not local:
@@ -259,7 +263,7 @@ def check_age(source: Source, max_age_hours: float | None) -> None:
             f"it changed {-age / timedelta(hours=1):.1f} hours from now.",
             "A clock is wrong: that of whoever wrote or signed the source, or this one.",
         )
-    if age > timedelta(hours=max_age_hours):
+    if age / timedelta(hours=1) > max_age_hours:
         raise InputError(
             f"The source {source.name!r} must have changed within {max_age_hours:g} hours; "
             f"it last changed {age / timedelta(hours=1):.1f} hours ago."
@@ -285,9 +289,10 @@ def read_parquet(source: Source) -> tuple[pyarrow.Schema, Iterator[pyarrow.Recor
     for file in files:
         try:
             schemas.append(pyarrow.parquet.read_schema(file))
-        except (pyarrow.ArrowInvalid, OSError) as error:
-            raise InputError(f"The source {source.name!r} must be whole Parquet; {file.name!r} is not.") from error
-        require_names(schemas[-1].names, source.name)
+            names = schemas[-1].names
+        except (pyarrow.ArrowException, OSError, UnicodeDecodeError):
+            raise InputError(f"The source {source.name!r} must be whole Parquet; {file.name!r} is not.") from None
+        require_names(names, source.name)
     schema, *others = [plain_schema(schema) for schema in schemas]
     for file, other in zip(files[1:], others, strict=True):
         if other != schema:
@@ -306,9 +311,10 @@ def _parquet_batches(files: list[Path], schema: pyarrow.Schema, source: Source) 
     for file in files:
         try:
             for batch in pyarrow.parquet.ParquetFile(file).iter_batches():
+                batch.validate(full=True)
                 yield plain_batch(decimals_as_floats(batch))
-        except (pyarrow.ArrowInvalid, OSError) as error:
-            raise InputError(f"The source {source.name!r} must be whole Parquet; {file.name!r} is not.") from error
+        except (pyarrow.ArrowException, OSError, UnicodeDecodeError):
+            raise InputError(f"The source {source.name!r} must be whole Parquet; {file.name!r} is not.") from None
 
 
 def read_csv(source: Source) -> tuple[pyarrow.Schema, Iterator[pyarrow.RecordBatch]]:

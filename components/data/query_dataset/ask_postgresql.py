@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 PASSWORD = "HALLMARK_DATABASE_PASSWORD"
 SECONDS = "30"
 """How long to wait for the server to take the connection, unless the address says `connect_timeout`."""
+ENCODING = {"client_encoding": "UTF8"}
+"""From a database of no encoding (SQL_ASCII), the driver would else give bytes for text."""
 VALUES = 200_000
 """How many values are fetched at once."""
 KINDS = {
@@ -82,7 +84,8 @@ def _connected(url: URL, name: str) -> Iterator[Connection]:
         url = url.update_query_dict({"connect_timeout": SECONDS})
     url = url.set(drivername="postgresql+psycopg", password=os.environ.get(PASSWORD) or None)
     try:
-        connection = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool).connect()
+        engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, connect_args=ENCODING)
+        connection = engine.connect()
     except sqlalchemy.exc.ArgumentError:
         raise InputError("Ports in database_url must be whole numbers, of as many hosts; they are not.") from None
     except UnicodeError:
@@ -171,3 +174,5 @@ def _asking(name: str, records: bool = False) -> Iterator[None]:
         if code is None and isinstance(reason, psycopg.DataError):
             raise out_of_years(name) from None
         raise failed(name, f"{type(reason).__name__}{f', SQLSTATE {code}' if code else ''}") from None
+    except UnicodeDecodeError as error:
+        raise failed(name, type(error).__name__) from None

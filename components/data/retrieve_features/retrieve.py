@@ -93,7 +93,7 @@ def require_wish(features: Sequence[str] | None, feature_service: str | None) ->
     if not features:
         raise InputError("features must name at least one feature; got none.")
     for name in features:
-        view, _, feature = name.partition(":")
+        view, _, feature = name.partition(":") if isinstance(name, str) else ("", "", "")
         if not view or not feature:
             raise InputError(f"A feature must be written view:feature; got {name!r}.")
     if repeated := repeated_names(list(features)):

@@ -94,14 +94,17 @@ class Source:
             told = "it" if name == "." else repr(name)
             try:
                 schema = pyarrow.parquet.read_schema(path)
-            except (pyarrow.ArrowInvalid, OSError):
+                names = schema.names
+            except (pyarrow.ArrowException, OSError, UnicodeDecodeError):
                 raise InputError(f"{self._name} must be whole Parquet; {told} is not.") from None
-            self.columns = self.columns or schema.names
+            self.columns = self.columns or names
             for column in self.view.wanted:
-                if column not in schema.names:
+                if column not in names:
                     raise InputError(
-                        f"{self._name} must have the column {column!r}; {told} has none.", nearest(column, schema.names)
+                        f"{self._name} must have the column {column!r}; {told} has none.", nearest(column, names)
                     )
+                if names.count(column) > 1:
+                    raise InputError(f"{self._name} must have the column {column!r} once; {told} has it more often.")
             types = {column: plain_type(schema.field(column).type, column) for column in self.view.wanted}
             first = first or types
             if other := next((column for column in types if types[column] != first[column]), None):

@@ -91,6 +91,14 @@ def test_a_missing_dataset_is_refused(tmp_path):
         list(read_batches(tmp_path / "absent"))
 
 
+def test_names_that_are_no_text_are_refused(tmp_path):
+    path = tmp_path / "data"
+    pyarrow.parquet.write_table(pyarrow.table({"Zürich": [1]}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace("Zürich".encode(), b"Z\xff\xffrich"))
+    with pytest.raises(InputError, match="must be whole Parquet"):
+        read_schema(path)
+
+
 def test_a_broken_page_is_refused(tmp_path):
     path = Path(tmp_path / "data")
     write_table(path, TABLE, {})

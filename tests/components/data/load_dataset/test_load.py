@@ -314,6 +314,15 @@ def test_an_age_out_of_range_is_refused(tmp_path, dataset, hours):
     assert "max_age_hours must be above 0" in refused(InputError, dataset, str(ACS), None, hours)
 
 
+def test_an_age_may_be_as_great_as_a_number(tmp_path, dataset):
+    assert load(write_csv(tmp_path, "a\n1\n"), dataset, max_age_hours=1e300)[1] == 1
+
+
+def test_a_whole_store_is_refused(dataset):
+    message = refused(InputError, dataset, "s3://")
+    assert message.startswith("uri must be a file that can be read; 's3://' cannot (ValueError).\nHint: ")
+
+
 def test_a_source_without_a_required_column_is_refused(tmp_path, dataset):
     path = write_csv(tmp_path, "gender,age\nf,31\n")
     message = refused(InputError, dataset, path, None, None, ["age", "gendr"])
@@ -445,6 +454,20 @@ def test_truncated_parquet_is_refused(tmp_path, dataset, kept):
     path.write_bytes(content[: int(len(content) * kept)])
     message = refused(InputError, dataset, str(path))
     assert message == f"The source {str(path)!r} must be whole Parquet; 'source.parquet' is not."
+
+
+def test_parquet_with_names_that_are_no_text_is_refused(tmp_path, dataset):
+    path = tmp_path / "source.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"Zürich": [1, 2]}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace("Zürich".encode(), b"Z\xff\xffrich"))
+    assert "must be whole Parquet; 'source.parquet' is not." in refused(InputError, dataset, str(path))
+
+
+def test_parquet_with_texts_that_are_no_unicode_is_refused(tmp_path, dataset):
+    texts = pyarrow.array([b"Bern", b"Z\xfcrich"], pyarrow.binary()).view(pyarrow.string())
+    pyarrow.parquet.write_table(pyarrow.table({"town": texts}), tmp_path / "source.parquet")
+    message = refused(InputError, dataset, str(tmp_path / "source.parquet"))
+    assert "must be whole Parquet; 'source.parquet' is not." in message
 
 
 def test_parquet_with_broken_pages_is_refused(tmp_path, dataset):

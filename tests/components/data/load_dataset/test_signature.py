@@ -239,6 +239,8 @@ def test_keys_that_are_none(source, key, refused, output, tmp_path):
     other = public(generate_ec_key(SECP256R1()))
     assert "an Ed25519 public key in PEM; number 2 is none." in refused(source, [public(key), other], InputError)
     assert "in PEM; number 1 is none." in refused(source, ["-----BEGIN x"], InputError)
+    assert "in PEM; number 1 is none." in refused(source, ["-----BEGIN \ud800"], InputError)
+    assert "must be PEM or a file; number 1 is int." in refused(source, [5], InputError)
     missing = refused(source, [str(tmp_path / "none.pem")], MissingInputError)
     assert "An allowed key must be PEM or a file; number 1 is neither." in missing
     assert "number 1 cannot be read." in refused(source, ["nothing://x"], InputError)

@@ -114,6 +114,12 @@ def test_only_the_first_piece_of_a_text_is_escaped(duckdb_url, answered):
     assert found == [{"x": "its \\", "n": 5, "y": ""}]
 
 
+def test_what_looks_like_a_place_of_sqlalchemys_is_text(duckdb_url, answered):
+    query = "SELECT 10 %(id)s, '%(n)s __[POSTCOMPILE_n] %s' AS t, :n AS n, '?' AS q FROM loans WHERE id < :n"
+    found = answered(duckdb_url, query, parameters={"n": 2}).to_pylist()
+    assert found == [{"s": 0, "t": "%(n)s __[POSTCOMPILE_n] %s", "n": 2, "q": "?"}]
+
+
 def test_an_error_that_cuts_a_letter_in_two_is_told(duckdb_url, refused):
     message = refused(ServiceError, duckdb_url, "SELECT x'é' AS x")
     assert "must answer the query; it failed at it (UnicodeDecodeError)." in message

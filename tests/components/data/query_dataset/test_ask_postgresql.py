@@ -1,5 +1,6 @@
 """query_dataset on PostgreSQL: a real server, on a socket."""
 
+import psycopg
 import pytest
 from fakes.postgresql import PASSWORD, USER
 
@@ -193,6 +194,20 @@ def test_a_time_out_of_range_is_refused(postgresql_url, refused, value):
     message = refused(InputError, postgresql_url, f"SELECT {value} AS x")
     assert "must hold dates and times of the years 1 to 9999; one is not." in message
     assert "infinity'" not in message
+
+
+@pytest.mark.parametrize("text", ["'é'", "'é' FROM generate_series(1, 3)"])
+def test_text_that_is_not_of_the_connections_encoding_is_told(postgresql_url, refused, text):
+    query = f"SELECT set_config('client_encoding', 'LATIN1', false) AS a, {text}"
+    assert "it failed at it (UnicodeDecodeError)." in refused(ServiceError, postgresql_url, query)
+
+
+def test_a_database_of_no_encoding_gives_text_if_it_holds_some(postgresql_address, postgresql_url, answered, refused):
+    with psycopg.connect(postgresql_address, password=PASSWORD, autocommit=True) as connection:
+        connection.execute("create database bytes encoding 'SQL_ASCII' template template0 locale 'C'")
+    url = postgresql_url.replace("/postgres?", "/bytes?")
+    assert "SQLSTATE 22021" in refused(ServiceError, url, r"SELECT E'\xff' AS a")
+    assert answered(url, "SELECT 'é' AS a, :n AS n", parameters={"n": "ü"}).to_pylist() == [{"a": "é", "n": "ü"}]
 
 
 def test_two_columns_of_one_name_are_refused(postgresql_url, refused):

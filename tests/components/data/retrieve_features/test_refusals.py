@@ -53,6 +53,7 @@ def copy(repository, tmp_path):
         ),
         (["spending"], "A feature must be written view:feature; got 'spending'."),
         ([":visits"], "A feature must be written view:feature; got ':visits'."),
+        ([5], "A feature must be written view:feature; got 5."),
         ([], "features must name at least one feature; got none."),
         (VISITS * 2, "Each feature must be named once; got more than once: 'spending:visits'."),
         (
@@ -379,6 +380,16 @@ def test_sources_that_are_no_parquet(refused, copy):
     (copy / "data" / "spending.parquet").write_bytes(b"PAR1 1001 PAR1")
     told = refused(uri=str(copy))
     assert "must be whole Parquet; it is not." in told and "1001" not in told
+
+
+def test_sources_whose_names_are_no_text_or_there_twice(refused, copy):
+    path = copy / "data" / "spending.parquet"
+    table = pyarrow.parquet.read_table(path)
+    pyarrow.parquet.write_table(table.append_column("Zürich", table["visits"]), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace("Zürich".encode(), b"Z\xff\xffrich"))
+    assert "must be whole Parquet; it is not." in refused(uri=str(copy))
+    pyarrow.parquet.write_table(table.append_column("customer", table["visits"]), path)
+    assert "must have the column 'customer' once; it has it more often." in refused(uri=str(copy))
 
 
 def test_sources_that_are_damaged(refused, copy):
