@@ -161,12 +161,21 @@ def gap_checks(
         gap = gaps.get(name)
         hours = gap.longest / HOUR if gap is not None else 0.0
         checks.append(_gap_check(name, hours, limit, f"has gaps of at most {number(hours, 3)} hours"))
-        before = None if previous is None else previous.columns.get(name)
-        if before is not None and before.span is not None:
-            since = max(0.0, (held.span[0] - before.span[1]) / SECOND / HOUR)
-            reason = f"begins {number(since, 3)} hours after the previous span ends"
+        if previous is not None:
+            before = previous.columns.get(name)
+            since, reason = _since(held.span, None if before is None else before.span)
             checks.append(_gap_check(name, since, limit, reason, reference="previous"))
     return checks
+
+
+def _since(now: tuple[int, int], before: tuple[int, int] | None) -> tuple[float | None, str]:
+    """Return how many hours lie between the span before and this one, as a reader says it; None if it is not told."""
+    if before is None:
+        return None, "cannot be held against the previous span, which holds no time of it"
+    if now[1] < before[0]:
+        return None, "ends before the previous span begins"
+    since = max(0.0, (now[0] - before[1]) / SECOND / HOUR)
+    return since, f"begins {number(since, 3)} hours after the previous span ends"
 
 
 def _gap_check(name: str, hours: float | None, limit: float, reason: str, **scope: str) -> Check:

@@ -147,6 +147,21 @@ def test_a_contract_limits_the_gap_since_the_span_before(days, first, hours, sta
     assert check.message == f"day begins {hours} hours after the previous span ends; the contract allows 24."
 
 
+@pytest.mark.parametrize(
+    ("before", "reason"),
+    [
+        ({"day": [None]}, "cannot be held against the previous span, which holds no time of it"),
+        ({"other": [1]}, "cannot be held against the previous span, which holds no time of it"),
+        ({"day": [31, 40]}, "ends before the previous span begins"),
+    ],
+)
+def test_a_previous_span_that_does_not_tell_the_gap_since_is_inconclusive(days, stored, before, reason):
+    table = pyarrow.table({name: pyarrow.array(held, "date32") for name, held in before.items()})
+    _, check = gap_checks({"day": 24}, days([29, 30]), {"day": between([1])}, profile(stored(table, "before").path))
+    assert (check.status, check.observed) == (Status.INCONCLUSIVE, None)
+    assert check.message == f"day {reason}; the contract allows 24."
+
+
 @pytest.mark.parametrize("column", ["day", "none"])
 def test_a_column_without_times_cannot_be_judged(days, column):
     (check,) = gap_checks({column: 24}, days([None, None]), {}, days([1, 2], "before"))
