@@ -25,6 +25,8 @@ LEAST_TIMES = 20
 """Of fewer different times no stretch is usual."""
 LONG_GAP = 5
 """A gap is told when it is so many times as long as 99 % of the others: of times by chance, one in 10^10 is."""
+RARE = 2
+"""How many others may be longer than a usual one: nights and weekends come again, few as they are among minutes."""
 ODD_GAP, MOST_EXPECTED = 2, 0.01
 """It is told when it is so many times as long, too, if chance would leave fewer such in times of one distance."""
 GAP_HOURS = "gap_hours"
@@ -37,7 +39,8 @@ class Gap:
 
     Attributes:
         longest: How long it is, in seconds.
-        usual: The one that 99 % of all others do not exceed, in seconds; infinite of fewer than `LEAST_TIMES` times.
+        usual: The one that 99 % of all others do not exceed, nor all but `RARE`, in seconds; infinite of fewer than
+            `LEAST_TIMES` times.
         expected: How many so long there would be by chance, in times that come at one distance; infinite where times
             do not come so.
     """
@@ -67,7 +70,8 @@ def longest_gap(times: numpy.ndarray, ranks: numpy.ndarray) -> Gap | None:
     gaps = numpy.sort(numpy.diff(times)) / SECOND
     if len(times) < LEAST_TIMES:
         return Gap(float(gaps[-1]), math.inf, math.inf)
-    return Gap(float(gaps[-1]), float(numpy.quantile(gaps[:-1], 0.99)), _expected(gaps, numpy.diff(ranks, prepend=0)))
+    usual = max(numpy.quantile(gaps[:-1], 0.99), gaps[-2 - RARE])
+    return Gap(float(gaps[-1]), float(usual), _expected(gaps, numpy.diff(ranks, prepend=0)))
 
 
 def _expected(gaps: numpy.ndarray, rows: numpy.ndarray) -> float:
@@ -161,12 +165,21 @@ def gap_checks(
         gap = gaps.get(name)
         hours = gap.longest / HOUR if gap is not None else 0.0
         checks.append(_gap_check(name, hours, limit, f"has gaps of at most {number(hours, 3)} hours"))
-        before = None if previous is None else previous.columns.get(name)
-        if before is not None and before.span is not None:
-            since = max(0.0, (held.span[0] - before.span[1]) / SECOND / HOUR)
-            reason = f"begins {number(since, 3)} hours after the previous span ends"
+        if previous is not None:
+            before = previous.columns.get(name)
+            since, reason = _since(held.span, None if before is None else before.span)
             checks.append(_gap_check(name, since, limit, reason, reference="previous"))
     return checks
+
+
+def _since(now: tuple[int, int], before: tuple[int, int] | None) -> tuple[float | None, str]:
+    """Return how many hours lie between the span before and this one, as a reader says it; None if it is not told."""
+    if before is None:
+        return None, "cannot be held against the previous span, which holds no time of it"
+    if now[1] < before[0]:
+        return None, "ends before the previous span begins"
+    since = max(0.0, (now[0] - before[1]) / SECOND / HOUR)
+    return since, f"begins {number(since, 3)} hours after the previous span ends"
 
 
 def _gap_check(name: str, hours: float | None, limit: float, reason: str, **scope: str) -> Check:

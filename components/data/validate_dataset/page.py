@@ -46,7 +46,9 @@ SHOWN = 40
 """How many features the chart shows, the worst first."""
 NAMED = 3
 """How many of the stable columns with odd values are named first."""
-SHARES = ("missing_share", "tail_share")
+SHARES = ("missing_share", "tail_share", "value_share")
+TOLD = (AUC, "repeated_batch", "time_gap")
+"""What is told at the top where it is not in order."""
 CONTENT = ("infinite_values", "missing_values", "distinct_values")
 HEADINGS = {
     "baseline": "Drift from the baseline",
@@ -113,8 +115,9 @@ def lead(judged: Judged) -> str:
             told.append(f"Against the {WORDS[comparison.role]}: {found}.")
     shares = [check.message for check in judged.verdict.checks if check.name in SHARES]
     told += shares[:NAMED] + ([f"So it is of {len(shares) - NAMED} more."] if len(shares) > NAMED else [])
-    told += [check.message for check in judged.verdict.checks if check.name == AUC and check.status is not Status.PASS]
-    wrong = sum(check.name in ("schema_anomaly", "column") for check in judged.verdict.checks)
+    told += [check.message for check in judged.verdict.checks if check.name in TOLD and check.status is not Status.PASS]
+    about = [check.scope for check in judged.verdict.checks if check.name in ("schema_anomaly", "column")]
+    wrong = len({scope.get("feature") for scope in about})
     told.append("Everything fits the schema." if not wrong else f"Not fitting: {wrong}.")
     if judged.contract is not None and judged.contract.contract.version is not None:
         broken = sum(check.name in CHECKS and not check.status.passed for check in judged.verdict.checks)

@@ -298,6 +298,22 @@ def test_odd_values_are_told_first_of_all(stored, judge, columns, rest):
     assert (rest in lead) if rest else "So it is" not in lead
 
 
+def test_what_warns_is_told_at_the_top_and_each_column_that_does_not_fit_counts_once(stored, kept, judge):
+    """A new code, the same rows again, a day without any, and a text that is new to both sides."""
+    days = numpy.arange(4000) // 40
+    table = {"n": numpy.arange(4000) // 8 * 2.0, "w": [f"w{number % 30}" for number in range(4000)]}
+    before = pyarrow.table({**table, "day": pyarrow.array(days, "int32").cast("date32")})
+    table |= {"n": numpy.where(numpy.arange(4000) % 32, table["n"], 301), "w": ["new"] * 100 + table["w"][100:]}
+    now = pyarrow.table({**table, "day": pyarrow.array(days + (days > 50), "int32").cast("date32")})
+    now = pyarrow.concat_tables([now, now])
+    given = {"baseline_profile": kept(before, "baseline"), "previous": kept(before, "previous")}
+    _, outputs = judge(stored(now), **given)
+    lead = Path(outputs["report"].path).read_text().partition('<p class="lead">')[2].partition("</p>")[0]
+    for message in ("a new code?", "in the same order, at one distance: a batch that is", "day has a gap of 2 days"):
+        assert message in lead
+    assert "Not fitting: 1." in lead
+
+
 def test_a_new_code_is_named_by_a_baseline(acs, stored, judge):
     now, before = acs
     coded = changed(before, "MAR", [value.removeprefix("state ") for value in before["MAR"].to_pylist()])

@@ -48,10 +48,10 @@ def test_how_many_days_chance_leaves_without_rows_is_what_the_distributions_say(
 
 
 def test_days_with_a_single_row_tell_of_such_without():
-    """Chao's estimate: of 4 days with one row and 2 with two, 4 * 3 / (2 * 3) are to be expected without."""
-    rows = [1, 2, 1, 2, 1, 1, *[9] * 40, 0, *[9] * 40]
-    assert on_days(numpy.array(rows)).expected == 1
-    assert on_days(numpy.array(rows[6:])).expected == 0
+    """Chao's estimate: of 2 days with one row and 3 with two, 2 * 1 / (2 * 4) are to be expected without."""
+    rows = [1, 2, 1, 2, 2, *[9] * 40, 0, *[9] * 40]
+    assert on_days(numpy.array(rows)).expected == 0.25
+    assert on_days(numpy.array(rows[5:])).expected == 0
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,16 @@ def test_a_gap_is_odd_beyond_what_chance_leaves_out(days, odd):
     """Days without some of them, working days with a holiday or without a week, months, and no clock at all."""
     checks = content_checks([Feature("day", "time", 5000, 0, 100, 0, None, gap=between(days))])
     assert [check.name for check in checks] == ["time_gap"] * odd
+
+
+@pytest.mark.parametrize(("weeks", "closed", "odd"), [(4, 0, True), (5, 0, False), (52, 0, False), (52, 7, True)])
+def test_nights_and_weekends_are_usual_where_they_come_again(weeks, closed, odd):
+    """Each minute of working hours: of 124,799 stretches in a year, 259 are nights or weekends."""
+    minutes = numpy.arange(weeks * 7 * 24 * 60)
+    days, hours = minutes // (24 * 60), minutes // 60 % 24
+    held = (hours >= 9) & (hours < 17) & (days % 7 < 5) & ((days < 70) | (days >= 70 + closed))
+    times = numpy.flatnonzero(held) * 60 * SECOND
+    assert longest_gap(times, numpy.arange(1, len(times) + 1)).odd == odd
 
 
 def test_a_gap_that_the_contract_limits_is_judged_by_it_alone():
@@ -145,6 +155,21 @@ def test_a_contract_limits_the_gap_since_the_span_before(days, first, hours, sta
     _, check = gap_checks({"day": 24}, now, {"day": between([1])}, before)
     assert (check.status, check.observed, check.scope) == (status, hours, {"feature": "day", "reference": "previous"})
     assert check.message == f"day begins {hours} hours after the previous span ends; the contract allows 24."
+
+
+@pytest.mark.parametrize(
+    ("before", "reason"),
+    [
+        ({"day": [None]}, "cannot be held against the previous span, which holds no time of it"),
+        ({"other": [1]}, "cannot be held against the previous span, which holds no time of it"),
+        ({"day": [31, 40]}, "ends before the previous span begins"),
+    ],
+)
+def test_a_previous_span_that_does_not_tell_the_gap_since_is_inconclusive(days, stored, before, reason):
+    table = pyarrow.table({name: pyarrow.array(held, "date32") for name, held in before.items()})
+    _, check = gap_checks({"day": 24}, days([29, 30]), {"day": between([1])}, profile(stored(table, "before").path))
+    assert (check.status, check.observed) == (Status.INCONCLUSIVE, None)
+    assert check.message == f"day {reason}; the contract allows 24."
 
 
 @pytest.mark.parametrize("column", ["day", "none"])
