@@ -74,7 +74,7 @@ class Move:
 
 @dataclass(frozen=True)
 class Tails:
-    """How many values of a column lie beyond the reference's 1st and 99th percentiles, or have become frequent.
+    """How many finite values of a column lie beyond the reference's 1st and 99th percentiles, or have become frequent.
 
     Attributes:
         below: How many are below the 1st.
@@ -98,8 +98,9 @@ class Tails:
             return None
         assert isinstance(counted, Numbers)
         below, most = counted.at_most([math.nextafter(held.edges[0], -math.inf), held.edges[-1]]).tolist()
-        values = counted.below + counted.finite + counted.above
-        return cls(below, values - most, values, sum(held.counts), _risen(held, counted))
+        former = sum(held.counts) - held.below - held.above
+        above = counted.below + counted.finite - most
+        return cls(below - counted.below, above, counted.finite, former, _risen(held, counted))
 
 
 def _risen(held: Binned, counted: Numbers) -> int:

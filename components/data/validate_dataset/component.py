@@ -44,7 +44,8 @@ def validate_dataset(
         expectations: The verdict of check_expectations on the dataset, or on the delivered one; its checks are added.
         contract_uri: Path or gs:// URI of a data contract (.yaml), or of a TFDV schema in text format. Its limits of
             drift go before those given here. Default: a schema inferred, allowing for 1 % of the rows.
-        excluded_columns: Columns that are not judged: identifiers, and the time or group that the split went by.
+        excluded_columns: Columns that are not judged: identifiers, and the time or group that the split went by. A
+            column whose gaps the contract limits is judged all the same.
         max_stable_psi: Greatest PSI of a stable feature; above it the feature warns.
         max_psi: Greatest PSI that does not fail; one above it that chance may explain is inconclusive.
         max_domain_auc: Greatest ROC AUC, 0.5 to 1, by which a classifier may tell rows of the dataset from those of the

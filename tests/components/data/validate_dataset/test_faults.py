@@ -255,6 +255,13 @@ def test_a_new_code_beside_few_others_is_named(odd, reference, kind, count, shar
     assert odd("value_share", *sides, reference) == ([] if share is None else [message])
 
 
+@pytest.mark.parametrize("infinity", [numpy.inf, -numpy.inf])
+def test_infinities_that_were_there_lie_no_farther_out(stored, kept, judge, infinity):
+    values = numpy.where(numpy.arange(4000) % 10, numpy.arange(4000.0), infinity)
+    verdict, _ = judge(stored({"n": values}), baseline_profile=kept(pyarrow.table({"n": values}), "before"))
+    assert [check.name for check in verdict.checks if check.status is not Status.PASS] == ["infinite_values"]
+
+
 @pytest.mark.parametrize(("listed", "count", "status"), [(False, 30, None), (False, 60, "warn"), (True, 60, "fail")])
 def test_a_new_category_where_the_contract_lists_none_is_named(stored, kept, judge, tmp_path, listed, count, status):
     """A contract lists the texts of a column that has at most 100; of 4,000 rows, 40 are one of 100."""
