@@ -41,7 +41,7 @@ demo: $(SDK) ## Make the environments and run governed_training on the bundled d
 	@$(HALLMARK) run governed_training --params examples/acs_employment/released.yaml
 
 # With --jobs, what takes longest begins first.
-test: environments $(TOOLS)/.made ## Run every test; CI=true requires a Docker engine, Chromium and PostgreSQL
+test: environments $(TOOLS)/.made $(CROISSANT)/.made ## Run every test; CI=true requires a Docker engine, Chromium and PostgreSQL
 	@$(MAKE) --no-print-directory ENVIRONMENTS= test-containers test-pipelines test-ml test-sdk test-examples test-release test-serve test-data test-sources test-expectations lint
 
 lint: $(SDK) ## Check style, types and generated files
