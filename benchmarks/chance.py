@@ -10,20 +10,24 @@ order. Told is in how many repeats a feature moved or anything was warned of.
 """
 
 import argparse
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy
 import pyarrow
+import pyarrow.parquet
 
 from kfp_hallmark.components.data.validate_dataset.comparison import Comparing, Limits, category_checks
 from kfp_hallmark.components.data.validate_dataset.gaps import SECOND, longest_gap
 from kfp_hallmark.components.data.validate_dataset.odd import missing_checks, tail_checks, value_checks
-from kfp_hallmark.components.data.validate_dataset.repeats import too_many_pairs
+from kfp_hallmark.components.data.validate_dataset.repeats import repeated_rows, too_many_pairs
 from kfp_hallmark.contracts.verdict import Status
 from kfp_hallmark.profiles.profile import Profile, column
 from kfp_hallmark.profiles.scan import count_columns
 
 DAYS = 365
+ACS = Path(__file__).parents[1] / "examples/acs_employment/2016.parquet"
 Draw = Callable[[int], numpy.ndarray]
 
 
@@ -154,6 +158,17 @@ def rows(random: numpy.random.Generator, repeats: int) -> Iterator[tuple]:
                 return odd(numpy.concatenate([values, values[: round(share * count)]]))
 
             yield f"{count:,} different rows, {share:.1%} again", 5, again
+    table = pyarrow.parquet.read_table(ACS)
+    for share in (0, 0.3, 0.4):
+
+        def copied(share: float = share) -> bool:
+            order = random.permutation(table.num_rows)
+            whole = pyarrow.concat_tables([table, table.take(pyarrow.array(order[: round(share * len(order))]))])
+            with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
+                pyarrow.parquet.write_table(whole.take(pyarrow.array(random.permutation(whole.num_rows))), file.name)
+                return repeated_rows(file.name).odd
+
+        yield f"the bundled data of 2016, {share:.0%} again", 5, copied
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ import pyarrow.parquet
 
 from kfp_hallmark.components.data.validate_dataset.comparison import Comparing, Limits, Move
 from kfp_hallmark.components.data.validate_dataset.inputs import Inputs, Settings
-from kfp_hallmark.components.data.validate_dataset.joint import separate
+from kfp_hallmark.components.data.validate_dataset.joint import LEARNT, separate
 from kfp_hallmark.components.data.validate_dataset.validate import judge
 from kfp_hallmark.contracts.verdict import Status
 from kfp_hallmark.profiles.drift import drift
@@ -288,9 +288,11 @@ def split(pairs: int) -> None:
             for side, rows in zip(sides, numpy.array_split(order, 2), strict=True):
                 pyarrow.parquet.write_table(table.take(pyarrow.array(rows)), side.path)
             halves.append(separate("baseline", *sides, table.column_names, 1.0, seed))
-    told = sum(not half.interval[0] <= 0.5 <= half.interval[1] for half in halves)
+    away = [abs(half.area - 0.5) / (half.interval[1] - half.area) for half in halves]
+    told, plain = (sum(share > limit for share in away) for limit in (1, LEARNT**-0.5))
     greatest = max(half.area for half in halves)
     print(f"two halves: the interval of the AUC misses 0.5 in {told} of {len(halves)}, greatest {greatest:.3f}")
+    print(f"with DeLong's variance as it is, in {plain}")
 
 
 def main() -> None:

@@ -148,7 +148,7 @@ def _reaching(uri: str) -> Iterator[None]:
             "Its protocol must be one that fsspec knows, and the environment must hold the package that it needs.",
         ) from None
     except Exception as error:
-        # What a client says may hold an address with a token in it, and it would be shown in the step's log.
+        # Every filesystem has errors of its own; what they say may hold an address with a token, and would be logged.
         raise ServiceError(
             f"The storage must let the package {shown(uri)!r} be written and read; it failed with "
             f"{type(error).__name__}.",

@@ -502,7 +502,7 @@ def test_a_batch_that_is_there_more_than_twice_is_named(stored, times, found):
 
 @pytest.mark.parametrize(("rows", "found"), [(0, False), (100, False), (1500, True), (6000, True)])
 def test_a_batch_that_is_there_again_in_another_order_is_named(acs, stored, judge, rows, found):
-    """Of 6,000 rows without their incomes 600 equal another; 100 more may be so by chance."""
+    """Of 6,000 rows without their incomes 125 equal an earlier one; 100 more may be so by chance."""
     codes = acs[1].drop(["income"])
     order = numpy.random.default_rng(0).permutation(6000 + rows)
     whole = pyarrow.concat_tables([codes, codes.slice(0, rows)]).take(pyarrow.array(order))
